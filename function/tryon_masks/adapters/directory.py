@@ -1,0 +1,57 @@
+"""Masks as files in a folder, for the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from uuid import uuid4
+
+from tryon_masks.domain.errors import StoreFailed
+from tryon_masks.ports import EncodedImage
+from tryon_masks.telemetry import step
+
+
+class DirectoryMaskStore:
+    """Writes ``root/key.name.extension``; the address is its ``file://`` URI.
+
+    A ``key`` may hold slashes: its folders are made, below ``root`` only.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+
+    def save(self, key: str, files: Mapping[str, EncodedImage]) -> dict[str, str]:
+        """Replace each file whole, so that nobody ever reads half of one.
+
+        Raises
+        ------
+        StoreFailed
+            The message names the first file that could not be written.
+        """
+        return {name: self._save_one(key, name, file) for name, file in files.items()}
+
+    def _save_one(self, key: str, name: str, file: EncodedImage) -> str:
+        with step("write_mask", "directory", mask=name):
+            path = (self._root / f"{key}.{name}.{file.extension}").resolve()
+            if not path.is_relative_to(self._root):
+                raise StoreFailed(
+                    f"These masks could not be stored: {name}.",
+                    detail=f"{path} is outside {self._root}",
+                )
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _replace(path, file.data)
+            except OSError as error:
+                raise StoreFailed(
+                    f"These masks could not be stored: {name}.", detail=str(error)
+                ) from error
+            return path.as_uri()
+
+
+def _replace(path: Path, data: bytes) -> None:
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        unfinished.write_bytes(data)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,312 @@
+"""Photos by address, from the public internet only.
+
+The address decides nothing that is not checked: the host is resolved once, every answer must be
+public, and the connection goes to the very address that was checked. Redirects pass the same gate.
+One deadline and one allowance of bytes bound everything that the other side sends.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import re
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from threading import Thread
+from typing import cast
+from urllib.parse import quote, urljoin, urlsplit
+
+import certifi
+
+from tryon_masks import __version__
+from tryon_masks.adapters.addresses import Address, is_public
+from tryon_masks.domain.errors import (
+    PhotoFetchFailed,
+    PhotoFetchTimeout,
+    PhotoTooLarge,
+    UrlNotAllowed,
+)
+from tryon_masks.ports import PhotoSource
+
+MAX_REDIRECTS = 5
+
+Resolve = Callable[[str, int], Sequence[Address]]
+"""(host, port) -> addresses. Raises OSError."""
+
+Dial = Callable[[Address, int, float], socket.socket]
+"""(address, port, timeout in seconds) -> a connected socket. Raises OSError."""
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PORTS = {"https": 443, "http": 80}
+_HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
+_URL_SAFE = "%/:@!$&'()*+,;=~?[]"
+_READ_BYTES = 64 * 1024
+_FRAMING_BYTES = 1_000_000
+"""What one answer may hold beside the photo: headers and chunk sizes."""
+
+
+def resolve(host: str, port: int) -> list[Address]:
+    """Ask the system's resolver."""
+    answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [ip_address(answer[4][0]) for answer in answers]
+
+
+def dial(address: Address, port: int, timeout: float) -> socket.socket:
+    """Connect by TCP."""
+    return socket.create_connection((str(address), port), timeout)
+
+
+class HttpPhotoSource(PhotoSource):
+    """Fetches photos over HTTPS, and over HTTP where that is allowed.
+
+    Proxies named in the environment are not used: a proxy would connect where nothing is checked.
+
+    Parameters
+    ----------
+    max_bytes
+        The largest photo.
+    timeout_s
+        Seconds for everything together: name look-up, redirects, every byte.
+    allow_http
+        Whether an address may start with ``http://``. A redirect from HTTPS to HTTP never may.
+    resolve, dial
+        The way to the network.
+    tls
+        How hosts prove themselves; certifi's authorities when None.
+    """
+
+    def __init__(
+        self,
+        max_bytes: int,
+        timeout_s: float,
+        allow_http: bool = False,
+        *,
+        resolve: Resolve = resolve,
+        dial: Dial = dial,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+        self._allow_http = allow_http
+        self._resolve = resolve
+        self._dial = dial
+        self._tls = tls or ssl.create_default_context(cafile=certifi.where())
+
+    def fetch(self, address: str) -> bytes:
+        """Return the file's bytes, whatever they are: what counts as a photo is not told here.
+
+        Raises
+        ------
+        UrlNotAllowed
+            Another scheme or port, credentials in the address, or a host that is not public, in
+            the address or in a redirect.
+        PhotoTooLarge
+        PhotoFetchFailed
+            No such host, no connection, no valid certificate, a status other than 200, too many
+            redirects, compressed content, or an answer that is empty or breaks off.
+        PhotoFetchTimeout
+        """
+        try:
+            return self._follow(address, _Deadline(self._timeout_s))
+        except TimeoutError as error:
+            raise PhotoFetchTimeout(detail=repr(error)) from error
+        except socket.gaierror as error:
+            raise PhotoFetchFailed("The photo's host was not found.", detail=repr(error)) from error
+        except ssl.SSLError as error:
+            raise PhotoFetchFailed(
+                "No secure connection to the photo's host could be made.", detail=repr(error)
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise PhotoFetchFailed(detail=repr(error)) from error
+
+    def _follow(self, address: str, deadline: _Deadline) -> bytes:
+        allow_http = self._allow_http
+        for _ in range(MAX_REDIRECTS + 1):
+            target = _Target.of(address, allow_http)
+            allow_http = allow_http and not target.secure
+            with self._get(target, deadline) as response:
+                if response.status == http.client.OK:
+                    return self._body(response)
+                location = response.getheader("Location")
+                if response.status not in _REDIRECTS or not location:
+                    raise PhotoFetchFailed(f"The photo's host answered {response.status}.")
+            # http.client reads headers as Latin-1; quoting the bytes gives back what was sent.
+            address = urljoin(address, quote(location.encode("latin-1"), _URL_SAFE + "#"))
+        raise PhotoFetchFailed("The photo's address redirects too often.")
+
+    @contextmanager
+    def _get(self, target: _Target, deadline: _Deadline) -> Iterator[http.client.HTTPResponse]:
+        with self._connect(target, deadline) as plain:
+            plain.settimeout(deadline.left())
+            with self._secured(plain, target) as sock:
+                connection = http.client.HTTPConnection(target.host, target.port)
+                wire = _Wire(sock, deadline, self._max_bytes + _FRAMING_BYTES)
+                connection.sock = cast(socket.socket, wire)
+                connection.request("GET", target.path, headers=target.headers)
+                with connection.getresponse() as response:
+                    yield response
+
+    def _connect(self, target: _Target, deadline: _Deadline) -> socket.socket:
+        addresses = self._addresses(target, deadline)
+        for address in addresses:
+            if not is_public(address):
+                raise UrlNotAllowed(detail=f"{target.host} is at {address}")
+        failure = OSError(f"{target.host} has no address")
+        for index, address in enumerate(addresses):
+            patience = deadline.left() / (len(addresses) - index)
+            try:
+                return self._dial(address, target.port, patience)
+            except OSError as error:
+                failure = error
+        raise failure
+
+    def _addresses(self, target: _Target, deadline: _Deadline) -> list[Address]:
+        # A look-up cannot be interrupted, only left behind.
+        answer: Future[list[Address]] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(list(dict.fromkeys(self._resolve(target.host, target.port))))
+            except (OSError, ValueError) as error:
+                answer.set_exception(error)
+
+        Thread(target=ask, daemon=True).start()
+        return answer.result(deadline.left())
+
+    def _secured(self, plain: socket.socket, target: _Target) -> socket.socket:
+        if not target.secure:
+            return plain
+        return self._tls.wrap_socket(plain, server_hostname=target.host.rstrip("."))
+
+    def _body(self, response: http.client.HTTPResponse) -> bytes:
+        encoding = response.getheader("Content-Encoding", "identity")
+        if encoding.strip().lower() != "identity":
+            raise PhotoFetchFailed("The photo's host sent it compressed.", detail=encoding)
+        if response.length is not None and response.length > self._max_bytes:
+            raise self._too_large()
+        body = bytearray()
+        while piece := _read(response):
+            body += piece
+            if len(body) > self._max_bytes:
+                raise self._too_large()
+        if response.length:
+            raise http.client.IncompleteRead(b"", response.length)
+        if not body:
+            raise PhotoFetchFailed("The photo's host sent nothing.")
+        return bytes(body)
+
+    def _too_large(self) -> PhotoTooLarge:
+        return PhotoTooLarge(f"The photo is larger than {self._max_bytes} bytes.")
+
+
+@dataclass(frozen=True)
+class _Target:
+    """One address, taken apart and found to have an allowed form."""
+
+    secure: bool
+    host: str
+    port: int
+    path: str
+
+    @classmethod
+    def of(cls, address: str, allow_http: bool) -> _Target:
+        if not address.isprintable():
+            # urlsplit would drop line breaks in silence.
+            raise UrlNotAllowed(detail="control characters")
+        try:
+            url = urlsplit(address)
+            port = url.port
+            host = (url.hostname or "").encode("idna").decode()
+        except ValueError as error:
+            raise UrlNotAllowed(detail=repr(error)) from error
+        if url.scheme != "https" and not (allow_http and url.scheme == "http"):
+            raise UrlNotAllowed("The photo's address must start with https://.")
+        if "@" in url.netloc or port not in (None, _PORTS[url.scheme]):
+            raise UrlNotAllowed("The photo's address must name a host, without user or port.")
+        if not _HOST_NAME.fullmatch(host) and ":" not in host:
+            raise UrlNotAllowed(detail="not a host name")
+        path = quote(url.path or "/", _URL_SAFE) + (url.query and "?" + quote(url.query, _URL_SAFE))
+        return cls(url.scheme == "https", host, _PORTS[url.scheme], path)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What is sent along."""
+        return {
+            "Host": f"[{self.host}]" if ":" in self.host else self.host.rstrip("."),
+            "Accept": "image/*,*/*;q=0.5",
+            "Accept-Encoding": "identity",
+            "Connection": "close",
+            "User-Agent": f"tryon-masks/{__version__}",
+        }
+
+
+class _Deadline:
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds, more than 0. Raises TimeoutError."""
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        return left
+
+
+class _Wire:
+    """As much of a socket as http.client uses.
+
+    A socket's own timeout starts anew with every byte, so a slow sender could hold it for ever;
+    here each read gets what is left until the deadline. Whoever made the socket closes it.
+    """
+
+    def __init__(self, sock: socket.socket, deadline: _Deadline, allowance: int) -> None:
+        self._sock = sock
+        self._deadline = deadline
+        self._allowance = allowance
+
+    def sendall(self, data: bytes) -> None:
+        self._sock.settimeout(self._deadline.left())
+        self._sock.sendall(data)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_Incoming(self._sock, self._deadline, self._allowance))
+
+    def close(self) -> None:
+        """Called by http.client when it has the answer's head."""
+
+
+class _Incoming(io.RawIOBase):
+    """Bytes from a socket until the deadline, and no more than an allowance.
+
+    The allowance is counted here, below http.client: a chunk of length -1 makes that read all
+    there is into memory.
+    """
+
+    def __init__(self, sock: socket.socket, deadline: _Deadline, allowance: int) -> None:
+        self._sock = sock
+        self._deadline = deadline
+        self._allowance = allowance
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        self._sock.settimeout(self._deadline.left())
+        count = self._sock.recv_into(buffer)
+        self._allowance -= count
+        if self._allowance < 0:
+            raise PhotoTooLarge
+        return count
+
+
+def _read(response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.read(_READ_BYTES)
+    except ValueError as error:
+        raise http.client.HTTPException("a chunk of negative length") from error

@@ -1,0 +1,164 @@
+"""Masks in an S3 bucket, and the objects that the worker reads and writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import closing
+from typing import Any
+from urllib.parse import quote
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    ReadTimeoutError,
+)
+
+from tryon_masks.adapters.aws import aws_client
+from tryon_masks.adapters.side_by_side import save_side_by_side
+from tryon_masks.domain.errors import (
+    PhotoFetchFailed,
+    PhotoFetchTimeout,
+    PhotoTooLarge,
+    StoreFailed,
+    StoreTimeout,
+)
+from tryon_masks.ports import EncodedImage
+from tryon_masks.telemetry import step
+
+_TIMEOUTS = (ConnectTimeoutError, ReadTimeoutError)
+_ERRORS = (BotoCoreError, ClientError)
+_CACHE_S = 86_400
+
+
+def s3_client(timeout_s: float, *, tries: int = 3) -> Any:
+    """An S3 client; see :func:`~tryon_masks.adapters.aws.aws_client`.
+
+    Raises
+    ------
+    SettingsError
+    """
+    # botocore's own choice presigns with the old signature in the old regions, and for the global
+    # host, which redirects to a host that was not signed.
+    return aws_client(
+        "s3",
+        timeout_s,
+        tries=tries,
+        signature_version="s3v4",
+        s3={"addressing_style": "virtual"},
+    )
+
+
+class S3MaskStore:
+    """Keeps each mask as ``prefix/key/name.extension``.
+
+    Parameters
+    ----------
+    bucket, prefix
+        Where the masks go; an empty prefix is the bucket's root.
+    client
+        From :func:`s3_client`.
+    public_base_url
+        The address under which the bucket's root can be read by anyone. ``None`` answers
+        presigned GET addresses, whose path is the same again for the same mask.
+    url_ttl_s
+        Seconds that a presigned address works, 1 to 604,800; temporary credentials end it sooner.
+    """
+
+    def __init__(
+        self, bucket: str, prefix: str, client: Any, public_base_url: str | None, url_ttl_s: int
+    ) -> None:
+        self._bucket = bucket
+        self._prefix = prefix.strip("/")
+        self._client = client
+        self._public_base_url = public_base_url and public_base_url.rstrip("/")
+        self._url_ttl_s = url_ttl_s
+
+    def save(self, key: str, files: Mapping[str, EncodedImage]) -> dict[str, str]:
+        """Put all files side by side and return ``{name: URL}``.
+
+        Raises
+        ------
+        StoreFailed, StoreTimeout
+        """
+        return save_side_by_side(files, lambda name, file: self._save_one(key, name, file))
+
+    def _save_one(self, key: str, name: str, file: EncodedImage) -> str:
+        object_key = "/".join(filter(None, (self._prefix, key, f"{name}.{file.extension}")))
+        with step("upload_mask", "s3", mask=name):
+            _put(
+                self._client,
+                Bucket=self._bucket,
+                Key=object_key,
+                Body=file.data,
+                ContentType=file.content_type,
+                CacheControl=f"{'public' if self._public_base_url else 'private'}, "
+                f"max-age={_CACHE_S}",
+            )
+            return self._address(object_key)
+
+    def _address(self, object_key: str) -> str:
+        if self._public_base_url:
+            return f"{self._public_base_url}/{quote(object_key)}"
+        address: str = self._client.generate_presigned_url(
+            "get_object",
+            Params={"Bucket": self._bucket, "Key": object_key},
+            ExpiresIn=self._url_ttl_s,
+        )
+        return address
+
+
+class S3Objects:
+    """Single objects, for the worker."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def get(self, bucket: str, key: str, max_bytes: int) -> tuple[bytes, dict[str, str]]:
+        """The object's bytes and its user metadata (names in lower case).
+
+        Raises
+        ------
+        PhotoTooLarge
+            It has more than ``max_bytes`` bytes; none of them is read.
+        PhotoFetchFailed, PhotoFetchTimeout
+        """
+        try:
+            answer = self._client.get_object(Bucket=bucket, Key=key)
+            # Entering the body itself would give urllib3's stream, whose errors are not botocore's.
+            with closing(answer["Body"]) as body:
+                size = answer["ContentLength"]
+                if size > max_bytes:
+                    raise PhotoTooLarge(
+                        f"The photo has more than {max_bytes} bytes.", detail=f"{size} bytes"
+                    )
+                return body.read(), answer["Metadata"]
+        except _TIMEOUTS as error:
+            raise PhotoFetchTimeout(detail=str(error)) from error
+        except _ERRORS as error:
+            raise PhotoFetchFailed(detail=str(error)) from error
+
+    def put_json(self, bucket: str, key: str, document: object) -> None:
+        """Write ``document`` as a JSON object, replacing what is there.
+
+        Raises
+        ------
+        StoreFailed, StoreTimeout
+        """
+        _put(
+            self._client,
+            Bucket=bucket,
+            Key=key,
+            Body=json.dumps(document, ensure_ascii=False).encode(),
+            ContentType="application/json",
+        )
+
+
+def _put(client: Any, **what: Any) -> None:
+    try:
+        client.put_object(**what)
+    except _TIMEOUTS as error:
+        raise StoreTimeout(detail=str(error)) from error
+    except _ERRORS as error:
+        raise StoreFailed(detail=str(error)) from error

@@ -1,0 +1,165 @@
+"""Where the limbs are, from the skeleton alone: bones, their widths, and the body's axis.
+
+Widths are diameters in units of the torso length T, measured on standing adults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tryon_masks.domain.parts import BoolMask
+from tryon_masks.domain.skeleton import SHOULDER_WIDTHS_PER_TORSO, SIDES, Point, Side, Skeleton
+
+Segment = Literal["head", "neck", "torso", "arm", "hand", "thigh", "shin", "foot"]
+
+FINGERTIPS = 1.9
+"""The fingertips' distance from the wrist, in units of the knuckles'."""
+CUFF = 0.12
+"""Where the hand begins, from the wrist joint towards the fingertips: a sleeve covers the wrist."""
+INSTEP = 0.7
+"""Where the foot begins, from the ankle joint towards the heel."""
+CHIN = 0.69
+"""How far the chin lies below the mouth, in units of the distance from eyes to mouth."""
+JAW = 0.44
+"""How fast the jaw rises to the sides: ``CHIN - JAW * v**2`` in the same units."""
+
+
+@dataclass(frozen=True)
+class Bone:
+    """A limb segment between two points, with its diameters in pixels at both."""
+
+    segment: Segment
+    side: Side | None
+    start: Point
+    end: Point
+    width: tuple[float, float]
+
+    def distance(self, xy: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Distance of points (N, 2) from the bone, in units of its half width there: shape (N,)."""
+        a, b = np.array(self.start, np.float32), np.array(self.end, np.float32)
+        along = b - a
+        square = float(along @ along)
+        t = np.clip((xy - a) @ along / square, 0, 1) if square > 0 else np.zeros(len(xy))
+        off = xy - (a + t[:, None] * along)
+        half = (self.width[0] + t * (self.width[1] - self.width[0])) / 2
+        result: NDArray[np.float32] = (np.hypot(off[:, 0], off[:, 1]) / half).astype(np.float32)
+        return result
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The body's own up: ``hip`` is a point on the hip line, ``up`` a unit vector to the head."""
+
+    hip: Point
+    up: tuple[float, float]
+
+    def height(self, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Signed distance above the hip line in pixels, for every pixel centre of ``shape``."""
+        y = np.arange(shape[0], dtype=np.float32)[:, None] - np.float32(self.hip[1])
+        x = np.arange(shape[1], dtype=np.float32)[None, :] - np.float32(self.hip[0])
+        result: NDArray[np.float32] = x * np.float32(self.up[0]) + y * np.float32(self.up[1])
+        return result
+
+
+def axis(skeleton: Skeleton) -> Axis | None:
+    """The body's axis; a lost hip is reckoned from the shoulders, never from the photo's corner.
+
+    None where a shoulder is missing: then there is no body unit either.
+    """
+    neck, torso = skeleton.neck_base, skeleton.torso
+    left, right = skeleton.get("left_shoulder"), skeleton.get("right_shoulder")
+    if neck is None or torso is None or left is None or right is None:
+        return None
+    hip = skeleton.mid_hip
+    if hip is not None:
+        return Axis(hip, _unit((neck[0] - hip[0], neck[1] - hip[1])))
+    across = (left[0] - right[0], left[1] - right[1])
+    up = _unit((across[1], -across[0]))
+    head = skeleton.get("nose") or skeleton.middle("left_ear", "right_ear")
+    toward = (head[0] - neck[0], head[1] - neck[1]) if head is not None else (0.0, -1.0)
+    if up[0] * toward[0] + up[1] * toward[1] < 0:
+        up = (-up[0], -up[1])
+    one = skeleton.get("left_hip") or skeleton.get("right_hip")
+    length = SHOULDER_WIDTHS_PER_TORSO * float(np.hypot(*across))
+    if one is not None:
+        length = (neck[0] - one[0]) * up[0] + (neck[1] - one[1]) * up[1]
+    return Axis((neck[0] - length * up[0], neck[1] - length * up[1]), up)
+
+
+def _unit(vector: tuple[float, float]) -> tuple[float, float]:
+    length = float(np.hypot(*vector))
+    return (0.0, -1.0) if length == 0 else (vector[0] / length, vector[1] / length)
+
+
+def _between(start: Point | None, end: Point | None, share: float) -> Point | None:
+    if start is None or end is None:
+        return None
+    return (start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1]))
+
+
+def bones(skeleton: Skeleton, unit: float) -> list[Bone]:
+    """Every bone whose two ends are there; ``unit`` is T in pixels."""
+    return list(_bones(skeleton, unit))
+
+
+def chin(skeleton: Skeleton) -> Point | None:
+    """The chin, from eyes and mouth."""
+    eyes = skeleton.middle("left_eye", "right_eye")
+    mouth = skeleton.middle("left_mouth", "right_mouth")
+    return _between(eyes, mouth, 1 + CHIN)
+
+
+def above_jaw(skeleton: Skeleton, shape: tuple[int, int]) -> BoolMask:
+    """Whether skin of the head is face, not neck: shape (H, W).
+
+    The jaw is a parabola through the chin, fitted to labelled street photos. All True where eyes or
+    mouth are not seen.
+    """
+    eyes, tip = skeleton.middle("left_eye", "right_eye"), chin(skeleton)
+    if eyes is None or tip is None:
+        return np.ones(shape, bool)
+    up = _unit((eyes[0] - tip[0], eyes[1] - tip[1]))
+    unit = float(np.hypot(eyes[0] - tip[0], eyes[1] - tip[1])) / (1 + CHIN)
+    height = Axis(tip, up).height(shape) / unit
+    across = Axis(tip, (-up[1], up[0])).height(shape) / unit
+    return np.asarray(height > JAW * across**2)
+
+
+def fingertips(skeleton: Skeleton, side: Side) -> Point | None:
+    """Where the fingers end, along the line from wrist to knuckles."""
+    wrist = skeleton.get(f"{side}_wrist")
+    knuckles = skeleton.middle(f"{side}_index", f"{side}_pinky")
+    return _between(wrist, knuckles, FINGERTIPS)
+
+
+def _bones(skeleton: Skeleton, unit: float) -> Iterator[Bone]:
+    def bone(
+        segment: Segment, side: Side | None, a: Point | None, b: Point | None, *width: float
+    ) -> Iterator[Bone]:
+        if a is not None and b is not None:
+            yield Bone(segment, side, a, b, (width[0] * unit, width[1] * unit))
+
+    get = skeleton.get
+    below = chin(skeleton)
+    yield from bone("head", None, skeleton.middle("left_ear", "right_ear"), get("nose"), 0.4, 0.3)
+    yield from bone("head", None, get("nose"), below, 0.3, 0.16)
+    yield from bone("neck", None, below, skeleton.neck_base, 0.22, 0.3)
+    yield from bone("torso", None, skeleton.neck_base, skeleton.mid_hip, 0.4, 0.4)
+    for side in SIDES:
+        shoulder, elbow, wrist = (get(f"{side}_{n}") for n in ("shoulder", "elbow", "wrist"))
+        hip, knee, ankle = (get(f"{side}_{n}") for n in ("hip", "knee", "ankle"))
+        heel, toe = get(f"{side}_heel"), get(f"{side}_big_toe")
+        yield from bone("arm", side, shoulder, elbow, 0.28, 0.22)
+        palm = _between(wrist, fingertips(skeleton, side), CUFF) or wrist
+        yield from bone("arm", side, elbow, palm, 0.22, 0.16)
+        yield from bone("hand", side, palm, fingertips(skeleton, side), 0.17, 0.28)
+        yield from bone("thigh", side, hip, knee, 0.4, 0.28)
+        yield from bone("shin", side, knee, ankle, 0.28, 0.2)
+        instep = _between(ankle, heel, INSTEP)
+        yield from bone("foot", side, instep, toe, 0.14, 0.16)
+        yield from bone("foot", side, heel, toe, 0.14, 0.14)

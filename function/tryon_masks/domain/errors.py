@@ -1,0 +1,206 @@
+"""Every way this project says no.
+
+::
+
+    TryonMasksError
+    ├── StartError                      a missing or wrong setting, model or account: the start is stopped
+    │   ├── SettingsError
+    │   └── ModelSetError
+    ├── BadRequest                      the caller can mend it
+    │   ├── InvalidRequest              400  INVALID_REQUEST
+    │   ├── UrlNotAllowed               400  URL_NOT_ALLOWED
+    │   ├── PhotoTooLarge               413  PHOTO_TOO_LARGE
+    │   ├── UnsupportedPhoto            415  UNSUPPORTED_PHOTO
+    │   └── BrokenPhoto                 422  BROKEN_PHOTO
+    ├── Refusal                         422  the photo is fine, but this mask cannot be made from it
+    │   ├── NoPerson                         NO_PERSON
+    │   ├── PersonTooSmall                   PERSON_TOO_SMALL
+    │   ├── SeveralPeople                    SEVERAL_PEOPLE
+    │   ├── UpperNotVisible                  UPPER_NOT_VISIBLE
+    │   ├── LegsNotVisible                   LEGS_NOT_VISIBLE
+    │   └── LowConfidence                    LOW_CONFIDENCE
+    └── Unavailable                     somebody else's machine
+        ├── PhotoFetchFailed            502  PHOTO_FETCH_FAILED
+        ├── PhotoFetchTimeout           504  PHOTO_FETCH_TIMEOUT
+        ├── StoreFailed                 502  STORE_FAILED
+        ├── StoreTimeout                504  STORE_TIMEOUT
+        └── LogUnavailable              503  LOG_UNAVAILABLE
+
+``str(error)`` is the public message: a caller may see it, so it never holds a path, a key or a
+signed URL. ``detail`` is for the log alone.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TryonMasksError(Exception):
+    """Root of the tree.
+
+    Parameters
+    ----------
+    message
+        Public text. ``None`` takes the class's own ``message``.
+    detail
+        Internal text, for the log only.
+    """
+
+    code: ClassVar[str] = "INTERNAL"
+    status: ClassVar[int] = 500
+    message: ClassVar[str] = "Something went wrong on our side."
+
+    def __init__(self, message: str | None = None, *, detail: str | None = None) -> None:
+        super().__init__(message or self.message)
+        self.detail = detail
+
+
+class StartError(TryonMasksError):
+    """The process must not start. Raised in the init phase only."""
+
+    code = "CANNOT_START"
+    message = "The service is not set up."
+
+
+class SettingsError(StartError):
+    """Raised with every problem of the environment at once, one a line."""
+
+
+class ModelSetError(StartError):
+    """A model file is missing, cut or altered; the message names it."""
+
+
+class BadRequest(TryonMasksError):
+    """The caller can mend it."""
+
+    status = 400
+
+
+class InvalidRequest(BadRequest):
+    """A field is missing, unknown, or out of range."""
+
+    code = "INVALID_REQUEST"
+    message = "The request is not valid."
+
+
+class UrlNotAllowed(BadRequest):
+    """The photo's address has a scheme, port or host that the service does not fetch."""
+
+    code = "URL_NOT_ALLOWED"
+    message = "The photo's address is not one that this service fetches."
+
+
+class PhotoTooLarge(BadRequest):
+    """More bytes or more pixels than the limits."""
+
+    code = "PHOTO_TOO_LARGE"
+    status = 413
+    message = "The photo is too large."
+
+
+class UnsupportedPhoto(BadRequest):
+    """Not JPEG, PNG, WebP, AVIF or HEIC by content."""
+
+    code = "UNSUPPORTED_PHOTO"
+    status = 415
+    message = "The photo is not a JPEG, PNG, WebP, AVIF or HEIC image."
+
+
+class BrokenPhoto(BadRequest):
+    """Right format, but it cannot be decoded whole."""
+
+    code = "BROKEN_PHOTO"
+    status = 422
+    message = "The photo is damaged or cut short."
+
+
+class Refusal(TryonMasksError):
+    """A mask that cannot be made honestly. Nothing is guessed in its place."""
+
+    status = 422
+
+
+class NoPerson(Refusal):
+    """The detector and the pose model found nobody."""
+
+    code = "NO_PERSON"
+    message = "Nobody was found in the photo."
+
+
+class PersonTooSmall(Refusal):
+    """The person's box is under 20 % of the photo's height, or the torso under 48 px."""
+
+    code = "PERSON_TOO_SMALL"
+    message = "The person is too small in the photo."
+
+
+class SeveralPeople(Refusal):
+    """More than one person of comparable size and no choice in the request."""
+
+    code = "SEVERAL_PEOPLE"
+    message = "Several people are in the photo: choose one with person_box, or person: largest."
+
+
+class UpperNotVisible(Refusal):
+    """The shoulders that an upper mask rests on are missing or out of frame."""
+
+    code = "UPPER_NOT_VISIBLE"
+    message = "The upper body is not visible enough."
+
+
+class LegsNotVisible(Refusal):
+    """The hips and knees that a lower mask rests on are missing or out of frame."""
+
+    code = "LEGS_NOT_VISIBLE"
+    message = "The legs are not visible enough: knees must be in the frame."
+
+
+class LowConfidence(Refusal):
+    """Pose and part map disagree, or the part asked for is not in the photo."""
+
+    code = "LOW_CONFIDENCE"
+    message = "The models disagree about this part of the photo."
+
+
+class Unavailable(TryonMasksError):
+    """A part outside this process failed."""
+
+    status = 502
+
+
+class PhotoFetchFailed(Unavailable):
+    """The photo's host refused, reset, or answered something other than a photo."""
+
+    code = "PHOTO_FETCH_FAILED"
+    message = "The photo could not be fetched from its address."
+
+
+class PhotoFetchTimeout(Unavailable):
+    """The photo did not arrive within the time limit."""
+
+    code = "PHOTO_FETCH_TIMEOUT"
+    status = 504
+    message = "The photo did not arrive in time."
+
+
+class StoreFailed(Unavailable):
+    """At least one mask could not be stored; the message names which."""
+
+    code = "STORE_FAILED"
+    message = "The masks could not be stored."
+
+
+class StoreTimeout(Unavailable):
+    """The mask store did not answer within the time limit."""
+
+    code = "STORE_TIMEOUT"
+    status = 504
+    message = "The mask store did not answer in time."
+
+
+class LogUnavailable(Unavailable):
+    """The step log is mandatory and could not be opened: the request is refused before any work."""
+
+    code = "LOG_UNAVAILABLE"
+    status = 503
+    message = "The request could not be logged, so it was not started."

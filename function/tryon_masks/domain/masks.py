@@ -1,0 +1,187 @@
+"""Person + kind + profile -> mask, by the two-ring rule.
+
+mask = core OR (grown AND NOT protected): the *core* is what the part map says, *grown* is what the
+profile adds around it, *protected* is what the kind must keep, so growth never eats a face, a hand
+or a shoe. Every length is a share of the torso length T: the same person at twice the size gets the
+same mask, twice the size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import cv2
+import numpy as np
+
+from tryon_masks.domain import anatomy, fitness
+from tryon_masks.domain.parts import (
+    ARMS,
+    BOTTOMS,
+    HANDS,
+    HEAD,
+    LEGS,
+    PROTECTED,
+    SHOES,
+    TOPS,
+    BoolMask,
+    Part,
+    where,
+)
+from tryon_masks.domain.person import Person
+from tryon_masks.domain.profiles import Expand, Profile
+from tryon_masks.domain.shapes import (
+    capsule,
+    grow,
+    holes,
+    hulls,
+    smooth,
+    stretch,
+    without_specks,
+)
+
+HOLE = 0.02
+SPECK = 0.002
+"""Areas in units of T squared: larger holes are meant, smaller specks are noise."""
+SOFTENING = 0.05
+
+
+class MaskKind(StrEnum):
+    """What to repaint."""
+
+    UPPER = "upper"
+    LOWER = "lower"
+    FULL = "full"
+    FACE = "face"
+    ARMS = "arms"
+    LEGS = "legs"
+    HANDS = "hands"
+    FEET = "feet"
+    HAIR = "hair"
+    PROTECT = "protect"
+
+
+@dataclass(frozen=True)
+class Mask:
+    """One mask on the working grid.
+
+    ``pixels``: shape (H, W), bool, True = repaint. ``confidence``: mean of the person's confidence
+    over the mask's core, 0 to 1.
+    """
+
+    kind: MaskKind
+    pixels: BoolMask
+    confidence: float
+
+
+UPPER_PARTS = TOPS | ARMS | {Part.NECK, Part.TORSO_SKIN, Part.SCARF}
+LOWER_PARTS = BOTTOMS | LEGS | {Part.LEGWEAR, Part.BELT}
+SINGLE_PARTS: dict[MaskKind, frozenset[Part]] = {
+    MaskKind.FACE: frozenset({Part.FACE, Part.EYEWEAR}),
+    MaskKind.ARMS: ARMS,
+    MaskKind.LEGS: LEGS | {Part.LEGWEAR},
+    MaskKind.HANDS: HANDS,
+    MaskKind.FEET: SHOES,
+    MaskKind.HAIR: frozenset({Part.HAIR}),
+    MaskKind.PROTECT: PROTECTED,
+}
+
+
+@dataclass(frozen=True)
+class _Rings:
+    """What the two-ring rule works on. ``limbs`` is what ``box`` and ``body`` reach for as well."""
+
+    core: BoolMask
+    protected: BoolMask
+    limbs: BoolMask
+
+
+def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) -> Mask:
+    """Shape one mask.
+
+    Parameters
+    ----------
+    person
+        The parsed person, on the working grid (H, W).
+    expand
+        Extra margin a side, in units of T, photo directions.
+
+    Returns
+    -------
+    Mask
+        (H, W) bool; never empty, never the whole frame.
+
+    Raises
+    ------
+    UpperNotVisible, LegsNotVisible, LowConfidence
+        The mask cannot be made honestly from what is in the photo.
+    """
+    fitness.check(person, kind.value)
+    rings = _rings(person, kind)
+    unit = person.torso
+    grown = _grow(rings, profile, kind, unit)
+    grown = stretch(
+        grown,
+        expand.top * unit,
+        expand.bottom * unit,
+        expand.left * unit,
+        expand.right * unit,
+    )
+    pixels = rings.core | (grown & ~rings.protected)
+    pixels |= holes(pixels, HOLE * unit**2) & ~rings.protected
+    pixels = without_specks(pixels, SPECK * unit**2)
+    fitness.check_mask(person, rings.core, pixels)
+    return Mask(kind, pixels, float(person.confidence[rings.core].mean()))
+
+
+def _grow(rings: _Rings, profile: Profile, kind: MaskKind, unit: float) -> BoolMask:
+    core = without_specks(rings.core, SPECK * unit**2)
+    if kind is MaskKind.PROTECT:
+        return core
+    if profile is Profile.BOX:
+        rows, columns = np.nonzero(core | rings.limbs)
+        box = np.zeros_like(core)
+        box[rows.min(initial=0) : rows.max(initial=0) + 1, columns.min(initial=0) : columns.max(initial=0) + 1] = True
+        return grow(box, profile.margin * unit)
+    if profile is Profile.HULL:
+        return smooth(hulls(grow(core, profile.margin * unit)), SOFTENING * unit)
+    if profile is Profile.BODY:
+        return grow(core, profile.margin * unit) | rings.limbs
+    return grow(core, profile.margin * unit)
+
+
+def _rings(person: Person, kind: MaskKind) -> _Rings:
+    parts = person.part_map
+    nothing = np.zeros(parts.shape, bool)
+    if kind is MaskKind.PROTECT:
+        return _Rings(where(parts, PROTECTED), nothing, nothing)
+    if kind in SINGLE_PARTS:
+        core = where(parts, SINGLE_PARTS[kind])
+        return _Rings(core, (parts != Part.BACKGROUND) & ~core, nothing)
+    above = _above_hips(person)
+    dress = parts == Part.DRESS
+    upper = where(parts, UPPER_PARTS) | (dress & above)
+    lower = where(parts, LOWER_PARTS) | (dress & ~above)
+    keep = where(parts, PROTECTED)
+    tubes = _tubes(person)
+    if kind is MaskKind.UPPER:
+        return _Rings(upper, keep | lower, tubes)
+    if kind is MaskKind.LOWER:
+        return _Rings(lower, keep | upper | above, nothing)
+    return _Rings(upper | lower, keep, tubes)
+
+
+def _above_hips(person: Person) -> BoolMask:
+    axis = anatomy.axis(person.skeleton)
+    if axis is None:
+        raise ValueError("a person without shoulders has no hip line")
+    return axis.height(person.part_map.shape) > 0
+
+
+def _tubes(person: Person) -> BoolMask:
+    """Arms as the skeleton has them, where the part map finds this person and no hand."""
+    tubes = np.zeros(person.part_map.shape, bool)
+    for bone in anatomy.bones(person.skeleton, person.torso):
+        if bone.segment == "arm":
+            tubes |= capsule(tubes.shape, bone.start, bone.end, bone.width)
+    return tubes & (person.part_map != Part.BACKGROUND)

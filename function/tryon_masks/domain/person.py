@@ -1,0 +1,92 @@
+"""What the models saw: candidates first, then the one person that was parsed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tryon_masks.domain.parts import PartMap
+from tryon_masks.domain.skeleton import Skeleton
+
+
+@dataclass(frozen=True)
+class Box:
+    """Left, top, right, bottom in pixels; right and bottom lie outside the box."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    @property
+    def width(self) -> float:
+        """Pixels."""
+        return max(0.0, self.x1 - self.x0)
+
+    @property
+    def height(self) -> float:
+        """Pixels."""
+        return max(0.0, self.y1 - self.y0)
+
+    @property
+    def area(self) -> float:
+        """Square pixels."""
+        return self.width * self.height
+
+    def overlap(self, other: Box) -> float:
+        """Intersection over union, 0 to 1."""
+        width = min(self.x1, other.x1) - max(self.x0, other.x0)
+        height = min(self.y1, other.y1) - max(self.y0, other.y0)
+        if width <= 0 or height <= 0:
+            return 0.0
+        shared = width * height
+        return shared / (self.area + other.area - shared)
+
+    def scaled(self, factor: float) -> Box:
+        """The same box on a grid ``factor`` times as fine."""
+        return Box(self.x0 * factor, self.y0 * factor, self.x1 * factor, self.y1 * factor)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Somebody in the photo, before parsing.
+
+    ``box`` holds the visible person, clipped to the photo; ``score`` is 0 to 1.
+    """
+
+    box: Box
+    score: float
+    skeleton: Skeleton
+
+    def scaled(self, factor: float) -> Candidate:
+        """The same candidate on a grid ``factor`` times as fine."""
+        return Candidate(self.box.scaled(factor), self.score, self.skeleton.scaled(factor))
+
+
+@dataclass(frozen=True)
+class Person:
+    """The chosen person, on the working grid.
+
+    Attributes
+    ----------
+    part_map
+        Shape (H, W), uint8, see :class:`tryon_masks.domain.parts.Part`.
+    confidence
+        Shape (H, W), float32, 0 to 1: how sure the models are of each pixel's label.
+    """
+
+    box: Box
+    score: float
+    skeleton: Skeleton
+    part_map: PartMap
+    confidence: NDArray[np.float32]
+
+    @property
+    def torso(self) -> float:
+        """The body unit T in pixels; fitness refuses a person without one first."""
+        torso = self.skeleton.torso
+        if torso is None:
+            raise ValueError("a person without shoulders has no body unit")
+        return torso

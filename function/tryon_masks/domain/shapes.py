@@ -1,0 +1,103 @@
+"""Small geometry on pixel grids. Lengths are in pixels; callers turn body units into pixels."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tryon_masks.domain.parts import BoolMask
+from tryon_masks.domain.skeleton import Point
+
+
+def capsule(
+    shape: tuple[int, int], start: Point, end: Point, width: tuple[float, float]
+) -> BoolMask:
+    """A limb: round ends, straight sides; ``width`` is the diameter at start and end.
+
+    Whatever lies outside ``shape`` (height, width) is cut off, never wrapped.
+    """
+    a, b = np.array(start, float), np.array(end, float)
+    ra, rb = width[0] / 2, width[1] / 2
+    along = b - a
+    length = float(np.hypot(*along))
+    canvas = np.zeros(shape, np.uint8)
+    # Sixteen steps of sub-pixel accuracy; a point far outside would overflow OpenCV's integers.
+    if not np.all(np.abs(np.concatenate([a, b])) < 1e5):
+        raise ValueError("a limb lies absurdly far outside the photo")
+    _disc(canvas, a, ra)
+    _disc(canvas, b, rb)
+    if length > 0:
+        side = np.array([-along[1], along[0]]) / length
+        corners = np.array([a + ra * side, b + rb * side, b - rb * side, a - ra * side])
+        cv2.fillConvexPoly(canvas, np.round(corners * 16).astype(np.int32), 1, shift=4)
+    return canvas.astype(bool)
+
+
+def _disc(canvas: NDArray[np.uint8], centre: NDArray[np.float64], radius: float) -> None:
+    x, y = np.round(centre * 16).astype(int).tolist()
+    cv2.circle(canvas, (x, y), round(radius * 16), 1, -1, shift=4)
+
+
+def grow(mask: BoolMask, radius: float) -> BoolMask:
+    """Everything within ``radius`` of ``mask``."""
+    if radius < 0.5 or not mask.any():
+        return mask
+    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    return np.asarray(distance <= radius)
+
+
+def shrink(mask: BoolMask, radius: float) -> BoolMask:
+    """What is further than ``radius`` from everything outside ``mask``; the frame is not outside."""
+    return ~grow(~mask, radius)
+
+
+def stretch(mask: BoolMask, top: float, bottom: float, left: float, right: float) -> BoolMask:
+    """``mask`` smeared by so many pixels to each side."""
+    t, b, le, r = (round(v) for v in (top, bottom, left, right))
+    if t == b == le == r == 0:
+        return mask
+    kernel = np.ones((t + b + 1, le + r + 1), np.uint8)
+    # dilate looks from (x - anchor) to (x - anchor + size - 1): to grow leftwards, look right.
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel, anchor=(r, b))) > 0
+
+
+def holes(mask: BoolMask, largest: float) -> BoolMask:
+    """Regions of at most ``largest`` square pixels that ``mask`` encloses."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (~mask).astype(np.uint8), connectivity=4
+    )
+    height, width = mask.shape
+    x, y = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    w, h = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
+    inside = (x > 0) & (y > 0) & (x + w < width) & (y + h < height)
+    hole = inside & (stats[:, cv2.CC_STAT_AREA] <= largest)
+    hole[0] = False
+    return np.asarray(hole[labels])
+
+
+def without_specks(mask: BoolMask, smallest: float) -> BoolMask:
+    """``mask`` less its pieces under ``smallest`` square pixels."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        mask.astype(np.uint8), connectivity=8
+    )
+    keep = stats[:, cv2.CC_STAT_AREA] >= smallest
+    keep[0] = False
+    return np.asarray(keep[labels])
+
+
+def smooth(mask: BoolMask, radius: float) -> BoolMask:
+    """``mask`` with its corners and bays of less than about ``radius`` rounded off."""
+    if radius < 0.5:
+        return mask
+    blurred = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), radius)
+    return np.asarray(blurred >= 0.5)
+
+
+def hulls(mask: BoolMask) -> BoolMask:
+    """The convex hull of each connected piece."""
+    canvas = np.zeros(mask.shape, np.uint8)
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    for contour in contours:
+        cv2.fillConvexPoly(canvas, cv2.convexHull(contour), 1)
+    return canvas.astype(bool)

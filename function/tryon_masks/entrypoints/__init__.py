@@ -1,0 +1,1 @@
+"""Where requests come in: the HTTP API, the S3 worker, the command line."""

@@ -1,0 +1,14 @@
+"""The Lambda module of the API: everything that can fail at the start does so here, once."""
+
+from __future__ import annotations
+
+import os
+
+from tryon_masks.entrypoints.app import create_handler
+from tryon_masks.settings import Settings
+from tryon_masks.telemetry import init_log
+from tryon_masks.wiring import build_service, build_step_log
+
+with init_log("api"):
+    settings = Settings.from_env(os.environ, on_lambda=True)
+    handler = create_handler(build_service(settings), build_step_log(settings))

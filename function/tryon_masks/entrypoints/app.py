@@ -1,0 +1,295 @@
+"""The HTTP API: routes, errors and who asks; no AWS beyond API Gateway's event."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import platform
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response, content_types
+from aws_lambda_powertools.event_handler.exceptions import NotFoundError
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.params import Body as InBody
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
+from pydantic import BaseModel
+
+from tryon_masks import __version__
+from tryon_masks.domain.errors import (
+    BadRequest,
+    InvalidRequest,
+    LogUnavailable,
+    TryonMasksError,
+)
+from tryon_masks.entrypoints.schema import (
+    Body,
+    DataJson,
+    ErrorAnswer,
+    HealthAnswer,
+    MaskAnswer,
+    MaskRequestBody,
+    answer_for,
+    error_for,
+    invalid,
+    mask_request,
+    read_user_id,
+)
+from tryon_masks.ports import StepLog
+from tryon_masks.service import MaskService
+from tryon_masks.telemetry import ANONYMOUS, RequestLog, request_log, step
+
+T = TypeVar("T", MaskAnswer, HealthAnswer)
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+MASKS = "/v1/masks"
+ROOT = "/"
+HEALTH = "/v1/health"
+REQUEST_ID_HEADER = "x-request-id"
+SIGNED_IN = "token"
+"""The security scheme of the routes that make masks."""
+METHODS = {MASKS: "POST", ROOT: "POST", HEALTH: "GET"}
+
+
+class NotFound(BadRequest):
+    """No such path."""
+
+    code: ClassVar[str] = "NOT_FOUND"
+    status: ClassVar[int] = 404
+    message: ClassVar[str] = "There is nothing at this path."
+
+
+class MethodNotAllowed(BadRequest):
+    """The path exists, but not with this method."""
+
+    code: ClassVar[str] = "METHOD_NOT_ALLOWED"
+    status: ClassVar[int] = 405
+    message: ClassVar[str] = "This path does not take this method."
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        body = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest("The body is not JSON.") from error
+    if not isinstance(body, dict):
+        # Of a list the framework would take the first item.
+        raise InvalidRequest("The body must be one JSON object.")
+    return body
+
+
+resolver = APIGatewayHttpResolver(
+    enable_validation=True,
+    response_validation_error_http_code=500,
+    json_body_deserializer=_json_object,
+)
+
+
+def _error_doc(description: str) -> dict[str, Any]:
+    return {"description": description, **_content(ErrorAnswer)}
+
+
+def _content(model: type[BaseModel]) -> dict[str, Any]:
+    return {"content": {content_types.APPLICATION_JSON: {"model": model}}}
+
+
+_RESPONSES: dict[int, Any] = {
+    200: {
+        "description": "All masks (success) or some (partial) were made.",
+        **_content(MaskAnswer),
+    },
+    400: _error_doc("A field is missing, unknown or out of range, or the address is not allowed."),
+    413: _error_doc("The photo has too many bytes or pixels."),
+    415: _error_doc("The photo is not a JPEG, PNG, WebP, AVIF or HEIC image."),
+    422: {
+        "description": "No mask can be made from this photo (refused), or its file is damaged.",
+        "content": {
+            content_types.APPLICATION_JSON: {
+                "schema": {
+                    "anyOf": [
+                        {"$ref": "#/components/schemas/MaskAnswer"},
+                        {"$ref": "#/components/schemas/ErrorAnswer"},
+                    ]
+                }
+            }
+        },
+    },
+    502: _error_doc("The photo's host or the mask store failed."),
+    503: _error_doc("The request could not be logged, so it was not started."),
+    504: _error_doc("The photo's host or the mask store did not answer in time."),
+}
+
+
+_HEALTH_RESPONSES: dict[int, Any] = {
+    200: {"description": "Ready for requests.", **_content(HealthAnswer)}
+}
+
+
+@resolver.post(
+    MASKS,
+    summary="Make masks from one photo",
+    operation_id="make_masks",
+    responses=_RESPONSES,
+    security=[{SIGNED_IN: []}],
+)
+def post_masks(body: Annotated[Body, InBody()]) -> Response[MaskAnswer]:
+    """One photo in, its masks out."""
+    return _make(body)
+
+
+@resolver.post(
+    ROOT,
+    summary="Make masks from one photo: the same under the address of older clients",
+    operation_id="make_masks_at_root",
+    responses=_RESPONSES,
+    security=[{SIGNED_IN: []}],
+)
+def post_root(body: Annotated[Body, InBody()]) -> Response[MaskAnswer]:
+    """The same as POST /v1/masks."""
+    return _make(body)
+
+
+@resolver.get(
+    HEALTH,
+    summary="Which models are loaded",
+    operation_id="health",
+    responses=_HEALTH_RESPONSES,
+)
+def get_health() -> Response[HealthAnswer]:
+    """Answered only once the models are loaded and warm."""
+    call = _call()
+    versions = {
+        "tryon-masks": __version__,
+        "onnxruntime": version("onnxruntime"),
+        "python": platform.python_version(),
+    }
+    answer = HealthAnswer(
+        request_id=call.log.request_id,
+        ready=True,
+        model_set=call.service.vision.model_set,
+        versions=versions,
+    )
+    return _response(answer, 200)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What a route needs beside the body. ``reading`` holds the open step read_request."""
+
+    service: MaskService
+    caller: str | None
+    log: RequestLog
+    reading: ExitStack = field(default_factory=ExitStack)
+    started: float = field(default_factory=time.perf_counter)
+
+
+def _call() -> _Call:
+    call: _Call = resolver.context["call"]
+    return call
+
+
+def _make(body: MaskRequestBody | DataJson) -> Response[MaskAnswer]:
+    call = _call()
+    user_id = call.caller or body.user_id or ANONYMOUS
+    request = mask_request(body, user_id)
+    call.reading.close()
+    call.log.identify(user_id)
+    result = call.service.make(request, call.log)
+    call.log.flush()
+    answer = answer_for(
+        result,
+        call.log,
+        time.perf_counter() - call.started,
+        document=isinstance(body, DataJson),
+        include_logs=body.include_logs,
+    )
+    return _response(answer, 422 if result.status == "refused" else 200)
+
+
+def _response(answer: T, status: int) -> Response[T]:
+    headers = {REQUEST_ID_HEADER: answer.request_id}
+    return Response(status, content_types.APPLICATION_JSON, answer, headers)
+
+
+def _raise(error: Exception) -> NoReturn:
+    """Say the framework's errors in our terms; :func:`create_handler` answers them all."""
+    if isinstance(error, RequestValidationError):
+        raise invalid(error.errors()) from error
+    if isinstance(error, NotFoundError):
+        raise (MethodNotAllowed if resolver.context["_path"] in METHODS else NotFound) from error
+    raise error
+
+
+resolver.exception_handler(Exception)(_raise)
+
+
+def create_handler(service: MaskService, step_log: StepLog | None = None) -> Handler:
+    """The Lambda handler for API Gateway's HTTP API, payload version 2."""
+
+    def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        request_context = event["requestContext"]
+        request_id: str = request_context["requestId"]
+        authorizer = request_context.get("authorizer") or {}
+        caller: str | None = authorizer.get("jwt", {}).get("claims", {}).get("sub")
+        # A health probe a minute is not worth a document each.
+        probe = APIGatewayProxyEventV2(event).path == HEALTH
+        try:
+            with request_log(request_id, caller or ANONYMOUS, None if probe else step_log) as log:
+                return _answer(event, context, _Call(service, caller, log))
+        except LogUnavailable as error:
+            return _error_response(error, error_for(error, request_id, log_saved=False))
+
+    return handler
+
+
+def _answer(event: dict[str, Any], context: Any, call: _Call) -> dict[str, Any]:
+    try:
+        with call.reading:
+            call.reading.enter_context(step("read_request", "api"))
+            if call.caller is not None:
+                read_user_id(call.caller)
+            resolver.context["call"] = call
+            return resolver.resolve(_with_json_body(event), context)
+    except TryonMasksError as error:
+        public = error
+    except Exception as error:
+        public = TryonMasksError()
+        # It may come from outside every step, and only steps are logged.
+        with suppress(Exception), step("answer_request", "api"):
+            raise error
+    call.log.flush()
+    return _error_response(public, error_for(public, call.log.request_id, call.log.saved))
+
+
+def _with_json_body(event: dict[str, Any]) -> dict[str, Any]:
+    """The event with its body as text. The framework would take forms as well."""
+    body = event.get("body")
+    if not body:
+        return event
+    kind = APIGatewayProxyEventV2(event).headers.get("content-type", content_types.APPLICATION_JSON)
+    if kind.partition(";")[0].strip() != content_types.APPLICATION_JSON:
+        raise InvalidRequest("Send the body with content-type: application/json.")
+    if not event.get("isBase64Encoded"):
+        return event
+    try:
+        text = base64.b64decode(body, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise InvalidRequest("The body is not UTF-8 text.") from error
+    return {**event, "body": text, "isBase64Encoded": False}
+
+
+def _error_response(error: TryonMasksError, answer: ErrorAnswer) -> dict[str, Any]:
+    return {
+        "statusCode": error.status,
+        "headers": {
+            "Content-Type": content_types.APPLICATION_JSON,
+            REQUEST_ID_HEADER: answer.request_id,
+        },
+        "body": answer.model_dump_json(),
+        "isBase64Encoded": False,
+    }

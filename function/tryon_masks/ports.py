@@ -1,0 +1,97 @@
+"""What the service needs from outside, as small protocols. Adapters and vision implement them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tryon_masks.domain.person import Candidate, Person
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """One image file in memory.
+
+    ``content_type`` is the MIME type, ``extension`` the file ending without a dot.
+    """
+
+    data: bytes
+    content_type: str
+    extension: str
+
+
+class PhotoSource(Protocol):
+    """Fetches the bytes behind a photo's address."""
+
+    def fetch(self, address: str) -> bytes:
+        """Return the file's bytes.
+
+        Raises
+        ------
+        UrlNotAllowed, PhotoTooLarge, PhotoFetchFailed, PhotoFetchTimeout
+        """
+
+
+class MaskStore(Protocol):
+    """Keeps mask files and says where they can be read."""
+
+    def save(self, key: str, files: Mapping[str, EncodedImage]) -> dict[str, str]:
+        """Store every file under ``key`` and return ``{name: URL}``, or store nothing that counts.
+
+        The same ``key`` and name give the same address again, overwritten, so a retry is harmless.
+
+        Raises
+        ------
+        StoreFailed, StoreTimeout
+            The public message names the files that failed.
+        """
+
+
+class Vision(Protocol):
+    """The models: a photo in, what they saw out. Loaded once, before the first request."""
+
+    model_set: str
+
+    def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
+        """Everybody in ``rgb`` (shape (H, W, 3), uint8, sRGB, upright), largest first; maybe empty."""
+
+    def parse(
+        self, rgb: NDArray[np.uint8], chosen: Candidate, others: Sequence[Candidate]
+    ) -> Person:
+        """The part map and skeleton of ``chosen``; pixels of ``others`` become ``OTHER_PERSON``."""
+
+
+class StepLog(Protocol):
+    """A second home for the log records, beside stdout."""
+
+    def open(self, request_id: str, header: Mapping[str, Any]) -> None:
+        """Make sure that this request's records can be written.
+
+        Raises
+        ------
+        LogUnavailable
+        """
+
+    def write(self, request_id: str, records: Sequence[Mapping[str, Any]]) -> None:
+        """Write all records of one request, in order.
+
+        Raises
+        ------
+        LogUnavailable
+        """
+
+
+class UserProfiles(Protocol):
+    """The app's user documents."""
+
+    def merge_masks(self, user_id: str, masks: Mapping[str, str], request_id: str) -> None:
+        """Merge mask addresses into the user's profile, leaving its other fields alone.
+
+        Raises
+        ------
+        LogUnavailable
+        """

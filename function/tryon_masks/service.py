@@ -1,0 +1,223 @@
+"""The one use case: a photo in, stored masks out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from tryon_masks import images
+from tryon_masks.domain import fitness
+from tryon_masks.domain.errors import InvalidRequest, NoPerson, Refusal
+from tryon_masks.domain.masks import Mask, MaskKind, make_mask
+from tryon_masks.domain.person import Box, Candidate, Person
+from tryon_masks.domain.profiles import Expand, Profile
+from tryon_masks.ports import EncodedImage, MaskStore, PhotoSource, UserProfiles, Vision
+from tryon_masks.telemetry import RequestLog, count, step
+
+OVERLAY = "overlay"
+
+MASK_RULES = "1"
+"""Part of every storage key: raise it when the same photo must get new addresses."""
+
+
+@dataclass(frozen=True)
+class MaskOptions:
+    """What the caller may choose.
+
+    ``person_box`` is in pixels of the upright photo; ``max_side`` bounds the longer side of the
+    mask files in pixels (None: the photo's own grid).
+    """
+
+    masks: tuple[MaskKind, ...] = (MaskKind.UPPER, MaskKind.LOWER)
+    profile: Profile = Profile.BODY
+    expand: Expand = field(default_factory=Expand)
+    format: Literal["png", "webp"] = "png"
+    edge: Literal["hard", "soft"] = "hard"
+    max_side: int | None = None
+    person: Literal["largest"] | None = None
+    person_box: Box | None = None
+    overlay: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.masks or len(set(self.masks)) != len(self.masks):
+            raise InvalidRequest("masks must name at least one kind, each once.")
+
+
+@dataclass(frozen=True)
+class MaskRequest:
+    """One photo: its address, or its bytes. ``store_key`` names the files; None: by content."""
+
+    photo: str | bytes
+    user_id: str
+    options: MaskOptions = field(default_factory=MaskOptions)
+    store_key: str | None = None
+
+
+@dataclass(frozen=True)
+class RefusedMask:
+    """Why one mask was not made. ``code`` is one of masks' refusal codes."""
+
+    mask: str
+    code: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Quality:
+    """``coverage``: share of the frame that is masked, 0 to 1. ``confidence``: 0 to 1."""
+
+    coverage: float
+    confidence: float
+
+
+@dataclass(frozen=True)
+class MaskResult:
+    """What came of one request.
+
+    ``status`` is success (all made), partial (some refused) or refused (none made). ``overlay`` is
+    an address. ``person`` is None when nobody could be chosen; its box is in pixels of the photo.
+    """
+
+    status: Literal["success", "partial", "refused"]
+    masks: dict[str, str]
+    overlay: str | None
+    quality: dict[str, Quality]
+    refused: list[RefusedMask]
+    width: int
+    height: int
+    sha256: str
+    person: Candidate | None
+    people_found: int
+    model_set: str
+
+
+class MaskService:
+    """Made once in the init phase; :meth:`make` serves every request."""
+
+    def __init__(
+        self,
+        vision: Vision,
+        store: MaskStore,
+        photos: PhotoSource,
+        profiles: UserProfiles | None = None,
+        limits: images.Limits | None = None,
+    ) -> None:
+        self.vision = vision
+        self._store = store
+        self._photos = photos
+        self._profiles = profiles
+        self._limits = limits or images.Limits()
+
+    def make(self, request: MaskRequest, log: RequestLog) -> MaskResult:
+        """Fetch, see, shape, store. Refusals are answers, in the result, not exceptions.
+
+        Raises
+        ------
+        BadRequest, Unavailable
+        """
+        options = request.options
+        with step("download_image", "intake"):
+            data = self._fetch(request.photo)
+        sha256 = hashlib.sha256(data).hexdigest()
+        with step("generate_masks", "service"):
+            with step("decode_image", "intake"):
+                photo = images.decode(data, self._limits)
+            seen = self._see(photo, options)
+            made, refused = _shape(seen, options)
+            with step("encode_masks", "images"):
+                files, quality = _encode(photo, made, options)
+        addresses: dict[str, str] = {}
+        if made:
+            with step("upload_masks", "store"):
+                key = request.store_key or self._key(sha256, options)
+                addresses = self._store.save(key, files)
+            count("MasksMade", len(made))
+        masks = {mask.kind.value: addresses[mask.kind] for mask in made}
+        if masks and self._profiles is not None:
+            with step("update_profile", "profiles"):
+                self._profiles.merge_masks(request.user_id, masks, log.request_id)
+        return MaskResult(
+            status="refused" if not made else "partial" if refused else "success",
+            masks=masks,
+            overlay=addresses.get(OVERLAY),
+            quality=quality,
+            refused=refused,
+            width=photo.width,
+            height=photo.height,
+            sha256=sha256,
+            person=seen.chosen and seen.chosen.scaled(photo.scale),
+            people_found=seen.people_found,
+            model_set=self.vision.model_set,
+        )
+
+    def _fetch(self, photo: str | bytes) -> bytes:
+        return photo if isinstance(photo, bytes) else self._photos.fetch(photo)
+
+    def _see(self, photo: images.Photo, options: MaskOptions) -> _Seen:
+        with step("find_people", "vision"):
+            people = self.vision.find_people(photo.rgb)
+        try:
+            with step("choose_person", "fitness"):
+                box = options.person_box and options.person_box.scaled(1 / photo.scale)
+                chosen = fitness.choose(
+                    people,
+                    photo.rgb.shape[0],
+                    photo_px_per_px=photo.scale,
+                    largest=options.person == "largest",
+                    box=box,
+                )
+        except Refusal as refusal:
+            return _Seen(len(people), refusal=refusal)
+        with step("parse_person", "vision"):
+            others = [other for other in people if other is not chosen]
+            person = self.vision.parse(photo.rgb, chosen, others)
+        return _Seen(len(people), chosen, person)
+
+    def _key(self, sha256: str, options: MaskOptions) -> str:
+        what = json.dumps(
+            [sha256, asdict(options), self.vision.model_set, MASK_RULES], sort_keys=True
+        )
+        return hashlib.sha256(what.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Either a parsed person, or the refusal that speaks for every mask."""
+
+    people_found: int
+    chosen: Candidate | None = None
+    person: Person | None = None
+    refusal: Refusal | None = None
+
+
+def _shape(seen: _Seen, options: MaskOptions) -> tuple[list[Mask], list[RefusedMask]]:
+    made: list[Mask] = []
+    refused: list[RefusedMask] = []
+    for kind in options.masks:
+        try:
+            with step("shape_mask", "masks", mask=kind.value):
+                if seen.person is None:
+                    raise seen.refusal or NoPerson
+                made.append(make_mask(seen.person, kind, options.profile, options.expand))
+        except Refusal as refusal:
+            count("MasksRefused", code=refusal.code)
+            refused.append(RefusedMask(kind.value, refusal.code, str(refusal)))
+    return made, refused
+
+
+def _encode(
+    photo: images.Photo, made: Sequence[Mask], options: MaskOptions
+) -> tuple[dict[str, EncodedImage], dict[str, Quality]]:
+    files: dict[str, EncodedImage] = {}
+    quality: dict[str, Quality] = {}
+    size = photo.output_size(options.max_side)
+    for mask in made:
+        grey = images.to_grid(mask.pixels, size, options.edge)
+        files[mask.kind.value] = images.encode_mask(grey, options.format)
+        quality[mask.kind.value] = Quality(float(mask.pixels.mean()), mask.confidence)
+    if options.overlay and made:
+        files[OVERLAY] = images.overlay(photo.rgb, {m.kind.value: m.pixels for m in made})
+    return files, quality

@@ -1,0 +1,234 @@
+"""What an operator chooses: explicit argument, else environment, else default; checked once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Self, cast
+from urllib.parse import urlsplit
+
+from tryon_masks.domain.errors import SettingsError
+
+StoreName = Literal["cloudinary", "s3", "directory"]
+
+_STORES = ("cloudinary", "s3", "directory")
+_NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
+_SECRET_ARN = r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+"  # noqa: S105  a pattern
+_BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+_PREFIX = r"[^/\s]+(/[^/\s]+)*"
+_WEEK_S = 7 * 24 * 3600
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One field for each environment variable, which is the field's name in capitals.
+
+    Attributes
+    ----------
+    model_set
+        Which models; the name of their folder.
+    models_dir
+        The folder that contains the set's folder; None: where a source checkout builds it.
+    ort_threads
+        ONNX Runtime's threads for one inference.
+    mask_store
+        Where masks go. ``directory`` off Lambda when nothing is said; no default on Lambda.
+    mask_dir
+        For ``directory``.
+    mask_bucket, mask_prefix, mask_public_base_url, mask_url_ttl_s
+        For ``s3``. Without a public base URL the addresses are presigned, for that many seconds.
+    cloudinary_url, cloudinary_secret_arn, cloudinary_folder
+        For ``cloudinary``: exactly one of the first two.
+    firestore_project, firestore_secret_arn
+        The step log in Firestore: on when the project is set. Without a secret (a service
+        account's JSON) the ambient Google credentials are used.
+    allow_http
+        Fetch photos over plain http too.
+    max_photo_bytes, max_photo_pixels
+        Limits of one photo.
+    fetch_timeout_s, upload_timeout_s
+        Seconds for one photo, and for one upload.
+    results_prefix
+        Where the S3 worker writes its answers; ends with a slash.
+    """
+
+    mask_store: StoreName
+    ort_threads: int
+    model_set: str = "compact"
+    models_dir: Path | None = None
+    mask_dir: Path | None = None
+    mask_bucket: str | None = None
+    mask_prefix: str = "masks"
+    mask_public_base_url: str | None = None
+    mask_url_ttl_s: int = 3600
+    cloudinary_url: str | None = field(default=None, repr=False)
+    cloudinary_secret_arn: str | None = None
+    cloudinary_folder: str = "tryon-masks"
+    firestore_project: str | None = None
+    firestore_secret_arn: str | None = None
+    allow_http: bool = False
+    max_photo_bytes: int = 25_000_000
+    max_photo_pixels: int = 60_000_000
+    fetch_timeout_s: float = 10.0
+    upload_timeout_s: float = 10.0
+    results_prefix: str = "results/"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str], *, on_lambda: bool, **explicit: Any) -> Self:
+        """Read and check every setting.
+
+        Parameters
+        ----------
+        environ
+            The environment; an empty value counts as not set.
+        on_lambda
+            On Lambda the store and its place must be chosen.
+        explicit
+            Fields by name that win over the environment; None counts as not given.
+
+        Raises
+        ------
+        SettingsError
+            With every problem, one a line, each naming its variable. Secrets are never quoted.
+        TypeError
+            ``explicit`` names a field that does not exist.
+        """
+        unknown = explicit.keys() - {one.name for one in fields(cls)}
+        if unknown:
+            raise TypeError(f"No such setting: {', '.join(sorted(unknown))}")
+        read = _Reader(environ, explicit)
+        store = read.store(on_lambda)
+        settings = cls(
+            mask_store=cast(StoreName, store),
+            ort_threads=read.whole("ORT_THREADS", os.cpu_count() or 1, 1, 256),
+            model_set=read.text("MODEL_SET", _NAME) or cls.model_set,
+            models_dir=read.folder("MODELS_DIR"),
+            mask_dir=read.folder("MASK_DIR"),
+            mask_bucket=read.text("MASK_BUCKET", _BUCKET),
+            mask_prefix=read.text("MASK_PREFIX", _PREFIX) or cls.mask_prefix,
+            mask_public_base_url=read.https("MASK_PUBLIC_BASE_URL"),
+            mask_url_ttl_s=read.whole("MASK_URL_TTL_S", cls.mask_url_ttl_s, 1, _WEEK_S),
+            cloudinary_url=read.cloudinary("CLOUDINARY_URL"),
+            cloudinary_secret_arn=read.arn("CLOUDINARY_SECRET_ARN"),
+            cloudinary_folder=read.text("CLOUDINARY_FOLDER", _PREFIX) or cls.cloudinary_folder,
+            firestore_project=read.text("FIRESTORE_PROJECT", r"[a-z][a-z0-9.:-]*[a-z0-9]"),
+            firestore_secret_arn=read.arn("FIRESTORE_SECRET_ARN"),
+            allow_http=read.flag("ALLOW_HTTP"),
+            max_photo_bytes=read.whole("MAX_PHOTO_BYTES", cls.max_photo_bytes, 1, 1_000_000_000),
+            max_photo_pixels=read.whole("MAX_PHOTO_PIXELS", cls.max_photo_pixels, 1, 500_000_000),
+            fetch_timeout_s=read.seconds("FETCH_TIMEOUT_S", cls.fetch_timeout_s),
+            upload_timeout_s=read.seconds("UPLOAD_TIMEOUT_S", cls.upload_timeout_s),
+            results_prefix=read.text("RESULTS_PREFIX", _PREFIX + "/") or cls.results_prefix,
+        )
+        read.check_together(store, on_lambda)
+        if read.problems:
+            raise SettingsError("\n".join(read.problems))
+        return settings
+
+
+class _Reader:
+    """Reads one value after the other and keeps the problems."""
+
+    def __init__(self, environ: Mapping[str, str], explicit: Mapping[str, Any]) -> None:
+        self.problems: list[str] = []
+        self._environ = environ
+        self._explicit = explicit
+
+    def raw(self, name: str) -> str | None:
+        """The value as text; None when it is not set."""
+        value = self._explicit.get(name.lower())
+        if value is None:
+            value = self._environ.get(name)
+        if isinstance(value, bool):
+            value = int(value)
+        return str(value) if value is not None and str(value) != "" else None
+
+    def text(self, name: str, pattern: str) -> str | None:
+        value = self.raw(name)
+        if value is not None and not re.fullmatch(pattern, value):
+            self.problems.append(f"{name} is malformed: {value!r}.")
+        return value
+
+    def folder(self, name: str) -> Path | None:
+        value = self.raw(name)
+        return None if value is None else Path(value)
+
+    def whole(self, name: str, default: int, low: int, high: int) -> int:
+        value = self.raw(name)
+        if value is None:
+            return default
+        if not re.fullmatch(r"[0-9]{1,12}", value) or not low <= int(value) <= high:
+            self.problems.append(f"{name} must be a whole number, {low} to {high}, not {value!r}.")
+            return default
+        return int(value)
+
+    def seconds(self, name: str, default: float) -> float:
+        value = self.raw(name)
+        if value is None:
+            return default
+        if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]+)?", value) or not 0 < float(value) <= 120:
+            self.problems.append(f"{name} must be seconds, more than 0, to 120, not {value!r}.")
+            return default
+        return float(value)
+
+    def flag(self, name: str) -> bool:
+        value = self.raw(name)
+        if value not in (None, "0", "1"):
+            self.problems.append(f"{name} must be 0 or 1, not {value!r}.")
+        return value == "1"
+
+    def https(self, name: str) -> str | None:
+        value = self.raw(name)
+        if value is None:
+            return None
+        if not re.fullmatch(r"https://[A-Za-z0-9.-]+(:[0-9]+)?(/[^\s?#]*)?", value):
+            self.problems.append(f"{name} must be an https address without user name or query.")
+        return value.rstrip("/")
+
+    def arn(self, name: str) -> str | None:
+        value = self.raw(name)
+        if value is not None and not re.fullmatch(_SECRET_ARN, value):
+            # Not quoted: people put the secret itself here.
+            self.problems.append(f"{name} must be the ARN of a secret in Secrets Manager.")
+        return value
+
+    def cloudinary(self, name: str) -> str | None:
+        value = self.raw(name)
+        if value is not None and not _is_cloudinary_url(value):
+            self.problems.append(f"{name} must read cloudinary://KEY:SECRET@CLOUD.")
+        return value
+
+    def store(self, on_lambda: bool) -> str:
+        value = self.raw("MASK_STORE") or ("" if on_lambda else "directory")
+        if not value:
+            self.problems.append("MASK_STORE is not set: choose cloudinary, s3 or directory.")
+        elif value not in _STORES:
+            self.problems.append(f"MASK_STORE must be cloudinary, s3 or directory, not {value!r}.")
+        return value
+
+    def check_together(self, store: str, on_lambda: bool) -> None:
+        """What a value asks of the others."""
+        if store == "directory" and on_lambda and self.raw("MASK_DIR") is None:
+            self.problems.append("MASK_STORE=directory needs MASK_DIR.")
+        if store == "s3" and self.raw("MASK_BUCKET") is None:
+            self.problems.append("MASK_STORE=s3 needs MASK_BUCKET.")
+        if store == "cloudinary":
+            url, arn = self.raw("CLOUDINARY_URL"), self.raw("CLOUDINARY_SECRET_ARN")
+            if (url is None) == (arn is None):
+                self.problems.append(
+                    "MASK_STORE=cloudinary needs exactly one of CLOUDINARY_URL and "
+                    "CLOUDINARY_SECRET_ARN."
+                )
+        if self.raw("FIRESTORE_SECRET_ARN") and not self.raw("FIRESTORE_PROJECT"):
+            self.problems.append("FIRESTORE_SECRET_ARN needs FIRESTORE_PROJECT.")
+
+
+def _is_cloudinary_url(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme == "cloudinary" and all((parts.username, parts.password, parts.hostname))

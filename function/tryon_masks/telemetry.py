@@ -1,0 +1,429 @@
+"""Logs, traces and metrics. :func:`step` is the only way a step is timed and logged.
+
+One step writes two records, ``started`` and one of ``done``, ``refused`` (the caller's doing) or
+``failed``. Each record is a flat dictionary::
+
+    timestamp   ISO 8601, UTC, milliseconds
+    level       INFO, WARNING (refused) or ERROR (failed)
+    request_id  "init" before the first request
+    user_id     "anonymous" when none was given
+    component   the part of the service that does the step
+    step        the step's name
+    status      started, done, refused, failed
+    duration    seconds since the step started
+    cold_start  true in the init phase and in the process's first request
+
+with the step's own fields after them, and for an error ``code``, ``error`` (the public message),
+``error_type`` and ``detail``. The same dictionary goes to the JSON log line, to
+:attr:`RequestLog.records` and from there to the :class:`~tryon_masks.ports.StepLog`. A stack trace
+goes to the JSON log line alone.
+
+On Lambda the JSON lines and the metrics go to stdout. Elsewhere nothing is printed until
+:func:`configure` says where.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, TextIO
+from urllib.parse import urlsplit
+
+from aws_lambda_powertools import Logger, Tracer
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+
+from tryon_masks.domain.errors import BadRequest, LogUnavailable, Refusal, TryonMasksError
+from tryon_masks.ports import StepLog
+
+SERVICE = "tryon-masks"
+NAMESPACE = "TryonMasks"
+ANONYMOUS = "anonymous"
+INIT = "init"
+
+_ON_LAMBDA = "AWS_LAMBDA_RUNTIME_API" in os.environ
+_INTERNAL_KEYS = frozenset({"detail", "error_type"})
+_LEVELS = {"refused": logging.WARNING, "failed": logging.ERROR}
+
+_USERINFO = re.compile(r"(?<=://)[^/\s@'\"\\]*@")
+_QUERY = re.compile(r"(?<=\S)[?#][^\s'\"\\<>()]*=[^\s'\"\\<>()]*")
+
+
+def public_url(url: str) -> str:
+    """``url`` without its query, fragment, user name and password: what a log may hold."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "(malformed address)"
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def _scrub(text: str) -> str:
+    """Free text without the credentials and signatures of the addresses in it, valid UTF-8."""
+    valid = text.encode("utf-8", "replace").decode("utf-8")
+    return _QUERY.sub("", _USERINFO.sub("", valid))
+
+
+def _json_line(line: dict[str, Any]) -> str:
+    # The record's own timestamp and level win, so that a line and its copy elsewhere are equal.
+    record = line.pop("record", {})
+    return _scrub(json.dumps({**line, **record}, default=str))
+
+
+_logger = Logger(
+    service=SERVICE, location=None, serialize_stacktrace=False, json_serializer=_json_line
+)
+_channel = logging.getLogger(SERVICE)
+# The X-Ray SDK loads botocore, half a second that the command line need not pay. On Lambda,
+# Powertools decides (POWERTOOLS_TRACE_DISABLED, SAM local).
+_tracer = Tracer(service=SERVICE, auto_patch=False) if _ON_LAMBDA else None
+_metrics_on = False
+
+
+def configure(
+    stream: TextIO | None, *, level: str | int | None = None, metrics: bool = False
+) -> None:
+    """Say where log lines go and whether metrics are printed.
+
+    Parameters
+    ----------
+    stream
+        Gets one JSON object a line; None: no log lines at all.
+    level
+        Least level that is written. None leaves it as it is: POWERTOOLS_LOG_LEVEL, else INFO.
+    metrics
+        Print CloudWatch embedded metrics to stdout at the end of each request.
+    """
+    global _metrics_on
+    handler = _logger.registered_handler
+    if isinstance(handler, logging.StreamHandler) and stream is not None:
+        handler.setStream(stream)
+    _channel.disabled = stream is None
+    if level is not None:
+        _logger.setLevel(level)
+    _metrics_on = metrics
+
+
+configure(sys.stdout if _ON_LAMBDA else None, metrics=_ON_LAMBDA)
+
+
+class _ColdStart:
+    """True for the init phase and the first request, False ever after."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cold = True
+
+    def take(self) -> bool:
+        with self._lock:
+            cold, self._cold = self._cold, False
+            return cold
+
+
+_cold_start = _ColdStart()
+
+
+class RequestLog:
+    """All records, timings and counts of one request. Made by :func:`request_log`.
+
+    Attributes
+    ----------
+    request_id, user_id
+        Of the records from now on.
+    records
+        Every record so far, in order.
+    timings
+        Seconds by step name; a step that ran more than once is summed.
+    saved
+        None: no step log is configured, or it was not flushed yet. Else whether the step log took
+        the records.
+    """
+
+    def __init__(
+        self,
+        request_id: str,
+        user_id: str,
+        step_log: StepLog | None = None,
+        *,
+        cold_start: bool = False,
+    ) -> None:
+        self.request_id = request_id
+        self.user_id = user_id or ANONYMOUS
+        self.records: list[dict[str, Any]] = []
+        self.timings: dict[str, float] = {}
+        self.saved: bool | None = None
+        self.cold_start = cold_start
+        self._step_log = step_log
+        self._written = 0
+        self._lock = threading.Lock()
+        self._durations: dict[str, list[float]] = defaultdict(list)
+        self._counts: dict[tuple[str, tuple[tuple[str, str], ...]], float] = defaultdict(float)
+        self._traced_error: BaseException | None = None
+
+    @property
+    def public_records(self) -> list[dict[str, Any]]:
+        """The records as a caller may see them: without what is for the log alone."""
+        with self._lock:
+            return [
+                {key: value for key, value in record.items() if key not in _INTERNAL_KEYS}
+                for record in self.records
+            ]
+
+    def identify(self, user_id: str) -> None:
+        """Name the user of the records from now on."""
+        self.user_id = user_id or ANONYMOUS
+
+    def open(self) -> None:
+        """Open the step log, when there is one.
+
+        Raises
+        ------
+        LogUnavailable
+        """
+        if self._step_log is None:
+            return
+        header = {
+            "timestamp": _now(),
+            "request_id": self.request_id,
+            "user_id": self.user_id,
+            "service": SERVICE,
+            "cold_start": self.cold_start,
+        }
+        with step("open_log", "telemetry"):
+            self._step_log.open(self.request_id, header)
+
+    def flush(self) -> bool:
+        """Write the records to the step log, the earlier ones again; False where that failed.
+
+        A failure is an error record and a metric, not an exception, and is not tried again.
+        """
+        with self._lock:
+            records = list(self.records)
+        if self._step_log is None or self.saved is False or len(records) == self._written:
+            return self.saved is not False
+        started = time.perf_counter()
+        try:
+            # No record of its own: it would be the one record that the step log lacks.
+            self._step_log.write(self.request_id, records)
+        except LogUnavailable as error:
+            self.saved = False
+            self.count("StepLogFailed")
+            self.write("write_log", "telemetry", "failed", _since(started), _describe(error), error)
+        else:
+            self.saved, self._written = True, len(records)
+        self.measure("write_log", _since(started))
+        return self.saved
+
+    def write(
+        self,
+        name: str,
+        component: str,
+        status: str,
+        duration: float,
+        fields: dict[str, Any],
+        error: BaseException | None = None,
+    ) -> None:
+        """Append one record and print it. Only :func:`step` and :meth:`flush` call this."""
+        level = _LEVELS.get(status, logging.INFO)
+        with self._lock:
+            record = {
+                "timestamp": _now(),
+                "level": logging.getLevelName(level),
+                "request_id": self.request_id,
+                "user_id": self.user_id,
+                "component": component,
+                "step": name,
+                "status": status,
+                "duration": duration,
+                "cold_start": self.cold_start,
+                **{key: _scrub(v) if isinstance(v, str) else v for key, v in fields.items()},
+            }
+            self.records.append(record)
+            # The steps around a failed one fail with the same error: one stack trace is enough.
+            known = isinstance(error, TryonMasksError) or error is self._traced_error
+            self._traced_error = error or self._traced_error
+            _channel.log(
+                level,
+                f"{name} {status}",
+                extra={"record": record},
+                exc_info=None if known else error,
+            )
+
+    def measure(self, name: str, duration: float) -> None:
+        """Add ``duration`` seconds to the timing and the metric of the step ``name``."""
+        with self._lock:
+            self.timings[name] = round(self.timings.get(name, 0.0) + duration, 3)
+            self._durations[name].append(duration)
+
+    def count(self, name: str, value: float = 1, **dimensions: str) -> None:
+        """Add to a counting metric, told apart by ``dimensions``."""
+        with self._lock:
+            self._counts[name, tuple(sorted(dimensions.items()))] += value
+
+    def publish(self) -> None:
+        """Print the metrics, when they are on: one object for each set of dimensions."""
+        with self._lock:
+            durations, counts = dict(self._durations), dict(self._counts)
+            self._durations.clear()
+            self._counts.clear()
+            self._traced_error = None
+        if not _metrics_on:
+            return
+        groups: dict[tuple[tuple[str, str], ...], EphemeralMetrics] = {}
+        for dimensions in {(), *(key[1] for key in counts)}:
+            group = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
+            for key, value in dimensions:
+                group.add_dimension(key, value)
+            group.add_metadata("request_id", self.request_id)
+            groups[dimensions] = group
+        for name, values in durations.items():
+            for seconds in values:
+                groups[()].add_metric(name, MetricUnit.Seconds, seconds)
+        for (name, dimensions), total in counts.items():
+            groups[dimensions].add_metric(name, MetricUnit.Count, total)
+        for group in groups.values():
+            if group.metric_set:
+                group.flush_metrics()
+
+
+_current: ContextVar[RequestLog | None] = ContextVar("request_log", default=None)
+
+
+@contextmanager
+def _bound(log: RequestLog) -> Iterator[RequestLog]:
+    token = _current.set(log)
+    try:
+        yield log
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def request_log(
+    request_id: str, user_id: str, step_log: StepLog | None = None
+) -> Iterator[RequestLog]:
+    """The scope of one request. Opens ``step_log`` first; flushes and prints metrics at the end.
+
+    A caller that must know beforehand whether the log was saved calls ``flush`` itself; records
+    that come after it are still written at the end.
+
+    Raises
+    ------
+    LogUnavailable
+        The step log could not be opened; nothing of the body has run.
+    """
+    log = RequestLog(request_id, user_id, step_log, cold_start=_cold_start.take())
+    if log.cold_start:
+        log.count("ColdStart")
+    with _bound(log):
+        try:
+            log.open()
+            try:
+                yield log
+            finally:
+                log.flush()
+        finally:
+            log.publish()
+
+
+@contextmanager
+def init_log(component: str) -> Iterator[RequestLog]:
+    """The scope of the init phase, itself a step ``init`` of ``component``."""
+    log = RequestLog(INIT, ANONYMOUS, cold_start=True)
+    with _bound(log):
+        try:
+            with step(INIT, component):
+                yield log
+        finally:
+            log.publish()
+
+
+@contextmanager
+def step(name: str, component: str, **fields: Any) -> Iterator[None]:
+    """Time and log one step; every exception is recorded and goes on.
+
+    Parameters
+    ----------
+    name
+        The step, and its key in the timings and the metrics.
+    component
+        The part of the service that does it.
+    fields
+        Anything else worth knowing, JSON values; an address through :func:`public_url`.
+
+    Raises
+    ------
+    RuntimeError
+        Outside :func:`request_log` and :func:`init_log`: no step goes unlogged.
+    """
+    log = _scope()
+    log.write(name, component, "started", 0.0, fields)
+    started = time.perf_counter()
+    try:
+        with _segment(name, log):
+            yield
+    except BaseException as error:
+        status = "refused" if isinstance(error, BadRequest | Refusal) else "failed"
+        duration = _since(started)
+        log.write(name, component, status, duration, {**fields, **_describe(error)}, error)
+        raise
+    else:
+        duration = _since(started)
+        log.write(name, component, "done", duration, fields)
+    finally:
+        log.measure(name, duration)
+
+
+def count(name: str, value: float = 1, **dimensions: str) -> None:
+    """Add to a counting metric of the current request, told apart by ``dimensions``.
+
+    Raises
+    ------
+    RuntimeError
+        Outside :func:`request_log` and :func:`init_log`.
+    """
+    _scope().count(name, value, **dimensions)
+
+
+def _scope() -> RequestLog:
+    log = _current.get()
+    if log is None:
+        raise RuntimeError("A step outside request_log() or init_log() would go unlogged.")
+    return log
+
+
+def _segment(name: str, log: RequestLog) -> AbstractContextManager[Any]:
+    # X-Ray has no trace to hang a subsegment on before the first request.
+    if _tracer is None or log.request_id == INIT:
+        return nullcontext()
+    return _tracer.provider.in_subsegment(name)
+
+
+def _describe(error: BaseException) -> dict[str, Any]:
+    """The error's fields of a record. An unexpected error's text may hold anything: left out."""
+    if not isinstance(error, TryonMasksError):
+        return {
+            "code": TryonMasksError.code,
+            "error": TryonMasksError.message,
+            "error_type": type(error).__name__,
+        }
+    fields = {"code": error.code, "error": str(error), "error_type": type(error).__name__}
+    return fields if error.detail is None else {**fields, "detail": error.detail}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _since(started: float) -> float:
+    """Seconds, to the millisecond."""
+    return round(time.perf_counter() - started, 3)

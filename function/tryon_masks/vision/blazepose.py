@@ -1,0 +1,255 @@
+"""BlazePose: who is in the photo, and where their joints are.
+
+Two graphs: a person detector (single-shot, 2254 anchors) and a landmark model on a square crop,
+turned upright. Model cards: ``models/cards/person_detector.md``, ``models/cards/pose_landmark.md``.
+Paper: Bazarevsky et al., BlazePose: On-device Real-time Body Pose tracking, 2020.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tryon_masks.domain.person import Box, Candidate
+from tryon_masks.domain.skeleton import Keypoint, Skeleton
+from tryon_masks.vision.runtime import Floats, Model, sigmoid
+
+DETECTOR_SIDE = 224
+DETECTOR_ANCHORS = ((8, 2), (16, 2), (32, 6))
+"""(stride in pixels, anchors a cell)."""
+DETECTOR_THRESHOLD = 0.5
+NMS_OVERLAP = 0.3
+
+CROP_SIDE = 256
+CROP_MARGIN = 1.25
+POSE_THRESHOLD = 0.5
+OUTLINE_THRESHOLD = 0.5
+HEATMAP_SIDE = 64
+HEATMAP_RADIUS = 3
+HEATMAP_THRESHOLD = 0.5
+CENTRE, RIM = 33, 34
+"""Auxiliary landmarks: the next crop's centre and a point on its circle."""
+
+LANDMARKS = {
+    "nose": 0,
+    "left_eye": 2,
+    "right_eye": 5,
+    "left_ear": 7,
+    "right_ear": 8,
+    "left_mouth": 9,
+    "right_mouth": 10,
+    "left_shoulder": 11,
+    "right_shoulder": 12,
+    "left_elbow": 13,
+    "right_elbow": 14,
+    "left_wrist": 15,
+    "right_wrist": 16,
+    "left_pinky": 17,
+    "right_pinky": 18,
+    "left_index": 19,
+    "right_index": 20,
+    "left_thumb": 21,
+    "right_thumb": 22,
+    "left_hip": 23,
+    "right_hip": 24,
+    "left_knee": 25,
+    "right_knee": 26,
+    "left_ankle": 27,
+    "right_ankle": 28,
+    "left_heel": 29,
+    "right_heel": 30,
+    "left_big_toe": 31,
+    "right_big_toe": 32,
+}
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A square of the photo, turned: centre and side in pixels, angle in radians, clockwise."""
+
+    x: float
+    y: float
+    side: float
+    angle: float
+
+    @classmethod
+    def around(cls, centre: NDArray[np.floating], rim: NDArray[np.floating]) -> Crop:
+        """The square around a circle, turned so that ``rim`` lies straight above ``centre``."""
+        dx, dy = (rim - centre).tolist()
+        side = 2 * CROP_MARGIN * float(np.hypot(dx, dy))
+        return cls(float(centre[0]), float(centre[1]), side, float(np.arctan2(dx, -dy)))
+
+    @property
+    def to_photo(self) -> NDArray[np.float64]:
+        """Affine matrix (2, 3) from crop pixels (0..256) to photo pixels."""
+        step = self.side / CROP_SIDE
+        cos, sin = step * np.cos(self.angle), step * np.sin(self.angle)
+        turn = np.array([[cos, -sin], [sin, cos]])
+        shift = np.array([self.x, self.y]) - turn @ np.full(2, CROP_SIDE / 2)
+        return np.column_stack([turn, shift])
+
+    def cut(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The square's pixels, (256, 256, 3); black where it leaves the photo."""
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return np.asarray(cv2.warpAffine(rgb, self.to_photo, (CROP_SIDE, CROP_SIDE), flags=flags))
+
+
+@dataclass(frozen=True)
+class Pose:
+    """One run of the landmark model, in photo pixels.
+
+    ``points`` (39, 2); ``visibility`` and ``presence`` (39,), 0 to 1; ``score`` of the whole pose;
+    ``outline`` (256, 256) person probability on ``crop``.
+    """
+
+    points: Floats
+    visibility: Floats
+    presence: Floats
+    score: float
+    outline: Floats
+    crop: Crop
+
+    def outline_on(self, frame: tuple[int, int]) -> Floats:
+        """The outline on the photo's grid, ``frame`` = (height, width); 0 outside the crop."""
+        height, width = frame
+        return np.asarray(cv2.warpAffine(self.outline, self.crop.to_photo, (width, height)))
+
+
+class PersonDetector:
+    """Finds people as circles around their hips."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        self._model = Model(path, threads, ("Identity", "Identity_1"))
+        self._anchors = _anchors()
+
+    def find(self, rgb: NDArray[np.uint8]) -> list[Crop]:
+        """Crops around everybody in ``rgb`` (H, W, 3), best first."""
+        height, width = rgb.shape[:2]
+        scale = DETECTOR_SIDE / max(height, width)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+        left, top = (DETECTOR_SIDE - size[0]) // 2, (DETECTOR_SIDE - size[1]) // 2
+        canvas = np.zeros((1, DETECTOR_SIDE, DETECTOR_SIDE, 3), np.float32)
+        canvas[0, top : top + size[1], left : left + size[0]] = small
+        canvas[0, top : top + size[1], left : left + size[0]] /= 127.5
+        canvas[0, top : top + size[1], left : left + size[0]] -= 1.0
+        raw, logits = self._model.run(canvas)
+        scores = sigmoid(logits[0, :, 0])
+        keep = scores >= DETECTOR_THRESHOLD
+        offsets = raw[0, keep].reshape(-1, 6, 2)
+        values = offsets / DETECTOR_SIDE
+        values[:, [0, 2, 3, 4, 5]] += self._anchors[keep][:, None]
+        found = _merge(values, scores[keep])
+        pad, unit = np.array([left, top]), DETECTOR_SIDE / scale
+        return [
+            Crop.around((v[2] - pad / DETECTOR_SIDE) * unit, (v[3] - pad / DETECTOR_SIDE) * unit)
+            for v in found
+        ]
+
+
+class PoseModel:
+    """33 body landmarks and 6 auxiliary ones on an upright square crop."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        outputs = ("Identity", "Identity_1", "Identity_2", "Identity_3")
+        self._model = Model(path, threads, outputs)
+
+    def look(self, rgb: NDArray[np.uint8], crop: Crop) -> Pose | None:
+        """The pose in ``crop``, refined once on the crop that the first look suggests.
+
+        None where the model sees nobody.
+        """
+        first = self._run(rgb, crop)
+        if first.score < POSE_THRESHOLD:
+            return None
+        second = self._run(rgb, Crop.around(first.points[CENTRE], first.points[RIM]))
+        return second if second.score >= POSE_THRESHOLD else None
+
+    def _run(self, rgb: NDArray[np.uint8], crop: Crop) -> Pose:
+        tensor = crop.cut(rgb).astype(np.float32)[None] / 255.0
+        raw, score, outline, heatmaps = self._model.run(tensor)
+        landmarks = raw.reshape(39, 5)
+        points = _refine(landmarks[:, :2], sigmoid(heatmaps[0]))
+        matrix = crop.to_photo
+        return Pose(
+            points=(points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32),
+            visibility=sigmoid(landmarks[:, 3]),
+            presence=sigmoid(landmarks[:, 4]),
+            score=float(score[0, 0]),
+            outline=sigmoid(outline[0, :, :, 0]),
+            crop=crop,
+        )
+
+
+def _anchors() -> Floats:
+    """Cell centres of every anchor, shape (2254, 2), x and y 0 to 1."""
+    rows = []
+    for stride, count in DETECTOR_ANCHORS:
+        cells = DETECTOR_SIDE // stride
+        y, x = np.mgrid[:cells, :cells]
+        centres = (np.stack([x, y], -1).reshape(-1, 2) + 0.5) / cells
+        rows.append(np.repeat(centres, count, axis=0))
+    return np.concatenate(rows).astype(np.float32)
+
+
+def _merge(values: Floats, scores: Floats) -> list[Floats]:
+    """Weighted non-maximum suppression: (N, 6, 2) centre, size, four points -> one a person."""
+    boxes = [
+        Box(x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+        for (x, y), (w, h) in values[:, :2].tolist()
+    ]
+    left = list(np.argsort(-scores))
+    people = []
+    while left:
+        best = left[0]
+        group = [i for i in left if i == best or boxes[i].overlap(boxes[best]) > NMS_OVERLAP]
+        people.append(np.average(values[group], axis=0, weights=scores[group]))
+        left = [i for i in left if i not in group]
+    return people
+
+
+def _refine(points: Floats, heatmaps: Floats) -> Floats:
+    """Move each landmark to the centre of mass of its heatmap peak, where there is a clear one.
+
+    ``points`` (39, 2) in crop pixels; ``heatmaps`` (64, 64, 39), 0 to 1.
+    """
+    refined = points.copy()
+    step = CROP_SIDE / HEATMAP_SIDE
+    for i, (x, y) in enumerate(points / step):
+        x0, y0 = max(0, int(x) - HEATMAP_RADIUS), max(0, int(y) - HEATMAP_RADIUS)
+        patch = heatmaps[y0 : int(y) + HEATMAP_RADIUS + 1, x0 : int(x) + HEATMAP_RADIUS + 1, i]
+        if patch.size == 0 or patch.max() < HEATMAP_THRESHOLD:
+            continue
+        rows, columns = np.mgrid[: patch.shape[0], : patch.shape[1]]
+        weight = patch.sum()
+        refined[i] = (
+            (x0 + (columns * patch).sum() / weight) * step,
+            (y0 + (rows * patch).sum() / weight) * step,
+        )
+    return refined
+
+
+def to_candidate(pose: Pose, frame: tuple[int, int]) -> Candidate | None:
+    """The pose by name, with the box that holds its outline and joints inside ``frame``.
+
+    ``frame`` is (height, width) in pixels. None where nothing of the pose lies inside it.
+    """
+    height, width = frame
+    skeleton = Skeleton(
+        {
+            name: Keypoint(*pose.points[i].tolist(), float(pose.presence[i]))
+            for name, i in LANDMARKS.items()
+        }
+    )
+    x, y, w, h = cv2.boundingRect((pose.outline_on(frame) >= OUTLINE_THRESHOLD).astype(np.uint8))
+    corners = [(x, y), (x + w, y + h)] if w and h else []
+    points = [point for name in LANDMARKS if (point := skeleton.get(name)) is not None]
+    inside = np.array([*corners, *points]).reshape(-1, 2).clip(0, [width, height])
+    if len(inside) == 0:
+        return None
+    box = Box(*inside.min(axis=0).tolist(), *inside.max(axis=0).tolist())
+    return Candidate(box, pose.score, skeleton) if box.area > 0 else None

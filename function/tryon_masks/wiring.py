@@ -1,0 +1,144 @@
+"""Settings become live objects: the one place that knows which adapter stands behind which port.
+
+Called once, in the init phase, inside :func:`tryon_masks.telemetry.init_log`. What is not used is
+not imported: boto3 and the Firestore client cost the start more than everything else but models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar, assert_never
+
+from tryon_masks.adapters.http import HttpPhotoSource
+from tryon_masks.domain.errors import SettingsError
+from tryon_masks.images import Limits
+from tryon_masks.ports import MaskStore, StepLog, Vision
+from tryon_masks.service import MaskService
+from tryon_masks.settings import Settings
+from tryon_masks.telemetry import step
+from tryon_masks.vision.catalog import load_model_set
+from tryon_masks.vision.compact import CompactVision
+
+if TYPE_CHECKING:
+    from tryon_masks.adapters.firestore import FirestoreLog
+
+T = TypeVar("T")
+
+SECRET_TIMEOUT_S = 5.0
+CHECKOUT_MODELS = Path(__file__).resolve().parents[2] / "models" / "build"
+"""Where a source checkout builds its model sets."""
+
+
+def build_vision(settings: Settings) -> Vision:
+    """Load the model set and run it once.
+
+    Raises
+    ------
+    SettingsError, ModelSetError
+    """
+    if settings.model_set != "compact":
+        raise SettingsError(f"MODEL_SET must be compact, not {settings.model_set!r}.")
+    with step("check_models", "catalog", model_set=settings.model_set):
+        folder = (settings.models_dir or CHECKOUT_MODELS) / settings.model_set
+        model_set = load_model_set(settings.model_set, folder)
+    with step("load_models", "vision", model_set=settings.model_set):
+        return CompactVision(model_set, settings.ort_threads)
+
+
+def build_store(settings: Settings) -> MaskStore:
+    """The store that MASK_STORE names, with its credentials.
+
+    Raises
+    ------
+    SettingsError
+    """
+    with step("open_store", settings.mask_store):
+        match settings.mask_store:
+            case "cloudinary":
+                from tryon_masks.adapters.cloudinary import CloudinaryMaskStore
+
+                url = settings.cloudinary_url or _secret(
+                    "CLOUDINARY_SECRET_ARN",
+                    _needed("CLOUDINARY_URL", settings.cloudinary_secret_arn),
+                )
+                return CloudinaryMaskStore(
+                    url, settings.cloudinary_folder, settings.upload_timeout_s
+                )
+            case "s3":
+                from tryon_masks.adapters.s3 import S3MaskStore, s3_client
+
+                return S3MaskStore(
+                    _needed("MASK_BUCKET", settings.mask_bucket),
+                    settings.mask_prefix,
+                    s3_client(settings.upload_timeout_s),
+                    settings.mask_public_base_url,
+                    settings.mask_url_ttl_s,
+                )
+            case "directory":
+                from tryon_masks.adapters.directory import DirectoryMaskStore
+
+                return DirectoryMaskStore(_needed("MASK_DIR", settings.mask_dir))
+            case unknown:
+                assert_never(unknown)
+
+
+def build_step_log(settings: Settings) -> StepLog | None:
+    """The second home of the log records; None where FIRESTORE_PROJECT is not set.
+
+    Raises
+    ------
+    SettingsError
+    """
+    return _firestore_for(settings)
+
+
+def build_service(
+    settings: Settings, load_vision: Callable[[Settings], Vision] = build_vision
+) -> MaskService:
+    """The use case on real parts; the models come last because they take longest.
+
+    Raises
+    ------
+    SettingsError, ModelSetError
+    """
+    store = build_store(settings)
+    profiles = _firestore_for(settings)
+    photos = HttpPhotoSource(
+        settings.max_photo_bytes, settings.fetch_timeout_s, settings.allow_http
+    )
+    limits = Limits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_photo_pixels)
+    return MaskService(load_vision(settings), store, photos, profiles, limits)
+
+
+def _firestore_for(settings: Settings) -> FirestoreLog | None:
+    if settings.firestore_project is None:
+        return None
+    return _firestore(settings.firestore_project, settings.firestore_secret_arn)
+
+
+@cache
+def _firestore(project: str, secret_arn: str | None) -> FirestoreLog:
+    """One client for the step log and the profiles, so that its secret is read once."""
+    with step("open_firestore", "firestore"):
+        from tryon_masks.adapters.firestore import FirestoreLog
+
+        account = None if secret_arn is None else _secret("FIRESTORE_SECRET_ARN", secret_arn)
+        return FirestoreLog(project, account)
+
+
+def _secret(setting: str, arn: str) -> str:
+    from tryon_masks.adapters.secrets import read_secret, secrets_client
+
+    with step("read_secret", "secrets", setting=setting):
+        try:
+            return read_secret(arn, secrets_client(SECRET_TIMEOUT_S))
+        except SettingsError as error:
+            raise SettingsError(f"{setting}: {error}", detail=error.detail) from error
+
+
+def _needed(setting: str, value: T | None) -> T:
+    if value is None:
+        raise SettingsError(f"{setting} is not set.")
+    return value

@@ -1,0 +1,296 @@
+"""Turns one downloaded model into the ONNX file that the product runs.
+
+``build.py`` calls it with the Python of the conversion environment, which has what
+``conversion-requirements.txt`` lists: TensorFlow, tf2onnx, onnx and ONNX Runtime. None of these but
+the last ever reaches the runtime.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+
+import numpy as np
+from numpy.typing import NDArray
+
+Shapes = Mapping[str, Sequence[int]]
+"""Tensor name -> shape."""
+Feed = Mapping[str, NDArray[np.float32]]
+"""Tensor name -> array."""
+
+OPSET = 17
+TOLERANCE = 1e-3
+"""Largest difference from the original's output, as a share of that output's largest value."""
+
+
+class Level(NamedTuple):
+    """One level of a sparse tensor's storage tree.
+
+    Either ``size`` children below every node (``starts`` is None), or as many as ``starts`` says:
+    node ``n`` has the children ``starts[n]`` to ``starts[n + 1]``, at the coordinates that
+    ``coordinates`` gives for each of them.
+    """
+
+    size: int
+    starts: NDArray[np.int64] | None = None
+    coordinates: NDArray[np.int64] | None = None
+
+
+def spread(
+    values: NDArray[Any],
+    shape: Sequence[int],
+    levels: Sequence[Level],
+    order: Sequence[int],
+    blocked: Sequence[int],
+) -> NDArray[Any]:
+    """The dense array behind TFLite's sparse storage.
+
+    Parameters
+    ----------
+    values
+        Shape (n,): what the leaves of the storage tree hold, in the tree's order.
+    shape
+        Of the dense array, d axes.
+    levels
+        One for each level of the tree, the root's first.
+    order
+        What each level's coordinate means: an axis of the array when below d, else the place inside
+        a block along the axis ``blocked[order - d]``.
+    blocked
+        Axes that are cut into blocks; their own coordinate counts blocks.
+    """
+    axes = len(shape)
+    block = dict.fromkeys(range(axes), 1)
+    for level, meaning in zip(levels, order, strict=True):
+        if meaning >= axes:
+            block[blocked[meaning - axes]] = level.size
+    nodes = np.zeros(1, np.int64)
+    place = np.zeros((axes, 1), np.int64)
+    for level, meaning in zip(levels, order, strict=True):
+        if level.starts is None or level.coordinates is None:
+            children = np.full(len(nodes), level.size)
+            first = nodes * level.size
+        else:
+            children = level.starts[nodes + 1] - level.starts[nodes]
+            first = level.starts[nodes]
+        parent = np.repeat(np.arange(len(nodes)), children)
+        nth = np.arange(len(parent)) - np.repeat(np.cumsum(children) - children, children)
+        nodes = first[parent] + nth
+        coordinate = nth if level.coordinates is None else level.coordinates[nodes]
+        place = place[:, parent]
+        if meaning < axes:
+            place[meaning] += coordinate * block[meaning]
+        else:
+            place[blocked[meaning - axes]] += coordinate
+    dense = np.zeros(shape, values.dtype)
+    dense[tuple(place)] = values[nodes]
+    return dense
+
+
+def densify(source: Path, target: Path) -> None:
+    """Store a TFLite file's sparse weights dense, without the operators that did it at run time.
+
+    tf2onnx knows neither.
+    """
+    import flatbuffers
+    from tensorflow.lite.python import schema_py_generated as tflite
+
+    types = {
+        tflite.TensorType.FLOAT32: np.float32,
+        tflite.TensorType.FLOAT16: np.float16,
+        tflite.TensorType.INT8: np.int8,
+    }
+    model = tflite.ModelT.InitFromObj(tflite.Model.GetRootAs(source.read_bytes(), 0))
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            if tensor.sparsity is None:
+                continue
+            stored = model.buffers[tensor.buffer].data.tobytes()
+            dense = spread(
+                np.frombuffer(stored, types[tensor.type]),
+                tensor.shape.tolist(),
+                [_level(level, tflite) for level in tensor.sparsity.dimMetadata],
+                tensor.sparsity.traversalOrder.tolist(),
+                [] if tensor.sparsity.blockMap is None else tensor.sparsity.blockMap.tolist(),
+            )
+            buffer = tflite.BufferT()
+            buffer.data = np.frombuffer(dense.tobytes(), np.uint8)
+            model.buffers.append(buffer)
+            tensor.buffer = len(model.buffers) - 1
+            tensor.sparsity = None
+        _bypass(graph, [_is_densify(code, tflite) for code in model.operatorCodes])
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    target.write_bytes(builder.Output())
+
+
+def _level(stored: Any, tflite: Any) -> Level:
+    if stored.format == tflite.DimensionType.DENSE:
+        return Level(int(stored.denseSize))
+    starts = np.asarray(stored.arraySegments.values, np.int64)
+    return Level(0, starts, np.asarray(stored.arrayIndices.values, np.int64))
+
+
+def _is_densify(code: Any, tflite: Any) -> bool:
+    # Older files have the code in a field of one byte.
+    return bool(tflite.BuiltinOperator.DENSIFY in (code.builtinCode, code.deprecatedBuiltinCode))
+
+
+def _bypass(graph: Any, is_densify: Sequence[bool]) -> None:
+    """Let whoever read a DENSIFY operator's output read its input, and drop the operator."""
+    dense: dict[int, int] = {}
+    others = []
+    for operator in graph.operators:
+        if is_densify[operator.opcodeIndex]:
+            dense[int(operator.outputs[0])] = int(operator.inputs[0])
+        else:
+            others.append(operator)
+    for operator in others:
+        operator.inputs = np.array([dense.get(int(i), int(i)) for i in operator.inputs], np.int32)
+    graph.operators = others
+
+
+def tflite_to_onnx(source: Path, target: Path) -> None:
+    """TFLite -> ONNX."""
+    import onnx
+    import tf2onnx
+
+    model, _ = tf2onnx.convert.from_tflite(str(source), opset=OPSET)
+    for node in model.graph.node:
+        if node.op_type == "Resize":
+            _modernise_resize(node)
+    onnx.save(model, target)
+
+
+def _modernise_resize(node: Any) -> None:
+    """Say ``tf_half_pixel_for_nn`` with ``floor`` in words that ONNX still has.
+
+    ONNX Runtime warns about the old ones at every load. They mean floor((x + 0.5) / s), and that
+    is (x + 0.5) / s - 0.5 rounded, halves up.
+    """
+    attributes = {attribute.name: attribute for attribute in node.attribute}
+    coordinates = attributes["coordinate_transformation_mode"]
+    if coordinates.s == b"tf_half_pixel_for_nn" and attributes["nearest_mode"].s == b"floor":
+        coordinates.s = b"half_pixel"
+        attributes["nearest_mode"].s = b"round_prefer_ceil"
+
+
+def trim(source: Path, target: Path, inputs: Shapes, outputs: Shapes) -> None:
+    """Keep only ``outputs`` and what they need; give inputs and outputs these fixed shapes.
+
+    With the shapes known, the optimiser folds away all arithmetic on shapes.
+    """
+    import onnx
+
+    onnx.utils.extract_model(source, target, list(inputs), list(outputs))
+    model = onnx.load(target)
+    shapes = {**inputs, **outputs}
+    for value in (*model.graph.input, *model.graph.output):
+        dimensions = value.type.tensor_type.shape.dim
+        for dimension, size in zip(dimensions, shapes[value.name], strict=True):
+            dimension.dim_value = size
+    del model.graph.value_info[:]
+    onnx.save(model, target)
+
+
+def optimise(source: Path, target: Path) -> None:
+    """ONNX Runtime's own rewriting, up to the level that does not depend on this machine's CPU."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(target)
+    ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def check(original: Path, finished: Path, inputs: Shapes, outputs: Shapes) -> None:
+    """Compare the finished file with what the catalogue says and with the original's answers.
+
+    Raises
+    ------
+    ValueError
+        Names or shapes differ, or an output differs by more than :data:`TOLERANCE`.
+    """
+    import onnxruntime as ort
+
+    session = ort.InferenceSession(finished, _frugal(), providers=["CPUExecutionProvider"])
+    for found, wanted in ((session.get_inputs(), inputs), (session.get_outputs(), outputs)):
+        shapes = {tensor.name: list(tensor.shape) for tensor in found}
+        if shapes != wanted:
+            raise ValueError(f"the finished file has {shapes}, the catalogue says {wanted}")
+    random = np.random.default_rng(0)
+    feed = {name: random.random(shape, np.float32) for name, shape in inputs.items()}
+    answer = _run_tflite if original.suffix == ".tflite" else _run_onnx
+    originals = answer(original, feed, list(outputs))
+    for name, array in zip(outputs, session.run(list(outputs), feed), strict=True):
+        scale = max(1.0, float(np.abs(originals[name]).max()))
+        off = float(np.abs(array - originals[name]).max()) / scale
+        print(f"{name}: differs from the original's by {off:.1e} of its range")
+        if not off <= TOLERANCE:
+            raise ValueError(f"output {name} differs from the original's by {off:.1e} of its range")
+
+
+def _frugal() -> Any:
+    """Session options that trade speed for memory: U2-Net's feature maps are large."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.enable_cpu_mem_arena = False
+    options.enable_mem_pattern = False
+    return options
+
+
+def _run_onnx(model: Path, feed: Feed, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+    import onnxruntime as ort
+
+    session = ort.InferenceSession(model, _frugal(), providers=["CPUExecutionProvider"])
+    return dict(zip(outputs, session.run(outputs, feed), strict=True))
+
+
+def _run_tflite(model: Path, feed: Feed, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
+    import tensorflow as tf
+
+    interpreter = tf.lite.Interpreter(str(model))
+    interpreter.allocate_tensors()
+    for tensor in interpreter.get_input_details():
+        interpreter.set_tensor(tensor["index"], feed[tensor["name"]])
+    interpreter.invoke()
+    place = {tensor["name"]: tensor["index"] for tensor in interpreter.get_output_details()}
+    return {name: interpreter.get_tensor(place[name]) for name in outputs}
+
+
+def main() -> None:
+    """``convert.py ENTRY SOURCE TARGET``; ENTRY is JSON: the steps, inputs and outputs."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("entry", type=json.loads)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path)
+    arguments = parser.parse_args()
+    entry, target = arguments.entry, arguments.target
+    shapes = entry["inputs"], entry["outputs"]
+    steps: dict[str, Callable[[Path, Path], None]] = {
+        "densify": densify,
+        "tflite_to_onnx": tflite_to_onnx,
+        "trim": lambda source, target: trim(source, target, *shapes),
+        "optimise": optimise,
+    }
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        latest = arguments.source
+        for step in entry["steps"]:
+            result = Path(folder) / f"{step}{'.tflite' if step == 'densify' else '.onnx'}"
+            steps[step](latest, result)
+            latest = result
+        check(arguments.source, latest, *shapes)
+        latest.replace(target)
+
+
+if __name__ == "__main__":
+    main()

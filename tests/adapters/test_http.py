@@ -1,0 +1,740 @@
+"""Real HTTP servers on loopback behind a make-believe internet: names, public addresses, routes.
+
+The address rules stay on in every test; only the last hop leads to loopback.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+import pytest
+import trustme
+
+from tryon_masks.adapters.addresses import Address
+from tryon_masks.adapters.http import MAX_REDIRECTS, HttpPhotoSource, dial, resolve
+from tryon_masks.domain.errors import (
+    PhotoFetchFailed,
+    PhotoFetchTimeout,
+    PhotoTooLarge,
+    UrlNotAllowed,
+)
+
+PHOTO = bytes(range(256)) * 40
+MAX_BYTES = len(PHOTO)
+END = b"0\r\n\r\n"
+PUBLIC = "93.184.216.34"
+OTHER = "2606:4700::6810:84e5"
+
+Script = Callable[[socket.socket, str], None]
+"""What a server does with a connection and the request's head."""
+
+
+def ok(body: bytes = PHOTO, *headers: str, length: int | None = None) -> bytes:
+    size = len(body) if length is None else length
+    lines = ["HTTP/1.1 200 OK", f"Content-Length: {size}", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1") + body
+
+
+def chunked(*chunks: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"".join(chunks)
+
+
+def status(code: int, *headers: str) -> bytes:
+    lines = [f"HTTP/1.1 {code} Whatever", "Content-Length: 0", *headers, "", ""]
+    return "\r\n".join(lines).encode("latin-1")
+
+
+def says(answer: bytes) -> Script:
+    return lambda connection, _head: connection.sendall(answer)
+
+
+def redirects(location: str, code: int = 302) -> Script:
+    return says(status(code, f"Location: {location}"))
+
+
+@dataclass
+class Server:
+    """One scripted server on loopback; it hangs up after each answer."""
+
+    script: Script
+    tls: ssl.SSLContext | None = None
+    heads: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            connection, _ = self._listener.accept()
+            # A client that hangs up, at the handshake or later, is part of the story.
+            with connection, suppress(OSError):
+                connection.settimeout(5)
+                if not self._answer(connection):
+                    return
+
+    def _answer(self, connection: socket.socket) -> bool:
+        """Whether to go on serving."""
+        if connection.recv(4, socket.MSG_PEEK) == b"STOP":
+            return False
+        with ExitStack() as stack:
+            if self.tls:
+                connection = stack.enter_context(self.tls.wrap_socket(connection, server_side=True))
+            head = b""
+            while b"\r\n\r\n" not in head:
+                if not (received := connection.recv(4096)):
+                    return True
+                head += received
+            self.heads.append(head.decode("latin-1"))
+            self.script(connection, self.heads[-1])
+        return True
+
+    def stop(self) -> None:
+        with socket.create_connection(("127.0.0.1", self.port)) as knock:
+            knock.sendall(b"STOP")
+        self._thread.join()
+        self._listener.close()
+
+
+class Authority:
+    """Signs certificates, one for each name, and is trusted by the client."""
+
+    def __init__(self) -> None:
+        self._ca = trustme.CA()
+        self._issued: dict[str, ssl.SSLContext] = {}
+        self.trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._ca.configure_trust(self.trusting)
+
+    def server(self, name: str) -> ssl.SSLContext:
+        if name not in self._issued:
+            self._issued[name] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._ca.issue_cert(name).configure_cert(self._issued[name])
+        return self._issued[name]
+
+
+class Internet:
+    """Names with addresses, addresses with servers. Counts who was asked and who was called."""
+
+    def __init__(self, authority: Authority) -> None:
+        self._authority = authority
+        self._stack = ExitStack()
+        self.names: dict[str, list[str]] = {}
+        self.servers: dict[tuple[str, int], Server] = {}
+        self.asked: list[str] = []
+        self.called: list[tuple[str, int]] = []
+
+    def host(
+        self,
+        name: str,
+        script: Script,
+        *addresses: str,
+        secure: bool = True,
+        certificate_for: str | None = None,
+    ) -> Server:
+        tls = self._authority.server(certificate_for or name) if secure else None
+        server = Server(script, tls)
+        self._stack.callback(server.stop)
+        self.names[name] = list(addresses or [PUBLIC])
+        for address in self.names[name]:
+            self.servers[address, 443 if secure else 80] = server
+        return server
+
+    def resolve(self, host: str, port: int) -> list[Address]:
+        self.asked.append(host)
+        if host in self.names:
+            return [ip_address(address) for address in self.names[host]]
+        return resolve(host, port)
+
+    def dial(self, address: Address, port: int, timeout: float) -> socket.socket:
+        self.called.append((str(address), port))
+        if (server := self.servers.get((str(address), port))) is None:
+            raise ConnectionRefusedError
+        return dial(ip_address("127.0.0.1"), server.port, timeout)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+@pytest.fixture(scope="module")
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture
+def internet(authority: Authority) -> Iterator[Internet]:
+    internet = Internet(authority)
+    yield internet
+    internet.close()
+
+
+@pytest.fixture
+def source(internet: Internet, authority: Authority) -> Callable[..., HttpPhotoSource]:
+    def make(timeout_s: float = 5, allow_http: bool = False) -> HttpPhotoSource:
+        return HttpPhotoSource(
+            MAX_BYTES,
+            timeout_s,
+            allow_http,
+            resolve=internet.resolve,
+            dial=internet.dial,
+            tls=authority.trusting,
+        )
+
+    return make
+
+
+Make = Callable[..., HttpPhotoSource]
+
+
+class TestFetching:
+    def test_the_photo_comes_back_byte_for_byte(self, internet: Internet, source: Make) -> None:
+        server = internet.host("photos.example", says(ok()))
+
+        assert source().fetch("https://photos.example/a%20b/c.jpg?sig=x%2By&n=1#part") == PHOTO
+
+        assert internet.called == [(PUBLIC, 443)]
+        request, *headers = server.heads[0].splitlines()
+        assert request == "GET /a%20b/c.jpg?sig=x%2By&n=1 HTTP/1.1"
+        assert "Host: photos.example" in headers
+        assert "Accept-Encoding: identity" in headers
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            chunked(
+                b"1000\r\n" + PHOTO[:4096] + b"\r\n", b"1800\r\n" + PHOTO[4096:] + b"\r\n0\r\n\r\n"
+            ),
+            b"HTTP/1.0 200 OK\r\n\r\n" + PHOTO,
+            b"HTTP/1.1 100 Continue\r\n\r\n" + ok(),
+            ok(PHOTO, "Content-Encoding: identity"),
+            ok(PHOTO + b"more than was announced", length=len(PHOTO)),
+        ],
+        ids=["chunked", "until it hangs up", "after a 100", "identity", "longer than announced"],
+    )
+    def test_every_way_of_sending(self, internet: Internet, source: Make, answer: bytes) -> None:
+        internet.host("photos.example", says(answer))
+        assert source().fetch("https://photos.example/") == PHOTO
+
+    @pytest.mark.parametrize(
+        ("written", "sent"),
+        [
+            ("https://photos.example", "GET / HTTP/1.1"),
+            ("HTTPS://Photos.Example:443/x", "GET /x HTTP/1.1"),
+            ("https://photos.example./x", "GET /x HTTP/1.1"),
+            ("https://photos.example/my photo é.jpg", "GET /my%20photo%20%C3%A9.jpg HTTP/1.1"),
+            ("https://photos.example?a=b", "GET /?a=b HTTP/1.1"),
+        ],
+    )
+    def test_addresses_as_people_write_them(
+        self, internet: Internet, source: Make, written: str, sent: str
+    ) -> None:
+        server = internet.host("photos.example", says(ok()))
+        internet.names["photos.example."] = [PUBLIC]
+        assert source().fetch(written) == PHOTO
+        assert server.heads[0].splitlines()[0] == sent
+        assert "\r\nHost: photos.example\r\n" in server.heads[0]
+
+    def test_an_international_name_is_asked_for_in_ascii(
+        self, internet: Internet, source: Make
+    ) -> None:
+        server = internet.host("xn--bcher-kva.example", says(ok()))
+        assert source().fetch("https://bücher.example/") == PHOTO
+        assert "\r\nHost: xn--bcher-kva.example\r\n" in server.heads[0]
+
+    def test_http_where_it_is_allowed(self, internet: Internet, source: Make) -> None:
+        internet.host("photos.example", says(ok()), secure=False)
+        assert source(allow_http=True).fetch("http://photos.example/") == PHOTO
+        assert internet.called == [(PUBLIC, 80)]
+
+    def test_the_next_address_is_tried_when_one_is_dead(
+        self, internet: Internet, source: Make
+    ) -> None:
+        internet.host("photos.example", says(ok()))
+        internet.names["photos.example"] = [OTHER, PUBLIC, PUBLIC]
+        assert source().fetch("https://photos.example/") == PHOTO
+        assert internet.called == [(OTHER, 443), (PUBLIC, 443)]
+
+    def test_proxies_of_the_environment_are_ignored(
+        self, internet: Internet, source: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        internet.host("photos.example", says(ok()))
+        assert source().fetch("https://photos.example/") == PHOTO
+        assert internet.called == [(PUBLIC, 443)]
+
+    def test_dial_connects_to_the_address_given(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+            with dial(ip_address("127.0.0.1"), port, 5) as connection:
+                assert connection.getpeername() == ("127.0.0.1", port)
+
+
+class TestAddressesThatAreNotFetched:
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "",
+            "photos.example/a.jpg",
+            "//photos.example/a.jpg",
+            "http://photos.example/a.jpg",
+            "ftp://photos.example/a.jpg",
+            "file:///etc/passwd",
+            "data:image/png;base64,AAAA",
+            "https://",
+            "https:///a.jpg",
+            "https://user@photos.example/a.jpg",
+            "https://user:word@photos.example/a.jpg",
+            "https://@photos.example/a.jpg",
+            "https://photos.example:8443/a.jpg",
+            "https://photos.example:80/a.jpg",
+            "https://photos.example:0/a.jpg",
+            "https://photos.example:99999/a.jpg",
+            "https://photos.example:x/a.jpg",
+            "https://photos.example\\@10.0.0.1/a.jpg",
+            "https://photos.example%2f@10.0.0.1/",
+            "https://photos.exa%6dple/a.jpg",
+            "https://photos..example/a.jpg",
+            "https://.photos.example/a.jpg",
+            "https://photos.example\n/a.jpg",
+            "https://photos.example/a\r\nX-Injected: 1",
+            "https://photos.example/a\x00.jpg",
+            "https://pho tos.example/a.jpg",
+            f"https://{'a' * 64}.example/",
+            "https://[::1/a.jpg",
+        ],
+    )
+    def test_the_form(self, internet: Internet, source: Make, address: str) -> None:
+        internet.host("photos.example", says(ok()))
+        with pytest.raises(UrlNotAllowed):
+            source().fetch(address)
+        assert internet.asked == []
+        assert internet.called == []
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "0177.0.0.1",
+            "１２７.0.0.1",
+            "0",
+            "10.1.2.3",
+            "169.254.169.254",
+            "100.100.100.200",
+            "[::1]",
+            "[::]",
+            "[::ffff:169.254.169.254]",
+            "[64:ff9b::a9fe:a9fe]",
+            "[fd00:ec2::254]",
+            "[fe80::1%25lo]",
+            "localhost",
+        ],
+    )
+    @pytest.mark.parametrize("scheme", ["https", "http"])
+    def test_hosts_inside(self, internet: Internet, source: Make, scheme: str, host: str) -> None:
+        with pytest.raises((UrlNotAllowed, PhotoFetchFailed)) as refusal:
+            source(allow_http=True).fetch(f"{scheme}://{host}/latest/meta-data/")
+        assert internet.called == []
+        if "%" not in host:  # not every resolver knows zones
+            assert refusal.type is UrlNotAllowed
+
+    @pytest.mark.parametrize(
+        "answers",
+        [["10.0.0.7"], [PUBLIC, "10.0.0.7"], ["10.0.0.7", PUBLIC], [PUBLIC, OTHER, "::1"]],
+    )
+    def test_one_inside_answer_spoils_the_name(
+        self, internet: Internet, source: Make, answers: list[str]
+    ) -> None:
+        internet.host("photos.example", says(ok()))
+        internet.names["photos.example"] = answers
+        with pytest.raises(UrlNotAllowed):
+            source().fetch("https://photos.example/")
+        assert internet.called == []
+
+    def test_a_name_that_changes_its_mind_is_asked_once(
+        self, internet: Internet, source: Make
+    ) -> None:
+        def rebinds(connection: socket.socket, _head: str) -> None:
+            internet.names["photos.example"] = ["127.0.0.1"]
+            connection.sendall(ok())
+
+        internet.host("photos.example", rebinds)
+        assert source().fetch("https://photos.example/") == PHOTO
+        assert internet.asked == ["photos.example"]
+        assert internet.called == [(PUBLIC, 443)]
+
+        with pytest.raises(UrlNotAllowed):
+            source().fetch("https://photos.example/")
+
+
+class TestRedirects:
+    @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+    def test_are_followed_to_another_host(
+        self, internet: Internet, source: Make, code: int
+    ) -> None:
+        internet.host("short.example", redirects("https://photos.example/b.jpg?x=1#y", code))
+        server = internet.host("photos.example", says(ok()), OTHER)
+        assert source().fetch("https://short.example/a") == PHOTO
+        assert internet.called == [(PUBLIC, 443), (OTHER, 443)]
+        assert server.heads[0].startswith("GET /b.jpg?x=1 HTTP/1.1\r\n")
+
+    @pytest.mark.parametrize(
+        ("location", "then"),
+        [("/b", "/b"), ("c", "/d/c"), ("//photos.example/e", "/e"), ("f g\xe9", "/d/f%20g%E9")],
+    )
+    def test_may_be_relative(
+        self, internet: Internet, source: Make, location: str, then: str
+    ) -> None:
+        def script(connection: socket.socket, head: str) -> None:
+            first = head.startswith("GET /d/a ")
+            connection.sendall(status(302, f"Location: {location}") if first else ok())
+
+        server = internet.host("photos.example", script)
+        assert source().fetch("https://photos.example/d/a") == PHOTO
+        assert server.heads[1].startswith(f"GET {then} HTTP/1.1\r\n")
+
+    @pytest.mark.parametrize(
+        "location",
+        [
+            "https://127.0.0.1/",
+            "https://169.254.169.254/latest/meta-data/",
+            "https://inside.example/",
+            "https://[::ffff:10.0.0.1]/",
+            "http://photos.example/",
+            "//photos.example:22/",
+            "ftp://photos.example/",
+            "file:///etc/passwd",
+            "https://user:word@photos.example/",
+        ],
+    )
+    @pytest.mark.parametrize("allow_http", [False, True])
+    def test_pass_the_same_gate(
+        self, internet: Internet, source: Make, location: str, allow_http: bool
+    ) -> None:
+        internet.host("photos.example", redirects(location))
+        internet.names["inside.example"] = ["10.0.0.7"]
+        with pytest.raises(UrlNotAllowed):
+            source(allow_http=allow_http).fetch("https://photos.example/")
+        assert internet.called == [(PUBLIC, 443)]
+
+    def test_from_http_to_https_and_never_back(self, internet: Internet, source: Make) -> None:
+        internet.host("plain.example", redirects("https://photos.example/"), secure=False)
+        internet.host("photos.example", redirects("http://plain.example/"))
+        with pytest.raises(UrlNotAllowed):
+            source(allow_http=True).fetch("http://plain.example/")
+        assert internet.called == [(PUBLIC, 80), (PUBLIC, 443)]
+
+    @pytest.mark.parametrize("hops", [MAX_REDIRECTS, MAX_REDIRECTS + 1])
+    def test_come_to_an_end(self, internet: Internet, source: Make, hops: int) -> None:
+        def script(connection: socket.socket, head: str) -> None:
+            step = int(head.split()[1].strip("/"))
+            connection.sendall(ok() if step == hops else status(302, f"Location: /{step + 1}"))
+
+        server = internet.host("photos.example", script)
+        if hops == MAX_REDIRECTS:
+            assert source().fetch("https://photos.example/0") == PHOTO
+        else:
+            with pytest.raises(PhotoFetchFailed, match="redirects too often"):
+                source().fetch("https://photos.example/0")
+        assert len(server.heads) == MAX_REDIRECTS + 1
+
+    def test_without_a_location_are_failures(self, internet: Internet, source: Make) -> None:
+        internet.host("photos.example", says(status(302)))
+        with pytest.raises(PhotoFetchFailed, match="answered 302"):
+            source().fetch("https://photos.example/")
+
+
+class TestSize:
+    def test_an_announced_size_is_refused_before_a_byte_of_it(
+        self, internet: Internet, source: Make
+    ) -> None:
+        internet.host("photos.example", says(ok(b"", length=MAX_BYTES + 1)))
+        with pytest.raises(PhotoTooLarge):
+            source().fetch("https://photos.example/")
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            b"HTTP/1.1 200 OK\r\n\r\n" + PHOTO + b"x",
+            chunked(b"2801\r\n" + PHOTO + b"x\r\n", END),
+        ],
+        ids=["no length", "chunked"],
+    )
+    def test_one_byte_too_many(self, internet: Internet, source: Make, answer: bytes) -> None:
+        internet.host("photos.example", says(answer))
+        with pytest.raises(PhotoTooLarge, match=str(MAX_BYTES)):
+            source().fetch("https://photos.example/")
+
+    @pytest.mark.parametrize(
+        "start",
+        [
+            b"HTTP/1.1 200 OK\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n",
+            chunked(b"7fffffff\r\n"),
+            chunked(b"-1\r\n"),
+            chunked(b"7fffffff\r\n").replace(b"\r\n", b"\r\nContent-Length: 5\r\n", 1),
+        ],
+        ids=["no length", "negative", "not a number", "huge chunk", "chunk of -1", "both"],
+    )
+    def test_an_endless_answer_is_cut_off(
+        self, internet: Internet, source: Make, start: bytes
+    ) -> None:
+        sent = 0
+
+        def endless(connection: socket.socket, _head: str) -> None:
+            nonlocal sent
+            connection.sendall(start)
+            while True:
+                connection.sendall(bytes(65536))
+                sent += 65536
+
+        server = internet.host("photos.example", endless)
+        with pytest.raises(PhotoTooLarge):
+            source().fetch("https://photos.example/")
+        assert len(server.heads) == 1
+        assert sent < 20_000_000  # what the allowance and the kernel's buffers hold, not for ever
+
+    def test_a_flood_of_headers_is_cut_off(self, internet: Internet, source: Make) -> None:
+        def flood(connection: socket.socket, _head: str) -> None:
+            while True:
+                connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+        internet.host("photos.example", flood)
+        with pytest.raises(PhotoTooLarge):
+            source().fetch("https://photos.example/")
+
+    @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "identity, gzip"])
+    def test_compressed_content_is_refused(
+        self, internet: Internet, source: Make, encoding: str
+    ) -> None:
+        internet.host("photos.example", says(ok(PHOTO, f"Content-Encoding: {encoding}")))
+        with pytest.raises(PhotoFetchFailed, match="compressed"):
+            source().fetch("https://photos.example/")
+
+
+class TestFailures:
+    @pytest.mark.parametrize("code", [201, 204, 206, 304, 401, 403, 404, 410, 429, 500, 503])
+    def test_another_status_is_told(self, internet: Internet, source: Make, code: int) -> None:
+        internet.host("photos.example", says(status(code)))
+        with pytest.raises(PhotoFetchFailed, match=f"answered {code}"):
+            source().fetch("https://photos.example/")
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            b"",
+            ok(b""),
+            b"HTTP/1.1 200 OK\r\nContent-Le",
+            b"SSH-2.0-OpenSSH_9.2\r\n",
+            b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+            b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000 + b"\r\n\r\n",
+            ok(PHOTO[:100], length=len(PHOTO)),
+            ok(b"", length=1),
+            chunked(b"1000\r\n" + PHOTO[:100]),
+            chunked(b"10\r\n" + PHOTO[:16] + b"\r\n"),
+            chunked(b"many\r\n" + PHOTO),
+            chunked(b"-5\r\n" + PHOTO),
+        ],
+        ids=[
+            "nothing",
+            "an empty body",
+            "half a head",
+            "not HTTP",
+            "too many headers",
+            "too long a header",
+            "shorter than announced",
+            "empty but announced",
+            "a broken chunk",
+            "no last chunk",
+            "a chunk of no length",
+            "a chunk of negative length",
+        ],
+    )
+    def test_an_answer_that_breaks_off(
+        self, internet: Internet, source: Make, answer: bytes
+    ) -> None:
+        internet.host("photos.example", says(answer))
+        with pytest.raises(PhotoFetchFailed):
+            source().fetch("https://photos.example/")
+
+    @pytest.mark.parametrize("secure", [True, False])
+    def test_a_reset(self, internet: Internet, source: Make, secure: bool) -> None:
+        def resets(connection: socket.socket, _head: str) -> None:
+            connection.sendall(ok(PHOTO[:5000], length=len(PHOTO)))
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        internet.host("photos.example", resets, secure=secure)
+        with pytest.raises(PhotoFetchFailed):
+            source(allow_http=True).fetch(f"http{'s' * secure}://photos.example/")
+
+    def test_nobody_listens(self, internet: Internet, source: Make) -> None:
+        internet.names["photos.example"] = [PUBLIC, OTHER]
+        with pytest.raises(PhotoFetchFailed):
+            source().fetch("https://photos.example/")
+        assert internet.called == [(PUBLIC, 443), (OTHER, 443)]
+
+    def test_no_such_host(self, source: Make, internet: Internet) -> None:
+        def nowhere(host: str, port: int) -> list[Address]:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+        internet.resolve = nowhere  # type: ignore[method-assign]
+        with pytest.raises(PhotoFetchFailed, match="not found"):
+            source().fetch("https://photos.example/")
+
+    def test_a_host_without_addresses(self, internet: Internet, source: Make) -> None:
+        internet.names["photos.example"] = []
+        with pytest.raises(PhotoFetchFailed):
+            source().fetch("https://photos.example/")
+
+    def test_a_certificate_of_somebody_else(self, internet: Internet, source: Make) -> None:
+        server = internet.host("photos.example", says(ok()), certificate_for="other.example")
+        with pytest.raises(PhotoFetchFailed, match="secure connection"):
+            source().fetch("https://photos.example/")
+        assert server.heads == []
+
+    def test_an_unknown_authority(self, internet: Internet) -> None:
+        server = internet.host("photos.example", says(ok()))
+        source = HttpPhotoSource(MAX_BYTES, 5, resolve=internet.resolve, dial=internet.dial)
+        with pytest.raises(PhotoFetchFailed, match="secure connection"):
+            source.fetch("https://photos.example/")
+        assert server.heads == []
+
+    def test_http_on_the_secure_port(self, internet: Internet, source: Make) -> None:
+        internet.names["photos.example"] = [PUBLIC]
+        ours, theirs = socket.socketpair()
+        internet.dial = lambda _address, _port, _timeout: ours  # type: ignore[method-assign]
+        with theirs:
+            theirs.sendall(status(400))
+            with pytest.raises(PhotoFetchFailed, match="secure connection"):
+                source().fetch("https://photos.example/")
+
+    @pytest.mark.parametrize(
+        "script",
+        [says(status(404)), redirects("https://127.0.0.1/?token=s3cret"), says(ok(b"", length=9))],
+    )
+    def test_messages_tell_nobody_the_address(
+        self, internet: Internet, source: Make, script: Script
+    ) -> None:
+        internet.host("photos.example", script)
+        with pytest.raises((PhotoFetchFailed, UrlNotAllowed)) as failure:
+            source().fetch("https://photos.example/private/a.jpg?token=s3cret")
+        told = f"{failure.value} {failure.value.detail}"
+        assert "s3cret" not in told
+        assert "private" not in told
+
+
+class TestDeadline:
+    """However the time is spent, it ends."""
+
+    @staticmethod
+    def drip(beginning: bytes, piece: bytes) -> Script:
+        def script(connection: socket.socket, _head: str) -> None:
+            connection.sendall(beginning)
+            while True:
+                connection.sendall(piece)
+                time.sleep(0.02)
+
+        return script
+
+    @pytest.mark.parametrize(
+        ("beginning", "piece"),
+        [
+            (ok(b"", length=len(PHOTO)), b"x"),
+            (chunked(), b"1\r\nx\r\n"),
+            (b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+            (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+            (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        ],
+        ids=["body", "chunks", "one header", "headers", "continues"],
+    )
+    @pytest.mark.parametrize("secure", [True, False])
+    def test_a_slow_drip(
+        self, internet: Internet, source: Make, beginning: bytes, piece: bytes, secure: bool
+    ) -> None:
+        internet.host("photos.example", self.drip(beginning, piece), secure=secure)
+        address = f"http{'s' * secure}://photos.example/"
+        with pytest.raises(PhotoFetchTimeout):
+            source(timeout_s=0.25, allow_http=True).fetch(address)
+
+    def test_silence_after_the_request(self, internet: Internet, source: Make) -> None:
+        done = threading.Event()
+
+        def silent(_connection: socket.socket, _head: str) -> None:
+            done.wait(5)
+
+        internet.host("photos.example", silent)
+        with pytest.raises(PhotoFetchTimeout):
+            source(timeout_s=0.25).fetch("https://photos.example/")
+        done.set()
+
+    def test_silence_at_the_handshake(self, internet: Internet, source: Make) -> None:
+        internet.names["photos.example"] = [PUBLIC]
+        with socket.create_server(("127.0.0.1", 0)) as mute:
+            here = ip_address("127.0.0.1")
+            internet.dial = (  # type: ignore[method-assign]
+                lambda _address, _port, timeout: dial(here, mute.getsockname()[1], timeout)
+            )
+            with pytest.raises(PhotoFetchTimeout):
+                source(timeout_s=0.25).fetch("https://photos.example/")
+
+    def test_the_handshake_has_more_than_its_own_dial(
+        self, internet: Internet, source: Make
+    ) -> None:
+        internet.host("photos.example", says(ok()))
+        call = internet.dial
+
+        def impatient(address: Address, port: int, timeout: float) -> socket.socket:
+            connection = call(address, port, timeout)
+            connection.settimeout(1e-6)
+            return connection
+
+        internet.dial = impatient  # type: ignore[method-assign]
+        assert source().fetch("https://photos.example/") == PHOTO
+
+    def test_a_resolver_that_hangs(self, internet: Internet, source: Make) -> None:
+        done = threading.Event()
+
+        def hangs(_host: str, _port: int) -> list[Address]:
+            done.wait(5)
+            return []
+
+        internet.resolve = hangs  # type: ignore[method-assign]
+        with pytest.raises(PhotoFetchTimeout):
+            source(timeout_s=0.25).fetch("https://photos.example/")
+        done.set()
+
+    def test_addresses_share_it(self, internet: Internet, source: Make) -> None:
+        patience: list[float] = []
+
+        def unreachable(_address: Address, _port: int, timeout: float) -> socket.socket:
+            patience.append(timeout)
+            raise TimeoutError
+
+        internet.names["photos.example"] = [PUBLIC, OTHER]
+        internet.dial = unreachable  # type: ignore[method-assign]
+        with pytest.raises(PhotoFetchTimeout):
+            source(timeout_s=8).fetch("https://photos.example/")
+        assert patience[0] <= 4
+        assert 4 < patience[1] <= 8
+
+    def test_redirects_share_it(self, internet: Internet, source: Make) -> None:
+        def script(connection: socket.socket, _head: str) -> None:
+            time.sleep(0.1)
+            connection.sendall(status(302, "Location: /again"))
+
+        internet.host("photos.example", script)
+        with pytest.raises(PhotoFetchTimeout):
+            source(timeout_s=0.25).fetch("https://photos.example/")

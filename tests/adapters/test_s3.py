@@ -1,0 +1,308 @@
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import requests
+from botocore.exceptions import ClientError
+from moto import mock_aws
+
+from tryon_masks.adapters.s3 import S3MaskStore, S3Objects, s3_client
+from tryon_masks.domain.errors import (
+    PhotoFetchFailed,
+    PhotoFetchTimeout,
+    PhotoTooLarge,
+    StoreFailed,
+    StoreTimeout,
+    TryonMasksError,
+)
+from tryon_masks.ports import EncodedImage
+from tryon_masks.telemetry import RequestLog, request_log
+
+BUCKET = "a-bucket"
+FILES = {
+    "upper": EncodedImage(b"first", "image/png", "png"),
+    "lower": EncodedImage(b"second", "image/webp", "webp"),
+}
+
+
+@pytest.fixture(autouse=True)
+def account(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[RequestLog]:
+    with request_log("request-1", "user-1") as log:
+        yield log
+
+
+@pytest.fixture
+def client() -> Iterator[Any]:
+    with mock_aws():
+        client = s3_client(5.0)
+        client.create_bucket(
+            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-central-1"}
+        )
+        yield client
+
+
+class Server:
+    """An S3 endpoint on loopback that gives each request to ``answer``, with its number."""
+
+    def __init__(self, answer: Callable[[BaseHTTPRequestHandler, int], None]) -> None:
+        self.calls = 0
+        lock = threading.Lock()
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(handler) -> None:  # noqa: N805
+                handler.rfile.read(int(handler.headers.get("Content-Length", "0")))
+                with lock:
+                    self.calls += 1
+                    number = self.calls
+                answer(handler, number)
+
+            do_GET = do_PUT = handle_any  # noqa: N815
+
+            def log_message(self, *args: Any) -> None:
+                """Nothing on stderr."""
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,))
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+
+    def __enter__(self) -> Server:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+
+def empty(handler: BaseHTTPRequestHandler, status: int) -> None:
+    handler.send_response(status)
+    handler.send_header("Content-Length", "0")
+    handler.end_headers()
+
+
+def test_masks_are_kept_under_prefix_key_and_name(client: Any) -> None:
+    S3MaskStore(BUCKET, "masks/", client, None, 600).save("abc", FILES)
+
+    listed = client.list_objects_v2(Bucket=BUCKET)["Contents"]
+    assert {item["Key"] for item in listed} == {"masks/abc/upper.png", "masks/abc/lower.webp"}
+    kept = client.get_object(Bucket=BUCKET, Key="masks/abc/lower.webp")
+    assert kept["Body"].read() == b"second"
+    assert kept["ContentType"] == "image/webp"
+    assert kept["CacheControl"] == "private, max-age=86400"
+
+
+def test_without_a_prefix_the_key_comes_first(client: Any) -> None:
+    addresses = S3MaskStore(BUCKET, "", client, "https://cdn.example", 600).save("abc", FILES)
+
+    assert addresses["upper"] == "https://cdn.example/abc/upper.png"
+    assert client.get_object(Bucket=BUCKET, Key="abc/upper.png")["Body"].read() == b"first"
+
+
+def test_a_presigned_address_reads_the_mask_for_its_time(client: Any) -> None:
+    address = S3MaskStore(BUCKET, "masks", client, None, 600).save("abc", FILES)["upper"]
+
+    query = parse_qs(urlsplit(address).query)
+    assert address.startswith("https://")
+    assert query["X-Amz-Expires"] == ["600"]
+    assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
+    assert "/eu-central-1/s3/" in query["X-Amz-Credential"][0]
+    assert requests.get(address, timeout=5).content == b"first"
+
+
+def test_a_presigned_address_is_one_of_the_bucket_s_own_region(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    with mock_aws():
+        client = s3_client(5.0)
+        client.create_bucket(
+            Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+        )
+        address = S3MaskStore(BUCKET, "masks", client, None, 60).save("abc", FILES)["upper"]
+
+    assert urlsplit(address).hostname == f"{BUCKET}.s3.eu-west-1.amazonaws.com"
+    assert "X-Amz-Signature" in parse_qs(urlsplit(address).query)
+
+
+def test_saving_again_overwrites_behind_the_same_path(client: Any) -> None:
+    store = S3MaskStore(BUCKET, "masks", client, None, 600)
+    first = store.save("abc", FILES)["upper"]
+
+    again = store.save("abc", {"upper": EncodedImage(b"newer", "image/png", "png")})["upper"]
+
+    assert urlsplit(again).path == urlsplit(first).path
+    assert requests.get(first, timeout=5).content == b"newer"
+
+
+def test_a_public_address_is_the_base_and_the_escaped_key(client: Any) -> None:
+    store = S3MaskStore(BUCKET, "masks", client, "https://cdn.example/try-on/", 600)
+
+    addresses = store.save("my photo+1", FILES)
+
+    assert addresses["upper"] == "https://cdn.example/try-on/masks/my%20photo%2B1/upper.png"
+    kept = client.head_object(Bucket=BUCKET, Key="masks/my photo+1/upper.png")
+    assert kept["CacheControl"] == "public, max-age=86400"
+
+
+def test_a_bucket_that_is_not_there_fails_and_names_all_masks(client: Any) -> None:
+    with pytest.raises(StoreFailed) as caught:
+        S3MaskStore("another-bucket", "masks", client, None, 600).save("abc", FILES)
+
+    assert str(caught.value) == "These masks could not be stored: upper, lower."
+    assert "NoSuchBucket" in str(caught.value.detail)
+
+
+class OneMaskIsDenied:
+    """A client that may write the upper mask and not the lower."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    def put_object(self, *, Key: str, **_: object) -> None:  # noqa: N803
+        self.keys.append(Key)
+        if "lower" in Key:
+            raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, "PutObject")
+
+    def generate_presigned_url(self, *_: object, **__: object) -> str:
+        return "https://bucket.example/upper"
+
+
+def test_one_mask_that_fails_fails_the_save_and_is_named(log: RequestLog) -> None:
+    client = OneMaskIsDenied()
+
+    with pytest.raises(StoreFailed) as caught:
+        S3MaskStore(BUCKET, "masks", client, None, 600).save("abc", FILES)
+
+    assert str(caught.value) == "These masks could not be stored: lower."
+    assert sorted(client.keys) == ["masks/abc/lower.webp", "masks/abc/upper.png"]
+    ends = {(r["mask"], r["status"]) for r in log.records if r["status"] != "started"}
+    assert ends == {("upper", "done"), ("lower", "failed")}
+
+
+def test_a_passing_fault_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server(lambda handler, number: empty(handler, 503 if number == 1 else 200)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        store = S3MaskStore(BUCKET, "masks", s3_client(5.0, tries=2), None, 600)
+
+        store.save("abc", {"upper": FILES["upper"]})
+
+    assert server.calls == 2
+
+
+def test_a_denial_is_final(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server(lambda handler, _: empty(handler, 403)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        store = S3MaskStore(BUCKET, "masks", s3_client(5.0), None, 600)
+        with pytest.raises(StoreFailed, match="upper"):
+            store.save("abc", {"upper": FILES["upper"]})
+
+    assert server.calls == 1
+
+
+def test_silence_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    with Server(lambda _, __: bool(over.wait(30)) and None) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        client = s3_client(0.2, tries=1)
+        with pytest.raises(StoreTimeout, match="did not answer in time for: upper, lower"):
+            S3MaskStore(BUCKET, "masks", client, None, 600).save("abc", FILES)
+        with pytest.raises(PhotoFetchTimeout):
+            S3Objects(client).get(BUCKET, "photo.jpg", 100)
+        with pytest.raises(StoreTimeout):
+            S3Objects(client).put_json(BUCKET, "results/photo.json", {})
+        over.set()
+
+
+def test_an_object_gives_its_bytes_and_metadata(client: Any) -> None:
+    client.put_object(
+        Bucket=BUCKET, Key="uploads/a b.jpg", Body=b"photo", Metadata={"User-Id": "u1"}
+    )
+
+    assert S3Objects(client).get(BUCKET, "uploads/a b.jpg", 5) == (b"photo", {"user-id": "u1"})
+
+
+def test_an_object_over_the_limit_is_not_read(client: Any) -> None:
+    client.put_object(Bucket=BUCKET, Key="photo.jpg", Body=b"photo!")
+
+    with pytest.raises(PhotoTooLarge) as caught:
+        S3Objects(client).get(BUCKET, "photo.jpg", 5)
+
+    assert str(caught.value) == "The photo has more than 5 bytes."
+
+
+@pytest.mark.parametrize(
+    ("bucket", "key", "why"),
+    [(BUCKET, "gone.jpg", "NoSuchKey"), ("another-bucket", "photo.jpg", "NoSuchBucket")],
+)
+def test_an_object_that_is_not_there_is_a_failed_fetch(
+    client: Any, bucket: str, key: str, why: str
+) -> None:
+    with pytest.raises(PhotoFetchFailed) as caught:
+        S3Objects(client).get(bucket, key, 5)
+
+    assert why in str(caught.value.detail)
+    assert key not in str(caught.value)
+
+
+def cut_short(handler: BaseHTTPRequestHandler, _: int) -> None:
+    handler.send_response(200)
+    handler.send_header("Content-Length", "100")
+    handler.end_headers()
+    handler.wfile.write(b"only this")
+    handler.close_connection = True
+
+
+def test_an_object_that_is_cut_short_is_a_failed_fetch(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Server(cut_short) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        with pytest.raises(PhotoFetchFailed):
+            S3Objects(s3_client(5.0, tries=1)).get(BUCKET, "photo.jpg", 1000)
+
+
+def test_an_answer_is_written_as_json_and_replaced(client: Any) -> None:
+    objects = S3Objects(client)
+    for status in ("refused", "success"):
+        objects.put_json(BUCKET, "results/ä.json", {"status": status, "name": "Jürgen"})
+
+    kept = client.get_object(Bucket=BUCKET, Key="results/ä.json")
+    assert kept["ContentType"] == "application/json"
+    assert json.loads(kept["Body"].read()) == {"status": "success", "name": "Jürgen"}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda objects: objects.get(BUCKET, "photo.jpg", 100),
+        lambda objects: objects.put_json(BUCKET, "results/photo.json", {}),
+    ],
+)
+def test_nobody_listening_is_a_typed_error(
+    monkeypatch: pytest.MonkeyPatch, call: Callable[[S3Objects], object]
+) -> None:
+    with Server(lambda _, __: None) as gone:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", gone.url)
+
+    with pytest.raises(TryonMasksError) as caught:
+        call(S3Objects(s3_client(1.0, tries=1)))
+
+    assert caught.value.status == 502

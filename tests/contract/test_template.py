@@ -1,0 +1,550 @@
+"""What the linters do not see in the template: that it fits the code, and that it is closed."""
+
+from __future__ import annotations
+
+import ast
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tryon_masks.entrypoints.app import HEALTH, METHODS
+from tryon_masks.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ROOT / "function"
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+PSEUDO_PARAMETERS = {
+    "AWS::AccountId",
+    "AWS::NoValue",
+    "AWS::Partition",
+    "AWS::Region",
+    "AWS::StackName",
+}
+HTTP_API_LIMIT_S = 30
+LAMBDA_LIMIT_S = 900
+LAMBDA_DESCRIPTION_LIMIT = 256
+
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:tryon/"
+GOOD: dict[str, str] = {
+    "AuthMode": "JWT",
+    "FirebaseProject": "my-app",
+    "MaskStore": "cloudinary",
+    "CloudinarySecretArn": SECRET + "cloudinary-a1B2c3",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms as their long ones."""
+
+
+def _long_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    name = suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}"
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+        return {name: value.split(".", 1) if suffix == "GetAtt" else value}
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.MappingNode)
+    return {name: loader.construct_mapping(node, deep=True)}
+
+
+_Loader.add_multi_constructor("!", _long_form)
+
+TEMPLATE: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), _Loader)
+PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
+RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
+GLOBALS: dict[str, Any] = TEMPLATE["Globals"]["Function"]
+
+
+def _of(kind: str) -> dict[str, dict[str, Any]]:
+    return {name: body["Properties"] for name, body in RESOURCES.items() if body["Type"] == kind}
+
+
+FUNCTIONS = _of("AWS::Serverless::Function")
+BUCKETS = _of("AWS::S3::Bucket")
+
+
+def _walk(node: Any) -> Iterator[tuple[str, Any]]:
+    """Every key and value below ``node``."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield key, value
+            yield from _walk(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _walk(item)
+
+
+def _references(node: Any) -> set[str]:
+    """Names of the parameters and resources that ``node`` refers to."""
+    found = set()
+    for key, value in _walk(node):
+        if key == "Ref":
+            found.add(value.split(".")[0])
+        elif key == "Fn::GetAtt":
+            found.add(value[0])
+        elif key == "Fn::Sub":
+            assert isinstance(value, str)
+            found |= {name.split(".")[0] for name in re.findall(r"\$\{([^}]+)\}", value)}
+    return found
+
+
+class Deployment:
+    """The template with parameter values put in, as far as CloudFormation knows them beforehand.
+
+    A reference to a resource becomes the resource's name.
+    """
+
+    def __init__(self, **given: str) -> None:
+        defaults = {n: str(p["Default"]) for n, p in PARAMETERS.items() if "Default" in p}
+        self.values = defaults | given
+
+    def refused(self) -> list[str]:
+        """What CloudFormation says instead of deploying."""
+        said = [f"{name} has no value" for name in PARAMETERS.keys() - self.values.keys()]
+        for name, value in self.values.items():
+            rule = PARAMETERS[name]
+            if not re.fullmatch(rule.get("AllowedPattern", ".*"), value):
+                said.append(f"{name} does not match its pattern")
+            if value not in map(str, rule.get("AllowedValues", [value])):
+                said.append(f"{name} is not an allowed value")
+        if said:
+            return said
+        for rule in TEMPLATE["Rules"].values():
+            if self.resolve(rule["RuleCondition"]):
+                said += [
+                    one["AssertDescription"]
+                    for one in rule["Assertions"]
+                    if not self.resolve(one["Assert"])
+                ]
+        return said
+
+    def resolve(self, node: Any) -> Any:
+        match node:
+            case {"Ref": "AWS::NoValue"}:
+                return None
+            case {"Ref": name}:
+                return self.values.get(name, name)
+            case {"Condition": name}:
+                return self.resolve(TEMPLATE["Conditions"][name])
+            case {"Fn::Equals": [one, other]}:
+                return self.resolve(one) == self.resolve(other)
+            case {"Fn::Not": [what]}:
+                return not self.resolve(what)
+            case {"Fn::If": [condition, yes, no]}:
+                holds = self.resolve(TEMPLATE["Conditions"][condition])
+                return self.resolve(yes if holds else no)
+            case {"Fn::Join": [glue, what]}:
+                parts = self.resolve(what)
+                return parts if isinstance(parts, str) else glue.join(parts)
+            case {"Fn::GetAtt": [name, attribute]}:
+                return f"{name}.{attribute}"
+            case {"Fn::Sub": text}:
+                return re.sub(r"\$\{([^}]+)\}", lambda m: self.values.get(m[1], m[1]), text)
+            case dict():
+                done = {key: self.resolve(value) for key, value in node.items()}
+                return {key: value for key, value in done.items() if value is not None}
+            case list():
+                return [one for one in map(self.resolve, node) if one is not None]
+            case _:
+                return node
+
+    def environment(self) -> dict[str, str]:
+        variables = self.resolve(GLOBALS["Environment"]["Variables"])
+        return {name: str(value) for name, value in variables.items()}
+
+    def statements(self, role: str) -> list[dict[str, Any]]:
+        """What ``role`` may do, wherever the template says so."""
+        policies = [p["PolicyDocument"] for p in RESOURCES[role]["Properties"]["Policies"]]
+        policies += [
+            policy["PolicyDocument"]
+            for policy in _of("AWS::IAM::RolePolicy").values()
+            if policy["RoleName"] == {"Ref": role}
+        ]
+        return [s for policy in policies for s in self.resolve(policy["Statement"])]
+
+
+def _combinations() -> list[dict[str, str]]:
+    auth = [{"AuthMode": "JWT", "FirebaseProject": "my-app"}, {"AuthMode": "IAM"}]
+    store = [
+        {"MaskStore": "cloudinary", "CloudinarySecretArn": SECRET + "cloudinary-a1B2c3"},
+        {"MaskStore": "s3"},
+        {"MaskStore": "s3", "MaskPublicBaseUrl": "https://masks.example.com"},
+    ]
+    log = [
+        {},
+        {"FirestoreProject": "my-app", "FirestoreSecretArn": SECRET + "firestore-a1B2c3"},
+    ]
+    return [a | s | f for a, s, f in itertools.product(auth, store, log)]
+
+
+COMBINATIONS = _combinations()
+
+
+def _command(name: str) -> str:
+    """The handler that a function runs."""
+    overridden = FUNCTIONS[name].get("ImageConfig", {}).get("Command")
+    if overridden is not None:
+        (command,) = overridden
+        return str(command)
+    found = re.search(r'^CMD \["([^"]+)"\]$', DOCKERFILE, re.MULTILINE)
+    assert found is not None
+    return found[1]
+
+
+def _routes() -> dict[str, dict[str, Any]]:
+    return {route["RouteKey"]: route for route in _of("AWS::ApiGatewayV2::Route").values()}
+
+
+def test_every_name_that_is_referred_to_exists() -> None:
+    known = PARAMETERS.keys() | RESOURCES.keys() | PSEUDO_PARAMETERS
+    assert _references(RESOURCES) | _references(TEMPLATE["Outputs"]) <= known
+    conditions = {value[0] for key, value in _walk(RESOURCES) if key == "Fn::If"}
+    conditions |= {body["Condition"] for body in RESOURCES.values() if "Condition" in body}
+    assert conditions <= TEMPLATE["Conditions"].keys()
+
+
+def test_every_parameter_is_used() -> None:
+    everywhere = [RESOURCES, GLOBALS, TEMPLATE["Conditions"]]
+    assert PARAMETERS.keys() <= _references(everywhere)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_functions_handler_is_a_module_level_name(name: str) -> None:
+    module, _, attribute = _command(name).rpartition(".")
+    source = SOURCES.joinpath(*module.split(".")).with_suffix(".py")
+    stored = {
+        node.id
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
+    assert attribute in stored
+
+
+def test_each_way_in_has_a_function_of_its_own() -> None:
+    assert {_command(name) for name in FUNCTIONS} == {
+        "tryon_masks.entrypoints.api.handler",
+        "tryon_masks.entrypoints.worker.handler",
+    }
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_are_one_image_for_intel(name: str) -> None:
+    assert FUNCTIONS[name]["PackageType"] == "Image"
+    assert GLOBALS["Architectures"] == ["x86_64"]
+    assert RESOURCES[name]["Metadata"] == RESOURCES["ApiFunction"]["Metadata"]
+
+
+def test_no_function_outlives_its_caller() -> None:
+    assert FUNCTIONS["ApiFunction"]["Timeout"] < HTTP_API_LIMIT_S
+    (integration,) = _of("AWS::ApiGatewayV2::Integration").values()
+    assert integration["TimeoutInMillis"] <= HTTP_API_LIMIT_S * 1000
+    assert PARAMETERS["WorkerTimeout"]["MaxValue"] <= LAMBDA_LIMIT_S
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_published_versions_start_from_a_snapshot_behind_the_alias(name: str) -> None:
+    assert GLOBALS["SnapStart"] == {"ApplyOn": "PublishedVersions"}
+    assert GLOBALS["AutoPublishAlias"] == "live"
+    # SnapStart knows neither provisioned concurrency nor a /tmp over 512 MB.
+    assert not {"ProvisionedConcurrencyConfig", "EphemeralStorage"} & (
+        FUNCTIONS[name].keys() | GLOBALS.keys()
+    )
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_change_of_any_parameter_of_a_function_publishes_a_version(name: str) -> None:
+    function = FUNCTIONS[name]
+    settings = {k: v for k, v in function.items() if k not in {"VersionDescription", "Events"}}
+    used = _references([settings, GLOBALS]) & PARAMETERS.keys()
+    used -= {"LogRetentionDays"}
+    assert function["AutoPublishAliasAllProperties"] is True
+    assert used <= _references(function["VersionDescription"])
+
+
+def test_the_version_description_never_exceeds_lambdas_limit() -> None:
+    description = FUNCTIONS["ApiFunction"]["VersionDescription"]["Fn::Sub"]
+    longest = {
+        "MemorySize": 5,
+        "Threads": 1,
+        "WorkerTimeout": 3,
+        "MaskStore": len("cloudinary"),
+        # One of these two, says a rule.
+        "CloudinarySecretArn": PARAMETERS["CloudinarySecretArn"]["MaxLength"],
+        "MaskPublicBaseUrl": 0,
+        "FirestoreProject": 30,
+        "FirestoreSecretArn": PARAMETERS["FirestoreSecretArn"]["MaxLength"],
+    }
+    assert PARAMETERS["MaskPublicBaseUrl"]["MaxLength"] <= longest["CloudinarySecretArn"]
+    filled = re.sub(r"\$\{(\w+)\}", lambda m: "x" * longest[m[1]], description)
+    assert len(filled) <= LAMBDA_DESCRIPTION_LIMIT
+
+
+@pytest.mark.parametrize("given", COMBINATIONS, ids=lambda given: " ".join(given.values()))
+def test_what_may_be_deployed_can_start(given: dict[str, str]) -> None:
+    deployment = Deployment(**given)
+    assert deployment.refused() == []
+    values = deployment.environment()
+    if values["MASK_BUCKET"]:
+        values["MASK_BUCKET"] = "the-name-that-the-bucket-gets"
+    settings = Settings.from_env(values, on_lambda=True)
+    assert settings.mask_store == given["MaskStore"]
+    assert settings.firestore_project == given.get("FirestoreProject")
+    assert settings.mask_public_base_url == given.get("MaskPublicBaseUrl")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "AuthMode has no value"),
+        ({"AuthMode": "JWT", "MaskStore": "s3"}, "AuthMode JWT needs FirebaseProject."),
+        ({"AuthMode": "NONE", "MaskStore": "s3"}, "AuthMode is not an allowed value"),
+        (
+            {"AuthMode": "IAM", "MaskStore": "cloudinary"},
+            "MaskStore cloudinary needs CloudinarySecretArn.",
+        ),
+        (
+            GOOD | {"MaskStore": "s3"},
+            "CloudinarySecretArn is for MaskStore cloudinary.",
+        ),
+        (
+            GOOD | {"MaskPublicBaseUrl": "https://masks.example.com"},
+            "MaskPublicBaseUrl is for MaskStore s3.",
+        ),
+        (
+            {"AuthMode": "IAM", "MaskStore": "s3", "MaskPublicBaseUrl": "http://example.com"},
+            "MaskPublicBaseUrl does not match its pattern",
+        ),
+        (
+            GOOD | {"CloudinarySecretArn": "cloudinary://key:secret@cloud"},
+            "CloudinarySecretArn does not match its pattern",
+        ),
+        (GOOD | {"FirestoreProject": "my-app"}, "FirestoreProject needs FirestoreSecretArn."),
+        (
+            GOOD | {"FirestoreSecretArn": SECRET + "firestore-a1B2c3"},
+            "FirestoreSecretArn needs FirestoreProject.",
+        ),
+    ],
+)
+def test_a_missing_setting_stops_the_deployment(given: dict[str, str], said: str) -> None:
+    assert said in Deployment(**given).refused()
+
+
+def test_environment_names_are_settings() -> None:
+    known = {name.upper() for name in Settings.__dataclass_fields__}
+    assert not any("Environment" in function for function in FUNCTIONS.values())
+    given = set(GLOBALS["Environment"]["Variables"])
+    assert given <= known
+    assert not given & {"ALLOW_HTTP", "CLOUDINARY_URL"}
+
+
+def test_the_api_has_the_routes_that_the_code_answers() -> None:
+    assert _routes().keys() == {f"{method} {path}" for path, method in METHODS.items()}
+
+
+@pytest.mark.parametrize(
+    ("mode", "authorization"),
+    [("JWT", ("JWT", "FirebaseAuthorizer")), ("IAM", ("AWS_IAM", None))],
+)
+def test_no_route_is_open_but_health(mode: str, authorization: tuple[str, str | None]) -> None:
+    deployment = Deployment(**(GOOD | {"AuthMode": mode}))
+    for key, route in _routes().items():
+        resolved = deployment.resolve(route)
+        given = (resolved["AuthorizationType"], resolved.get("AuthorizerId"))
+        assert given == (("NONE", None) if key == f"GET {HEALTH}" else authorization)
+
+
+def test_only_tokens_of_the_firebase_project_are_taken() -> None:
+    (authorizer,) = _of("AWS::ApiGatewayV2::Authorizer").values()
+    resolved = Deployment(**GOOD).resolve(authorizer)
+    assert resolved["AuthorizerType"] == "JWT"
+    assert resolved["JwtConfiguration"] == {
+        "Issuer": "https://securetoken.google.com/my-app",
+        "Audience": ["my-app"],
+    }
+
+
+def test_callers_reach_the_alias_and_nothing_else() -> None:
+    (integration,) = _of("AWS::ApiGatewayV2::Integration").values()
+    uri = Deployment(**GOOD).resolve(integration["IntegrationUri"])
+    assert uri.endswith("/functions/ApiFunction.Arn:live/invocations")
+    (permission,) = _of("AWS::Lambda::Permission").values()
+    assert permission["FunctionName"] == {"Ref": "ApiFunction.Alias"}
+    assert "Api" in _references(permission["SourceArn"])
+
+
+def test_browsers_may_call_from_named_origins_only() -> None:
+    (api,) = _of("AWS::ApiGatewayV2::Api").values()
+    cors = api["CorsConfiguration"]
+    assert Deployment(**GOOD).resolve(cors) is None
+    named = Deployment(**(GOOD | {"CorsOrigins": "https://app.example.com"})).resolve(cors)
+    assert named["AllowOrigins"] == "https://app.example.com"
+
+
+def test_calls_are_throttled() -> None:
+    (stage,) = _of("AWS::ApiGatewayV2::Stage").values()
+    assert {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= stage["DefaultRouteSettings"].keys()
+
+
+ROLES = {"ApiFunction": "ApiRole", "WorkerFunction": "WorkerRole"}
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+
+
+def _allowed(deployment: Deployment, role: str) -> dict[str, set[str]]:
+    """Resource -> actions."""
+    allowed: dict[str, set[str]] = {}
+    for statement in deployment.statements(role):
+        assert statement["Effect"] == "Allow"
+        assert statement.keys() == {"Sid", "Effect", "Action", "Resource"}
+        action, resource = statement["Action"], statement["Resource"]
+        for one in [resource] if isinstance(resource, str) else resource:
+            allowed.setdefault(one, set()).update([action] if isinstance(action, str) else action)
+    return allowed
+
+
+def test_functions_run_under_the_roles_written_here() -> None:
+    for function, role in ROLES.items():
+        assert FUNCTIONS[function]["Role"] == {"Fn::GetAtt": [role, "Arn"]}
+        # SAM would add managed policies for these, which allow more.
+        assert not {"Policies", "VpcConfig", "DeadLetterQueue"} & FUNCTIONS[function].keys()
+        assert "ManagedPolicyArns" not in RESOURCES[role]["Properties"]
+        (trust,) = RESOURCES[role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        assert trust["Principal"] == {"Service": "lambda.amazonaws.com"}
+
+
+def test_the_api_may_do_just_this() -> None:
+    everything = GOOD | {
+        "FirestoreProject": "my-app",
+        "FirestoreSecretArn": SECRET + "firestore-a1B2c3",
+    }
+    assert _allowed(Deployment(**everything), "ApiRole") == {
+        "ApiFunctionLogs.Arn": LOGS,
+        "*": TRACES,
+        SECRET + "cloudinary-a1B2c3": {"secretsmanager:GetSecretValue"},
+        SECRET + "firestore-a1B2c3": {"secretsmanager:GetSecretValue"},
+    }
+    assert _allowed(Deployment(AuthMode="IAM", MaskStore="s3"), "ApiRole") == {
+        "ApiFunctionLogs.Arn": LOGS,
+        "*": TRACES,
+        "MaskBucket.Arn/masks/*": {"s3:PutObject", "s3:GetObject"},
+    }
+
+
+def test_the_worker_may_do_just_this() -> None:
+    always = {
+        "WorkerFunctionLogs.Arn": LOGS,
+        "*": TRACES,
+        "FailedUploads.Arn": {"sqs:SendMessage"},
+        "PhotoBucket.Arn/uploads/*": {"s3:GetObject"},
+        "PhotoBucket.Arn/results/*": {"s3:PutObject"},
+    }
+    assert _allowed(Deployment(**GOOD), "WorkerRole") == always | {
+        SECRET + "cloudinary-a1B2c3": {"secretsmanager:GetSecretValue"},
+    }
+    assert _allowed(Deployment(AuthMode="IAM", MaskStore="s3"), "WorkerRole") == always | {
+        "MaskBucket.Arn/masks/*": {"s3:PutObject", "s3:GetObject"},
+    }
+
+
+def test_the_prefixes_in_the_roles_are_those_that_the_code_uses() -> None:
+    store = {"mask_store": "s3", "mask_bucket": "the-bucket"}
+    settings = Settings.from_env(Deployment(**GOOD).environment(), on_lambda=True)
+    assert settings.results_prefix == "results/"
+    in_s3 = Deployment(AuthMode="IAM", MaskStore="s3").environment()
+    assert Settings.from_env(in_s3, on_lambda=True, **store).mask_prefix == "masks"
+
+
+def test_an_upload_wakes_the_worker_and_what_it_writes_does_not() -> None:
+    events = [event for f in FUNCTIONS.values() for event in f.get("Events", {}).values()]
+    (event,) = events
+    assert event in FUNCTIONS["WorkerFunction"]["Events"].values()
+    assert event["Properties"]["Bucket"]["Ref"] in BUCKETS
+    (rule,) = event["Properties"]["Filter"]["S3Key"]["Rules"]
+    assert rule == {"Name": "prefix", "Value": "uploads/"}
+    written = [
+        resource
+        for resource, actions in _allowed(Deployment(**GOOD), "WorkerRole").items()
+        if "s3:PutObject" in actions
+    ]
+    assert written
+    assert not any("/uploads/" in resource for resource in written)
+
+
+def test_an_upload_that_is_given_up_is_kept_and_reported() -> None:
+    config = FUNCTIONS["WorkerFunction"]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
+    assert config["Destination"] == {"Fn::GetAtt": ["FailedUploads", "Arn"]}
+    watched = [_references(alarm["Dimensions"]) for alarm in _of("AWS::CloudWatch::Alarm").values()]
+    assert {"FailedUploads"} in watched
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_buckets_are_private_encrypted_and_forget(name: str) -> None:
+    bucket = BUCKETS[name]
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    assert RESOURCES[name]["DeletionPolicy"] == "Retain"
+    forgotten = {
+        rule["Prefix"]
+        for rule in bucket["LifecycleConfiguration"]["Rules"]
+        if rule["Status"] == "Enabled" and rule["ExpirationInDays"]["Ref"] in PARAMETERS
+    }
+    assert forgotten == {"PhotoBucket": {"uploads/", "results/"}, "MaskBucket": {"masks/"}}[name]
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_buckets_take_no_plain_http(name: str) -> None:
+    (policy,) = (
+        policy
+        for policy in _of("AWS::S3::BucketPolicy").values()
+        if policy["Bucket"] == {"Ref": name}
+    )
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": False}}
+    assert Deployment(**GOOD).resolve(statement["Resource"]) == [f"{name}.Arn", f"{name}.Arn/*"]
+
+
+def test_masks_have_a_bucket_where_they_are_kept_in_s3_only() -> None:
+    assert RESOURCES["MaskBucket"]["Condition"] == "UsesS3"
+    assert Deployment(AuthMode="IAM", MaskStore="s3").environment()["MASK_BUCKET"] == "MaskBucket"
+    assert Deployment(**GOOD).environment()["MASK_BUCKET"] == ""
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_log_json_to_a_group_of_their_own_that_forgets(name: str) -> None:
+    logging: Mapping[str, Any] = FUNCTIONS[name]["LoggingConfig"]
+    assert logging["LogFormat"] == "JSON"
+    assert logging["LogGroup"] == {"Ref": f"{name}Logs"}
+    assert GLOBALS["Tracing"] == "Active"
+
+
+@pytest.mark.parametrize("name", _of("AWS::Logs::LogGroup"))
+def test_logs_are_kept_for_the_days_chosen(name: str) -> None:
+    assert RESOURCES[name]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
+
+def test_alarms_watch_the_alias_and_reach_the_topic() -> None:
+    alarms = _of("AWS::CloudWatch::Alarm")
+    watched = set()
+    for alarm in alarms.values():
+        values = {d["Name"]: Deployment(**GOOD).resolve(d["Value"]) for d in alarm["Dimensions"]}
+        if "FunctionName" in values:
+            assert values["Resource"] == f"{values['FunctionName']}:live"
+        watched.add((alarm["MetricName"], *values.values()))
+        assert Deployment(**GOOD).resolve(alarm["AlarmActions"]) is None
+        topic = "arn:aws:sns:eu-west-1:123456789012:alarms"
+        told = Deployment(**(GOOD | {"AlarmTopicArn": topic})).resolve(alarm["AlarmActions"])
+        assert told == [topic]
+    for function in FUNCTIONS:
+        assert ("Errors", function, f"{function}:live") in watched
+        assert ("Throttles", function, f"{function}:live") in watched
+    assert ("Duration", "ApiFunction", "ApiFunction:live") in watched
+    assert ("5xx", "Api") in watched

@@ -1,0 +1,225 @@
+"""Hand-written stand-ins for the ports, and the painted figure that the fake models see."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tryon_masks.domain.errors import LogUnavailable, PhotoFetchFailed, StoreFailed, StoreTimeout
+from tryon_masks.domain.parts import Part, PartMap
+from tryon_masks.domain.person import Box, Candidate, Person
+from tryon_masks.domain.skeleton import Keypoint, Skeleton
+from tryon_masks.ports import EncodedImage
+
+WIDTH, HEIGHT = 300, 400
+TORSO = 100.0
+BOX = Box(88, 20, 212, 388)
+
+POINTS = {
+    "nose": (150, 55),
+    "left_eye": (157, 48),
+    "right_eye": (143, 48),
+    "left_ear": (168, 52),
+    "right_ear": (132, 52),
+    "left_shoulder": (180, 110),
+    "right_shoulder": (120, 110),
+    "left_elbow": (196, 160),
+    "right_elbow": (104, 160),
+    "left_wrist": (202, 206),
+    "right_wrist": (98, 206),
+    "left_index": (203, 224),
+    "right_index": (97, 224),
+    "left_hip": (168, 210),
+    "right_hip": (132, 210),
+    "left_knee": (167, 290),
+    "right_knee": (133, 290),
+    "left_ankle": (166, 365),
+    "right_ankle": (134, 365),
+    "left_heel": (164, 374),
+    "right_heel": (136, 374),
+    "left_big_toe": (172, 382),
+    "right_big_toe": (128, 382),
+}
+"""A front view on a 300 x 400 photo: the person's left is at the photo's right."""
+
+LEG_POINTS = frozenset(
+    f"{side}_{joint}"
+    for side in ("left", "right")
+    for joint in ("knee", "ankle", "heel", "big_toe")
+)
+
+COLOURS = {
+    Part.BACKGROUND: (200, 205, 210),
+    Part.HAIR: (60, 40, 30),
+    Part.FACE: (225, 180, 150),
+    Part.NECK: (220, 175, 145),
+    Part.TOP: (180, 40, 50),
+    Part.LEFT_ARM: (222, 178, 148),
+    Part.RIGHT_ARM: (222, 178, 148),
+    Part.LEFT_HAND: (226, 184, 156),
+    Part.RIGHT_HAND: (226, 184, 156),
+    Part.TROUSERS: (40, 60, 120),
+    Part.LEFT_SHOE: (30, 30, 30),
+    Part.RIGHT_SHOE: (30, 30, 30),
+}
+
+
+def skeleton(without: frozenset[str] = frozenset()) -> Skeleton:
+    """The figure's keypoints; those in ``without`` are missing."""
+    return Skeleton(
+        {name: Keypoint(x, y, 0.05 if name in without else 0.98) for name, (x, y) in POINTS.items()}
+    )
+
+
+def part_map() -> PartMap:
+    """The figure, painted: shape (400, 300)."""
+    painted = np.zeros((HEIGHT, WIDTH), np.uint8)
+    points = {name: (round(x), round(y)) for name, (x, y) in POINTS.items()}
+    for side, hand, arm, shoe in (
+        ("left", Part.LEFT_HAND, Part.LEFT_ARM, Part.LEFT_SHOE),
+        ("right", Part.RIGHT_HAND, Part.RIGHT_ARM, Part.RIGHT_SHOE),
+    ):
+        elbow, wrist = points[f"{side}_elbow"], points[f"{side}_wrist"]
+        cv2.circle(painted, points[f"{side}_index"], 10, int(hand), -1)
+        cv2.line(painted, wrist, points[f"{side}_index"], int(hand), 14)
+        cv2.line(painted, elbow, wrist, int(arm), 16)
+        cv2.line(painted, points[f"{side}_shoulder"], elbow, int(Part.TOP), 22)
+        cv2.line(painted, points[f"{side}_hip"], points[f"{side}_knee"], int(Part.TROUSERS), 30)
+        cv2.line(painted, points[f"{side}_knee"], points[f"{side}_ankle"], int(Part.TROUSERS), 24)
+        cv2.line(painted, points[f"{side}_heel"], points[f"{side}_big_toe"], int(shoe), 14)
+    painted[84:112, 138:163] = Part.NECK
+    painted[104:212, 118:183] = Part.TOP
+    painted[198:222, 118:183] = np.where(
+        np.arange(198, 222)[:, None] < 210, Part.TOP, Part.TROUSERS
+    )
+    cv2.ellipse(painted, (150, 50), (26, 30), 0, 0, 360, int(Part.HAIR), -1)
+    cv2.ellipse(painted, (150, 60), (20, 28), 0, 0, 360, int(Part.FACE), -1)
+    return painted
+
+
+def photo(*, width: int = WIDTH, height: int = HEIGHT, format: str = "JPEG") -> bytes:  # noqa: A002
+    """A photo file of the figure."""
+    table = np.zeros((256, 3), np.uint8)
+    for part, colour in COLOURS.items():
+        table[part] = colour
+    image = Image.fromarray(table[part_map()]).resize((width, height), Image.Resampling.NEAREST)
+    file = io.BytesIO()
+    image.save(file, format)
+    return file.getvalue()
+
+
+def candidate(*, without: frozenset[str] = frozenset(), score: float = 0.93) -> Candidate:
+    """The figure, found, on the 300 x 400 grid."""
+    return Candidate(BOX, score, skeleton(without))
+
+
+class FakeVision:
+    """Sees the painted figure, whatever the photo: ``people`` of them, on a grid as wide as it.
+
+    ``without``: keypoints that it misses. It counts its calls.
+    """
+
+    model_set = "fake"
+
+    def __init__(self, people: int = 1, without: frozenset[str] = frozenset()) -> None:
+        self.people = people
+        self.without = without
+        self.parsed = 0
+
+    def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
+        scale = rgb.shape[1] / WIDTH
+        one = candidate(without=self.without)
+        boxes = [Box(BOX.x0 + 9 * n, BOX.y0, BOX.x1 + 9 * n, BOX.y1) for n in range(self.people)]
+        return [replace(one, box=box).scaled(scale) for box in boxes]
+
+    def parse(
+        self, rgb: NDArray[np.uint8], chosen: Candidate, others: Sequence[Candidate]
+    ) -> Person:
+        self.parsed += 1
+        height, width = rgb.shape[:2]
+        painted = cv2.resize(part_map(), (width, height), interpolation=cv2.INTER_NEAREST)
+        return Person(
+            box=chosen.box,
+            score=chosen.score,
+            skeleton=chosen.skeleton,
+            part_map=painted.astype(np.uint8),
+            confidence=np.full((height, width), 0.9, np.float32),
+        )
+
+
+class BrokenVision(FakeVision):
+    """Fails with something that nobody has foreseen, and says what nobody may read."""
+
+    def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
+        raise RuntimeError("secret internals")
+
+
+class FakeStore:
+    """Keeps files in memory. ``failing``: the names of the files that it does not take."""
+
+    def __init__(self, failing: str | None = None, *, slow: bool = False) -> None:
+        self.failing = failing
+        self.slow = slow
+        self.files: dict[str, dict[str, EncodedImage]] = {}
+
+    def save(self, key: str, files: Mapping[str, EncodedImage]) -> dict[str, str]:
+        if self.slow:
+            raise StoreTimeout
+        if self.failing in files:
+            raise StoreFailed(f"These masks could not be stored: {self.failing}.")
+        self.files[key] = dict(files)
+        return {
+            name: f"https://masks.example.com/{key}/{name}.{file.extension}"
+            for name, file in files.items()
+        }
+
+
+class FakePhotos:
+    """Knows the photos of ``known`` and nothing else."""
+
+    def __init__(self, known: Mapping[str, bytes] | None = None) -> None:
+        self.known = known or {}
+        self.asked: list[str] = []
+
+    def fetch(self, address: str) -> bytes:
+        self.asked.append(address)
+        if address not in self.known:
+            raise PhotoFetchFailed
+        return self.known[address]
+
+
+class FakeStepLog:
+    """Keeps the records in memory; fails on demand when opened (``closed``) or written."""
+
+    def __init__(self, *, closed: bool = False, full: bool = False) -> None:
+        self.closed = closed
+        self.full = full
+        self.opened: list[str] = []
+        self.written: dict[str, list[Mapping[str, Any]]] = {}
+
+    def open(self, request_id: str, header: Mapping[str, Any]) -> None:
+        if self.closed:
+            raise LogUnavailable
+        self.opened.append(request_id)
+
+    def write(self, request_id: str, records: Sequence[Mapping[str, Any]]) -> None:
+        if self.full:
+            raise LogUnavailable
+        self.written[request_id] = list(records)
+
+
+class FakeProfiles:
+    """Keeps what was merged, in order."""
+
+    def __init__(self) -> None:
+        self.merged: list[tuple[str, dict[str, str], str]] = []
+
+    def merge_masks(self, user_id: str, masks: Mapping[str, str], request_id: str) -> None:
+        self.merged.append((user_id, dict(masks), request_id))

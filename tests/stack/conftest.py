@@ -1,0 +1,86 @@
+"""Parts of the stack, each started once; a test whose parts are not on this machine is skipped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from tests.stack import base_image
+from tests.stack.engine import Engine, PartMissingError, engine
+from tests.stack.photo import demo_photo
+from tests.stack.sam import Sam, emulator
+
+FIGURES = pytest.StashKey[list[str]]()
+Report = Callable[[str], None]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[FIGURES] = []
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if config.stash[FIGURES]:
+        terminalreporter.section("figures")
+        for line in config.stash[FIGURES]:
+            terminalreporter.write_line(line)
+
+
+@contextmanager
+def or_skip() -> Iterator[None]:
+    """Skip the test where a part is missing."""
+    try:
+        yield
+    except PartMissingError as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture(scope="session")
+def report(pytestconfig: pytest.Config) -> Report:
+    """Says a figure; the run ends with all of them."""
+    return pytestconfig.stash[FIGURES].append
+
+
+@pytest.fixture(scope="session")
+def photo() -> bytes:
+    """A real photo: one full standing figure."""
+    return demo_photo()
+
+
+@pytest.fixture(scope="session")
+def emulator_path() -> Path:
+    """The runtime interface emulator."""
+    with or_skip():
+        return emulator()
+
+
+@pytest.fixture(scope="session")
+def running_engine() -> Iterator[Engine]:
+    """A container engine."""
+    with ExitStack() as stack:
+        with or_skip():
+            started = stack.enter_context(engine())
+        yield started
+
+
+@pytest.fixture(scope="session")
+def built(
+    running_engine: Engine,
+    emulator_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    report: Report,
+) -> Sam:
+    """The project, built by ``sam build``."""
+    with or_skip():
+        base_image.ensure(running_engine, emulator_path)
+    sam = Sam(running_engine, tmp_path_factory.mktemp("sam"))
+    start = time.perf_counter()
+    sam.build()
+    report(f"sam build: {time.perf_counter() - start:.0f} s")
+    shown = running_engine.run("image", "inspect", "--format", "{{.Size}}", sam.image)
+    report(f"image size: {int(shown.stdout) / 1e6:.0f} MB unpacked")
+    return sam

@@ -1,0 +1,196 @@
+"""The image that ``sam build`` makes, run by the SAM CLI and as Lambda runs it."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from tests.contract.event_files import read_event
+from tests.stack import calls, loopback
+from tests.stack.conftest import Report, or_skip
+from tests.stack.sam import REGION, Sam
+from tests.standins.cloudinary import CloudinaryStandIn
+
+pytestmark = pytest.mark.stack
+
+MEMORY_MB = 3008
+SOMEBODY = "65534:65534"
+BUILD_TOOLS = ("gcc", "cc", "g++", "make", "cmake", "git", "node", "npm")
+BUILD_PACKAGES = ("tensorflow", "tf2onnx", "onnx")
+
+
+@dataclass(frozen=True)
+class World:
+    """What the function finds around it, and where: on loopback here, at ``host`` there."""
+
+    host: str
+    cloudinary: CloudinaryStandIn
+    aws_port: int
+
+    @property
+    def cloudinary_url(self) -> str:
+        return self.cloudinary.url.replace(loopback.LOOPBACK, self.host)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        return {
+            "AWS_ENDPOINT_URL": f"http://{self.host}:{self.aws_port}",
+            "ALLOW_HTTP": "1",
+        }
+
+    def client(self, service: str) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=f"http://{loopback.LOOPBACK}:{self.aws_port}",
+            region_name=REGION,
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        )
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The template's parameters for a stack on Cloudinary, its secret made."""
+        secret = self.client("secretsmanager").create_secret(
+            Name=f"cloudinary-{id(self)}", SecretString=self.cloudinary_url
+        )
+        return {
+            "AuthMode": "IAM",
+            "MaskStore": "cloudinary",
+            "CloudinarySecretArn": secret["ARN"],
+            "MemorySize": str(MEMORY_MB),
+        }
+
+
+@pytest.fixture
+def world(built: Sam, photo: bytes) -> Iterator[World]:
+    with ExitStack() as stack:
+        cloudinary = stack.enter_context(CloudinaryStandIn())
+        photo_port = stack.enter_context(loopback.photo_server({calls.PATH: photo}))
+        aws = ThreadedMotoServer(loopback.LOOPBACK, port=0, verbose=False)
+        aws.start()
+        stack.callback(aws.stop)
+        aws_port = aws.get_host_and_port()[1]
+        cloudinary_port = urllib.parse.urlsplit(cloudinary.origin).port
+        assert cloudinary_port is not None
+        ports = {80: photo_port, aws_port: aws_port, cloudinary_port: cloudinary_port}
+        with or_skip():
+            host = stack.enter_context(loopback.from_containers(built.engine, ports))
+        yield World(host, cloudinary, aws_port)
+
+
+def test_an_api_event_becomes_masks(built: Sam, world: World, photo: bytes) -> None:
+    event = calls.event_for("api-masks", world.host)
+    done = built.invoke(
+        "ApiFunction",
+        event,
+        parameters=world.parameters,
+        environ=world.environ,
+        network=loopback.NETWORK,
+    )
+    assert done.answer.get("statusCode") == 200, done.stdout + done.stderr
+    body = json.loads(done.answer["body"])
+    assert body["status"] == "success"
+    calls.check_masks(world.cloudinary, body["masks"], photo)
+
+
+def test_an_upload_becomes_masks_and_a_result(built: Sam, world: World, photo: bytes) -> None:
+    event = read_event("s3-upload")
+    (record,) = event["Records"]
+    bucket = record["s3"]["bucket"]["name"]
+    key = urllib.parse.unquote_plus(record["s3"]["object"]["key"])
+    s3 = world.client("s3")
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_object(Bucket=bucket, Key=key, Body=photo, Metadata={"user-id": "user-1"})
+    done = built.invoke(
+        "WorkerFunction",
+        event,
+        parameters=world.parameters,
+        environ=world.environ,
+        network=loopback.NETWORK,
+    )
+    written = {found["Key"] for found in s3.list_objects_v2(Bucket=bucket)["Contents"]}
+    assert written == {key, f"results/{key}.json"}, done.stderr
+    result = json.loads(s3.get_object(Bucket=bucket, Key=f"results/{key}.json")["Body"].read())
+    assert result["status"] == "success"
+    calls.check_masks(world.cloudinary, result["masks"], photo)
+    (user,) = {r["user_id"] for r in calls.records(done.stderr) if r["step"] == "upload_masks"}
+    assert user == "user-1"
+
+
+def test_a_function_without_its_store_does_not_start(built: Sam, world: World) -> None:
+    done = built.invoke(
+        "ApiFunction",
+        read_event("api-health"),
+        parameters={"AuthMode": "IAM", "MaskStore": "cloudinary"},
+        environ=world.environ,
+        network=loopback.NETWORK,
+    )
+    assert "CLOUDINARY_SECRET_ARN" in done.stderr
+    assert '"ready"' not in done.stdout
+
+
+def test_as_lambda_runs_it_a_second_call_loads_nothing(
+    built: Sam, world: World, photo: bytes, report: Report
+) -> None:
+    port = loopback.free_port()
+    engine = built.engine
+    container = engine.run(
+        *("run", "--detach", "--network", loopback.NETWORK),
+        *("--publish", f"{loopback.LOOPBACK}:{port}:8080"),
+        # Lambda's own conditions: nothing can be written but /tmp, by a user who owns nothing.
+        *("--read-only", "--tmpfs", "/tmp:size=512m", "--user", SOMEBODY),
+        *("--memory", f"{MEMORY_MB}m", "--memory-swap", f"{MEMORY_MB}m"),
+        *("--env", "MASK_STORE=cloudinary", "--env", f"CLOUDINARY_URL={world.cloudinary_url}"),
+        *("--env", "ALLOW_HTTP=1", "--env", "ORT_THREADS=2"),
+        *("--env", "POWERTOOLS_TRACE_DISABLED=1"),
+        *("--env", f"AWS_LAMBDA_FUNCTION_TIMEOUT={calls.TIMEOUT_S}"),
+        built.image,
+        "tryon_masks.entrypoints.api.handler",
+    ).stdout.strip()
+    try:
+        event = calls.event_for("api-masks", world.host)
+        first, second = calls.call(port, event), calls.call(port, event)
+        output = engine.run("logs", container)
+        peaks = engine.run("exec", container, "sh", "-c", "grep VmHWM /proc/[0-9]*/status").stdout
+    finally:
+        engine.run("rm", "--force", container)
+    log = calls.records(output.stdout + output.stderr)
+    assert first.answer.get("statusCode") == 200, output.stdout + output.stderr
+    calls.check_masks(world.cloudinary, first.body["masks"], photo)
+    assert second.body["masks"] == first.body["masks"]
+    (loading,) = calls.seconds_of("load_models", log)
+    (init,) = calls.seconds_of("init", log)
+    report(
+        f"image at {MEMORY_MB} MB: init {init:.2f} s (models {loading:.2f} s), "
+        f"first call {first.body['total_time']:.2f} s, second {second.body['total_time']:.2f} s, "
+        f"peak {max(int(line.split()[1]) for line in peaks.splitlines()) / 1024:.0f} MB"
+    )
+
+
+def test_the_image_has_no_build_tools(built: Sam) -> None:
+    script = "\n".join(
+        [
+            *(f"command -v {tool} && exit 1" for tool in BUILD_TOOLS),
+            "exec python - <<'EOF'",
+            "import sys",
+            "from importlib.util import find_spec",
+            f"sys.exit(any(map(find_spec, {BUILD_PACKAGES!r})))",
+            "EOF",
+        ]
+    )
+    done = built.engine.run(
+        "run", "--rm", "--entrypoint", "sh", built.image, "-c", script, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_image_keeps_the_inference_engine_quiet(built: Sam) -> None:
+    shown = built.engine.run("image", "inspect", "--format", "{{json .Config.Env}}", built.image)
+    assert "ORT_DISABLE_TELEMETRY=1" in json.loads(shown.stdout)

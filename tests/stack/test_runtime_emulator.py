@@ -1,0 +1,127 @@
+"""The API's handler under Lambda's runtime client and runtime emulator, without a container."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.contract.event_files import read_event
+from tests.stack import calls, loopback
+from tests.stack.conftest import Report, or_skip
+from tests.stack.sam import ROOT
+from tests.standins.cloudinary import CloudinaryStandIn
+
+pytestmark = pytest.mark.stack
+
+STOP_S = 10
+
+
+@dataclass(frozen=True)
+class Emulated:
+    """The handler, ready to be called on ``port``; it fetches photos from ``photo_host``."""
+
+    port: int
+    photo_host: str
+    cloudinary: CloudinaryStandIn
+    output: Path
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """Every record so far."""
+        return calls.records(self.output.read_text())
+
+
+@pytest.fixture(scope="module")
+def emulated(emulator_path: Path, photo: bytes, tmp_path_factory: Any) -> Iterator[Emulated]:
+    pytest.importorskip("awslambdaric")
+    output = tmp_path_factory.mktemp("emulator") / "output"
+    port = loopback.free_port()
+    with ExitStack() as stack:
+        cloudinary = stack.enter_context(CloudinaryStandIn())
+        photo_port = stack.enter_context(loopback.photo_server({calls.PATH: photo}))
+        with or_skip():
+            host = stack.enter_context(loopback.from_processes({80: photo_port}))
+        environ = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT / "function"),
+            "AWS_LAMBDA_FUNCTION_TIMEOUT": str(calls.TIMEOUT_S),
+            "POWERTOOLS_TRACE_DISABLED": "1",
+            "MASK_STORE": "cloudinary",
+            "CLOUDINARY_URL": cloudinary.url,
+            "ALLOW_HTTP": "1",
+        }
+        addresses = ["--runtime-interface-emulator-address", f"{loopback.LOOPBACK}:{port}"]
+        addresses += ["--runtime-api-address", f"{loopback.LOOPBACK}:{loopback.free_port()}"]
+        handler = ["-m", "awslambdaric", "tryon_masks.entrypoints.api.handler"]
+        process = subprocess.Popen(
+            [emulator_path, *addresses, sys.executable, *handler],
+            env=environ,
+            stdout=stack.enter_context(output.open("w")),
+            stderr=subprocess.STDOUT,
+        )
+        stack.callback(process.wait, STOP_S)
+        stack.callback(process.terminate)
+        yield Emulated(port, host, cloudinary, output)
+
+
+@pytest.fixture(scope="module")
+def first(emulated: Emulated) -> calls.Call:
+    return calls.call(emulated.port, calls.event_for("api-masks", emulated.photo_host))
+
+
+@pytest.fixture(scope="module")
+def second(emulated: Emulated, first: calls.Call) -> calls.Call:
+    return calls.call(emulated.port, calls.event_for("api-masks", emulated.photo_host))
+
+
+def test_an_api_event_becomes_masks_in_the_store(
+    emulated: Emulated, first: calls.Call, photo: bytes
+) -> None:
+    assert first.answer.get("statusCode") == 200, emulated.output.read_text()
+    # The stand-in takes no upload whose signature is wrong.
+    assert len(emulated.cloudinary.uploads) == 2
+    calls.check_masks(emulated.cloudinary, first.body["masks"], photo)
+
+
+def test_the_answer_has_the_fields_that_clients_read(first: calls.Call) -> None:
+    body = first.body
+    assert body["status"] == "success"
+    assert body["model_set"] == "compact"
+    assert body["request_id"] == read_event("api-masks")["requestContext"]["requestId"]
+    assert body["timing"].keys() == {
+        "setup_model_symlinks",
+        "download_image",
+        "generate_masks",
+        "upload_masks",
+    }
+    assert 0 < sum(body["timing"].values()) <= body["total_time"]
+    assert body["image"].keys() == {"width", "height", "sha256"}
+    assert body["person"]["people_found"] == 1
+    assert body["quality"].keys() == {"upper", "lower"}
+    assert body["refused"] == []
+
+
+def test_a_second_call_loads_nothing(
+    emulated: Emulated, first: calls.Call, second: calls.Call, report: Report
+) -> None:
+    log = emulated.log
+    (loading,) = calls.seconds_of("load_models", log)
+    (init,) = calls.seconds_of("init", log)
+    report(
+        f"runtime emulator: init {init:.2f} s (models {loading:.2f} s), "
+        f"first call {first.body['total_time']:.2f} s, second {second.body['total_time']:.2f} s"
+    )
+    assert second.body["masks"] == first.body["masks"]
+    requests = [r for r in log if r["request_id"] != "init"]
+    assert {r["step"] for r in requests}.isdisjoint({"init", "load_models", "check_models"})
+    starts = [i for i, r in enumerate(requests) if r["step"] == "read_request"]
+    later = requests[starts[len(starts) // 2] :]
+    assert later
+    assert {r["cold_start"] for r in later} == {False}

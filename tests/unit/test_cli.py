@@ -1,0 +1,445 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from tests import fakes
+
+from tryon_masks import __version__, telemetry
+from tryon_masks.adapters.directory import DirectoryMaskStore
+from tryon_masks.domain.errors import ModelSetError
+from tryon_masks.entrypoints import cli
+from tryon_masks.images import Limits
+from tryon_masks.ports import MaskStore, StepLog
+from tryon_masks.service import MaskService
+from tryon_masks.settings import Settings
+
+URL = "https://example.com/photos/standing.jpg?signature=s3cret"
+CLOUDINARY = {"CLOUDINARY_URL": "cloudinary://1:2@cloud"}
+
+
+class Line:
+    """The command line in a folder of its own, on fakes."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self.vision = fakes.FakeVision()
+        self.store = fakes.FakeStore()
+        self.step_log: fakes.FakeStepLog | None = None
+        self.settings: Settings | None = None
+        self.out: list[dict[str, Any]] = []
+        self.err = ""
+        self._capsys = capsys
+
+    def run(self, *argv: str, **environ: str) -> int:
+        """The exit code; ``out`` and ``err`` hold what was printed."""
+        try:
+            code = cli.main([*argv], environ=environ, wire=self._wire)
+        except SystemExit as exit_:
+            code = int(exit_.code or 0)
+        # The log must not keep a stream that ends with the test.
+        telemetry.configure(sys.__stderr__)
+        telemetry.configure(None)
+        printed = self._capsys.readouterr()
+        self.out = [json.loads(line) for line in printed.out.splitlines()]
+        self.err = printed.err
+        return code
+
+    def _wire(self, settings: Settings) -> tuple[MaskService, StepLog | None]:
+        self.settings = settings
+        store: MaskStore = self.store
+        if settings.mask_store == "directory":
+            assert settings.mask_dir is not None
+            store = DirectoryMaskStore(settings.mask_dir)
+        photos = fakes.FakePhotos({URL: fakes.photo()})
+        limits = Limits(max_bytes=settings.max_photo_bytes)
+        return MaskService(self.vision, store, photos, limits=limits), self.step_log
+
+    def photo(self, name: str, data: bytes | None = None) -> str:
+        """Write a photo; its path."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(fakes.photo() if data is None else data)
+        return str(path)
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Width and height of an image file."""
+        with Image.open(self.folder / name) as image:
+            return image.size
+
+    def made(self, folder: str = "masks") -> set[str]:
+        """The names of the files there."""
+        root = self.folder / folder
+        return {path.name for path in root.iterdir()} if root.exists() else set()
+
+
+@pytest.fixture
+def line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Line:
+    monkeypatch.chdir(tmp_path)
+    return Line(tmp_path, capsys)
+
+
+def test_a_photo_becomes_two_files_and_a_line(line: Line) -> None:
+    assert line.run("generate", line.photo("standing.jpg")) == 0
+
+    assert line.made() == {"standing.upper.png", "standing.lower.png"}
+    (answer,) = line.out
+    assert answer["status"] == "success"
+    assert answer["photo"] == str(line.folder / "standing.jpg")
+    assert answer["masks"]["upper"] == (line.folder / "masks" / "standing.upper.png").as_uri()
+    assert line.size("masks/standing.upper.png") == (300, 400)
+    assert line.err == ""
+
+
+def test_every_option_of_the_api_is_an_option_here(line: Line) -> None:
+    code = line.run(
+        "generate",
+        line.photo("a.jpg"),
+        *("--out", "there", "--masks", "full,face", "--profile", "hull", "--format", "webp"),
+        *("--edge", "soft", "--max-side", "200", "--expand", "top=0.1,left=0.2"),
+        *("--person-box", "88,20,212,388", "--overlay", "--user-id", "user-7"),
+    )
+
+    assert code == 0
+    assert line.made("there") == {"a.full.webp", "a.face.webp", "a.overlay.jpg"}
+    assert line.size("there/a.full.webp") == (150, 200)
+    assert line.out[0]["overlay"].endswith("/there/a.overlay.jpg")
+
+
+def test_files_folders_globs_and_addresses(line: Line) -> None:
+    line.photo("folder/b.PNG", fakes.photo(format="PNG"))
+    line.photo("folder/a.jpeg")
+    line.photo("folder/notes.txt", b"no photo")
+    line.photo("folder/below/c.jpg")
+    line.photo("x1.jpg")
+    line.photo("x2.jpg")
+
+    assert line.run("generate", "folder", "x?.jpg", URL) == 0
+
+    assert [answer["photo"] for answer in line.out] == [
+        "folder/a.jpeg",
+        "folder/b.PNG",
+        "x1.jpg",
+        "x2.jpg",
+        "https://example.com/photos/standing.jpg",
+    ]
+    assert {name.partition(".")[0] for name in line.made()} == {"a", "b", "x1", "x2", "standing"}
+    assert "5/5" in line.err
+
+
+def test_masks_beside_their_photos_are_no_photos(line: Line) -> None:
+    line.photo("folder/a.jpg")
+    assert line.run("generate", "folder", "--out", "folder", "--overlay") == 0
+    first = line.made("folder")
+
+    assert line.run("generate", "folder", "--out", "folder", "--overlay") == 0
+
+    assert len(line.out) == 1
+    assert line.made("folder") == first
+
+
+def test_one_bad_photo_does_not_stop_the_rest(line: Line) -> None:
+    photos = [
+        line.photo("a.jpg"),
+        line.photo("b.jpg", b"not an image"),
+        line.photo("c.jpg"),
+        "https://example.com/missing.jpg",
+    ]
+
+    assert line.run("generate", *photos) == 1
+
+    assert [answer["status"] for answer in line.out] == ["success", "error", "success", "error"]
+    assert line.out[1]["error"]["code"] == "UNSUPPORTED_PHOTO"
+    assert line.out[3]["error"]["code"] == "PHOTO_FETCH_FAILED"
+    assert {name.partition(".")[0] for name in line.made()} == {"a", "c"}
+
+
+def test_a_refusal_is_exit_code_one(line: Line) -> None:
+    line.vision = fakes.FakeVision(people=0)
+
+    assert line.run("generate", line.photo("a.jpg")) == 1
+
+    assert line.out[0]["status"] == "refused"
+    assert line.made() == set()
+
+
+def test_half_a_body_is_exit_code_one(line: Line) -> None:
+    line.vision = fakes.FakeVision(without=fakes.LEG_POINTS)
+
+    assert line.run("generate", line.photo("a.jpg")) == 1
+
+    assert line.out[0]["status"] == "partial"
+    assert line.made() == {"a.upper.png"}
+
+
+def test_an_unforeseen_error_shows_its_trace_and_the_rest_is_tried(line: Line) -> None:
+    line.vision = fakes.BrokenVision()
+
+    assert line.run("generate", line.photo("a.jpg"), line.photo("b.jpg")) == 1
+
+    assert [answer["error"]["code"] for answer in line.out] == ["INTERNAL", "INTERNAL"]
+    assert line.err.count("RuntimeError: secret internals") == 2
+
+
+def test_a_file_that_cannot_be_read_is_named_but_not_explained(line: Line) -> None:
+    photo = Path(line.photo("a.jpg"))
+    photo.unlink()
+    photo.symlink_to("/proc/self/mem")
+
+    assert line.run("generate", str(photo)) == 1
+
+    assert line.out[0]["error"]["code"] == "PHOTO_FETCH_FAILED"
+
+
+def test_a_file_over_the_limit_is_not_read_whole(line: Line) -> None:
+    assert line.run("generate", line.photo("a.jpg"), MAX_PHOTO_BYTES="1000") == 1
+
+    assert line.out[0]["error"]["code"] == "PHOTO_TOO_LARGE"
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        ([], "COMMAND"),
+        (["generate"], "PHOTO"),
+        (["generate", "missing.jpg"], "missing.jpg"),
+        (["generate", "*.tiff"], "*.tiff"),
+        (["generate", "empty"], "empty"),
+        (["generate", "a.jpg", "--masks", "torso"], "masks.0"),
+        (["generate", "a.jpg", "--masks", ""], "masks.0"),
+        (["generate", "a.jpg", "--profile", "loose"], "profile"),
+        (["generate", "a.jpg", "--expand", "top"], "--expand"),
+        (["generate", "a.jpg", "--expand", "front=0.1"], "expand.front"),
+        (["generate", "a.jpg", "--expand", "top=2"], "expand.top"),
+        (["generate", "a.jpg", "--person-box", "1,2,x,4"], "--person-box"),
+        (["generate", "a.jpg", "--person-box", "1,2,3"], "person_box"),
+        (["generate", "a.jpg", "--max-side", "10"], "max_side"),
+        (["generate", "a.jpg", "--store", "ftp"], "ftp"),
+        (["generate", "a.jpg", "--user-id", "a/b"], "user id"),
+        (["generate", "a.jpg", "--colour", "red"], "--colour"),
+        (["generate", "a.jpg", "other/a.png"], "a.jpg and other/a.png"),
+        (["generate", "a.jpg", "a.jpg"], "a.jpg and a.jpg"),
+        (["data-json", "missing.json"], "missing.json"),
+        (["data-json"], "FILE"),
+    ],
+)
+def test_wrong_usage_is_exit_code_two_and_does_nothing(
+    line: Line, argv: list[str], named: str
+) -> None:
+    line.photo("a.jpg")
+    line.photo("other/a.png", fakes.photo(format="PNG"))
+    (line.folder / "empty").mkdir()
+
+    assert line.run(*argv) == 2
+
+    assert named in line.err
+    assert line.out == []
+    assert line.settings is None
+    assert line.made() == set()
+
+
+def test_photos_of_one_name_may_go_where_names_do_not_count(line: Line) -> None:
+    photos = (line.photo("a.jpg"), line.photo("other/a.png", fakes.photo(format="PNG")))
+
+    assert line.run("generate", *photos, "--store", "cloudinary", **CLOUDINARY) == 0
+
+    assert len(line.store.files) == 2
+    assert line.out[0]["masks"]["upper"].startswith("https://masks.example.com/")
+    assert line.made() == set()
+
+
+def test_the_store_may_come_from_the_environment(line: Line) -> None:
+    assert line.run("generate", line.photo("a.jpg"), MASK_STORE="cloudinary", **CLOUDINARY) == 0
+    assert len(line.store.files) == 1
+
+
+def test_a_folder_for_another_store_is_wrong_usage(line: Line) -> None:
+    argv = ("generate", line.photo("a.jpg"), "--store", "cloudinary", "--out", "there")
+
+    assert line.run(*argv, **CLOUDINARY) == 2
+    assert "--out" in line.err
+
+
+def test_a_folder_may_come_from_the_environment_and_the_option_wins(line: Line) -> None:
+    photo = line.photo("a.jpg")
+
+    assert line.run("generate", photo, MASK_DIR="there") == 0
+    assert line.run("generate", photo, "--out", "elsewhere", MASK_DIR="there") == 0
+    assert line.made("there") == line.made("elsewhere") == {"a.upper.png", "a.lower.png"}
+
+
+def test_a_start_that_fails_is_exit_code_two_with_the_reason(
+    line: Line, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert line.run("generate", line.photo("a.jpg"), "--store", "s3") == 2
+    assert "MASK_BUCKET" in line.err
+    assert "Traceback" not in line.err
+
+    def no_models(settings: Settings) -> tuple[MaskService, StepLog | None]:
+        raise ModelSetError("pose_landmark.onnx is missing")
+
+    assert cli.main(["generate", line.photo("a.jpg")], environ={}, wire=no_models) == 2
+    assert "pose_landmark.onnx is missing" in capsys.readouterr().err
+
+
+def test_log_lines_are_printed_when_asked_for(line: Line) -> None:
+    photo = line.photo("a.jpg")
+
+    assert line.run("generate", photo, "-v", "--user-id", "user-7") == 0
+
+    logged = [json.loads(text) for text in line.err.splitlines()]
+    assert {"read_photo", "generate_masks", "write_mask"} <= {record["step"] for record in logged}
+    assert {r["user_id"] for r in logged if r["request_id"] != "init"} == {"user-7"}
+    assert len(line.out) == 1
+
+    assert line.run("generate", photo) == 0
+    assert line.err == ""
+
+
+def test_without_a_log_nothing_is_started(line: Line) -> None:
+    line.step_log = fakes.FakeStepLog(closed=True)
+
+    assert line.run("generate", line.photo("a.jpg")) == 1
+
+    assert line.out[0]["error"]["code"] == "LOG_UNAVAILABLE"
+    assert line.out[0]["log_saved"] is False
+    assert line.made() == set()
+
+
+def test_each_photo_has_a_log_of_its_own(line: Line) -> None:
+    line.step_log = fakes.FakeStepLog()
+
+    assert line.run("generate", line.photo("a.jpg"), line.photo("b.jpg")) == 0
+
+    assert line.step_log.opened == [answer["request_id"] for answer in line.out]
+    assert all(answer["log_saved"] for answer in line.out)
+
+
+DOCUMENT = f'{{\n  "name": "Ada",\n  "userImageUrl": "{URL}",\n  "price": 1.10\n}}\n'
+
+
+def test_a_documents_block_is_filled_in(line: Line) -> None:
+    path = line.folder / "data.json"
+    path.write_text(DOCUMENT)
+    options = ("--store", "cloudinary", "--user-id", "user-7")
+
+    assert line.run("data-json", str(path), *options, **CLOUDINARY) == 0
+
+    (answer,) = line.out
+    assert answer["photo"] == str(path)
+    assert path.read_text().startswith(DOCUMENT.removesuffix("\n}\n"))
+    assert json.loads(path.read_text())["Mask"] == {
+        "Status": "success",
+        "Upper mask URL": answer["masks"]["upper"],
+        "Lower mask URL": answer["masks"]["lower"],
+    }
+    assert answer["Mask"] == json.loads(path.read_text())["Mask"]
+
+
+def test_documents_in_a_folder_store_do_not_overwrite_each_other(line: Line) -> None:
+    for folder in ("one", "two"):
+        (line.folder / folder).mkdir()
+        (line.folder / folder / "data.json").write_text(DOCUMENT)
+    assert line.run("data-json", "one/data.json") == 0
+    assert line.run("data-json", "two/data.json", "--profile", "hull") == 0
+
+    assert len(line.made()) == 4
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "{",
+        "[]",
+        '{"name": "Ada"}',
+        '{"userImageUrl": "https://example.com/missing.jpg"}',
+    ],
+)
+def test_a_document_that_fails_is_unchanged(line: Line, document: str) -> None:
+    path = line.folder / "data.json"
+    path.write_text(document)
+
+    assert line.run("data-json", str(path)) == 1
+
+    assert line.out[0]["status"] == "error"
+    assert path.read_text() == document
+
+
+@pytest.mark.parametrize(
+    "vision", [fakes.FakeVision(people=0), fakes.FakeVision(without=fakes.LEG_POINTS)]
+)
+def test_a_document_without_both_masks_is_unchanged(line: Line, vision: fakes.FakeVision) -> None:
+    line.vision = vision
+    path = line.folder / "data.json"
+    path.write_text(DOCUMENT)
+
+    assert line.run("data-json", str(path)) == 1
+
+    assert line.out[0]["status"] in ("refused", "partial")
+    assert path.read_text() == DOCUMENT
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["--version"])
+
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"tryon-masks {__version__}\n"
+
+
+def built_set(folder: Path, digest: str) -> None:
+    """A model set of one file, as `make models` leaves it."""
+    folder.mkdir(parents=True)
+    (folder / "pose_landmark.onnx").write_bytes(b"weights")
+    entry = {
+        "id": "pose_landmark",
+        "task": "landmarks",
+        "file": "pose_landmark.onnx",
+        "sha256": digest,
+        "bytes": 7,
+        "licence": "Apache-2.0",
+        "package": "npm @mediapipe/pose",
+        "version": "0.5.1",
+        "inputs": {"image": [1, 256, 256, 3]},
+        "outputs": {"landmarks": [1, 195]},
+        "recipe": "1",
+    }
+    (folder / "manifest.json").write_text(json.dumps({"set": "compact", "files": [entry]}))
+
+
+def test_the_models_are_listed_with_where_they_come_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    digest = hashlib.sha256(b"weights").hexdigest()
+    built_set(tmp_path / "compact", digest)
+
+    assert cli.main(["models"], environ={"MODELS_DIR": str(tmp_path)}) == 0
+
+    heading, row = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["SET", "FILE", "SHA256", "LICENCE", "SOURCE"]
+    assert row.split("  ") == [
+        "compact",
+        "pose_landmark.onnx",
+        digest,
+        "Apache-2.0",
+        "npm @mediapipe/pose 0.5.1",
+    ]
+
+
+def test_models_that_are_altered_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    built_set(tmp_path / "compact", "0" * 64)
+
+    assert cli.main(["models"], environ={"MODELS_DIR": str(tmp_path)}) == 2
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "pose_landmark.onnx" in printed.err

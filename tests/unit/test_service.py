@@ -1,0 +1,264 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from tests import fakes
+
+from tryon_masks.domain.errors import (
+    InvalidRequest,
+    PhotoFetchFailed,
+    PhotoTooLarge,
+    StoreFailed,
+    UnsupportedPhoto,
+)
+from tryon_masks.domain.masks import MaskKind
+from tryon_masks.domain.parts import Part
+from tryon_masks.domain.person import Box
+from tryon_masks.domain.profiles import Profile
+from tryon_masks.images import Limits
+from tryon_masks.ports import EncodedImage
+from tryon_masks.service import MaskOptions, MaskRequest, MaskResult, MaskService
+from tryon_masks.telemetry import RequestLog, request_log
+
+URL = "https://example.com/photo.jpg"
+
+
+class House:
+    """A service on fakes, all of them within reach."""
+
+    def __init__(self, vision: fakes.FakeVision | None = None, **limits: int) -> None:
+        self.vision = vision or fakes.FakeVision()
+        self.store = fakes.FakeStore()
+        self.photos = fakes.FakePhotos({URL: fakes.photo()})
+        self.profiles = fakes.FakeProfiles()
+        self.service = MaskService(
+            self.vision, self.store, self.photos, self.profiles, Limits(**limits)
+        )
+
+    def make(
+        self, log: RequestLog, photo: str | bytes = URL, key: str | None = None, **options: Any
+    ) -> MaskResult:
+        return self.service.make(MaskRequest(photo, "user-1", MaskOptions(**options), key), log)
+
+
+@pytest.fixture
+def log() -> Iterator[RequestLog]:
+    with request_log("request-1", "user-1") as log:
+        yield log
+
+
+def pixels(file: EncodedImage) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(file.data)))
+
+
+def steps(log: RequestLog) -> list[tuple[str, str]]:
+    return [(record["step"], record["status"]) for record in log.records]
+
+
+def test_both_masks_are_stored_on_the_photos_own_grid(log: RequestLog) -> None:
+    house = House()
+
+    result = house.make(log)
+
+    assert (result.status, result.refused) == ("success", [])
+    ((key, files),) = house.store.files.items()
+    assert result.masks == {
+        "upper": f"https://masks.example.com/{key}/upper.png",
+        "lower": f"https://masks.example.com/{key}/lower.png",
+    }
+    painted = fakes.part_map()
+    upper, lower = pixels(files["upper"]), pixels(files["lower"])
+    assert upper.shape == lower.shape == (fakes.HEIGHT, fakes.WIDTH)
+    assert (upper[painted == Part.TOP] == 255).mean() > 0.95
+    assert (lower[painted == Part.TROUSERS] == 255).mean() > 0.95
+    assert not upper[painted == Part.FACE].any()
+    assert not lower[painted == Part.FACE].any()
+
+
+def test_the_result_tells_what_was_seen(log: RequestLog) -> None:
+    house = House()
+
+    result = house.make(log)
+
+    assert (result.width, result.height) == (fakes.WIDTH, fakes.HEIGHT)
+    assert result.model_set == "fake"
+    assert result.people_found == 1
+    assert result.person is not None
+    assert result.person.box == fakes.BOX
+    upper = pixels(next(iter(house.store.files.values()))["upper"])
+    assert result.quality["upper"].coverage == pytest.approx((upper == 255).mean(), abs=0.005)
+    assert 0 < result.quality["upper"].confidence <= 1
+
+
+def test_the_box_is_in_pixels_of_the_photo_however_large(log: RequestLog) -> None:
+    house = House()
+    large = fakes.photo(width=4 * fakes.WIDTH, height=4 * fakes.HEIGHT)
+
+    result = house.make(log, photo=large, person_box=fakes.BOX.scaled(4))
+
+    assert result.person is not None
+    assert result.person.box.x0 == pytest.approx(4 * fakes.BOX.x0, abs=4)
+    assert result.person.box.y1 == pytest.approx(4 * fakes.BOX.y1, abs=4)
+    upper = pixels(next(iter(house.store.files.values()))["upper"])
+    assert upper.shape == (4 * fakes.HEIGHT, 4 * fakes.WIDTH)
+
+
+def test_max_side_bounds_the_files(log: RequestLog) -> None:
+    house = House()
+
+    house.make(log, max_side=200)
+
+    (files,) = house.store.files.values()
+    assert pixels(files["upper"]).shape == (200, 150)
+
+
+def test_every_mask_asked_for_comes_from_one_pass(log: RequestLog) -> None:
+    house = House()
+
+    result = house.make(log, masks=(MaskKind.FULL, MaskKind.FACE, MaskKind.PROTECT))
+
+    assert set(result.masks) == {"full", "face", "protect"}
+    assert house.vision.parsed == 1
+
+
+def test_an_overlay_is_stored_beside_the_masks_and_is_none(log: RequestLog) -> None:
+    house = House()
+
+    result = house.make(log, overlay=True)
+
+    assert set(result.masks) == {"upper", "lower"}
+    assert result.overlay is not None
+    assert result.overlay.endswith("/overlay.jpg")
+
+
+def test_a_half_body_has_an_upper_mask_only(log: RequestLog) -> None:
+    house = House(fakes.FakeVision(without=fakes.LEG_POINTS))
+
+    result = house.make(log)
+
+    assert result.status == "partial"
+    assert set(result.masks) == set(result.quality) == {"upper"}
+    assert [(one.mask, one.code) for one in result.refused] == [("lower", "LEGS_NOT_VISIBLE")]
+    assert ("shape_mask", "refused") in steps(log)
+
+
+@pytest.mark.parametrize(("people", "code"), [(0, "NO_PERSON"), (2, "SEVERAL_PEOPLE")])
+def test_a_refused_photo_stores_nothing(log: RequestLog, people: int, code: str) -> None:
+    house = House(fakes.FakeVision(people))
+
+    result = house.make(log, overlay=True)
+
+    assert result.status == "refused"
+    assert (result.masks, result.overlay, result.quality) == ({}, None, {})
+    assert [(one.mask, one.code) for one in result.refused] == [("upper", code), ("lower", code)]
+    assert result.person is None
+    assert result.people_found == people
+    assert house.store.files == {}
+    assert house.profiles.merged == []
+    assert house.vision.parsed == 0
+
+
+def test_of_several_people_the_largest_may_be_asked_for(log: RequestLog) -> None:
+    assert House(fakes.FakeVision(2)).make(log, person="largest").status == "success"
+
+
+def test_the_person_in_the_box_is_taken(log: RequestLog) -> None:
+    second = Box(fakes.BOX.x0 + 9, fakes.BOX.y0, fakes.BOX.x1 + 9, fakes.BOX.y1)
+
+    result = House(fakes.FakeVision(2)).make(log, person_box=second)
+
+    assert result.person is not None
+    assert result.person.box == second
+
+
+def test_the_profile_gets_the_addresses(log: RequestLog) -> None:
+    house = House()
+
+    result = house.make(log)
+
+    assert house.profiles.merged == [("user-1", result.masks, "request-1")]
+
+
+def test_the_same_photo_and_options_have_the_same_key(log: RequestLog) -> None:
+    house = House()
+
+    house.make(log)
+    house.make(log, photo=fakes.photo())
+    assert len(house.store.files) == 1
+
+    house.make(log, profile=Profile.HULL)
+    house.make(log, photo=fakes.photo(format="PNG"))
+    assert len(house.store.files) == 3
+
+
+def test_a_given_key_is_used(log: RequestLog) -> None:
+    house = House()
+
+    house.make(log, key="standing")
+
+    assert set(house.store.files) == {"standing"}
+
+
+def test_every_stage_is_a_step_with_a_time(log: RequestLog) -> None:
+    House().make(log)
+
+    for name in (
+        "download_image",
+        "generate_masks",
+        "decode_image",
+        "find_people",
+        "choose_person",
+        "parse_person",
+        "shape_mask",
+        "encode_masks",
+        "upload_masks",
+        "update_profile",
+    ):
+        assert (name, "done") in steps(log)
+        assert name in log.timings
+
+
+@pytest.mark.parametrize(
+    ("photo", "error"),
+    [
+        (b"not an image", UnsupportedPhoto),
+        (b"", UnsupportedPhoto),
+        ("https://example.com/missing.jpg", PhotoFetchFailed),
+    ],
+)
+def test_what_is_no_photo_is_an_error(
+    log: RequestLog, photo: str | bytes, error: type[Exception]
+) -> None:
+    house = House()
+
+    with pytest.raises(error):
+        house.make(log, photo=photo)
+    assert house.store.files == {}
+
+
+def test_the_limits_hold(log: RequestLog) -> None:
+    with pytest.raises(PhotoTooLarge):
+        House(max_bytes=1000).make(log)
+    with pytest.raises(PhotoTooLarge):
+        House(max_pixels=1000).make(log)
+
+
+def test_half_a_store_is_an_error(log: RequestLog) -> None:
+    house = House()
+    house.store.failing = "lower"
+
+    with pytest.raises(StoreFailed, match="lower"):
+        house.make(log)
+    assert house.profiles.merged == []
+
+
+@pytest.mark.parametrize("masks", [(), (MaskKind.UPPER, MaskKind.UPPER)])
+def test_options_name_each_mask_once(masks: tuple[MaskKind, ...]) -> None:
+    with pytest.raises(InvalidRequest):
+        MaskOptions(masks=masks)

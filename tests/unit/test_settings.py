@@ -1,0 +1,217 @@
+"""Settings: explicit argument > environment > default, and every problem at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tryon_masks.domain.errors import SettingsError
+from tryon_masks.images import Limits
+from tryon_masks.settings import Settings
+
+CLOUDINARY_URL = "cloudinary://1234:s3cr3t@cloud"
+ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:cloudinary-AbCdEf"
+S3 = {"MASK_STORE": "s3", "MASK_BUCKET": "photos"}
+
+
+def problems(environ: dict[str, str], *, on_lambda: bool = True, **explicit: Any) -> list[str]:
+    with pytest.raises(SettingsError) as stopped:
+        Settings.from_env(environ, on_lambda=on_lambda, **explicit)
+    return str(stopped.value).splitlines()
+
+
+def test_off_lambda_nothing_needs_to_be_set() -> None:
+    settings = Settings.from_env({}, on_lambda=False)
+    assert settings.mask_store == "directory"
+    assert settings.model_set == "compact"
+    assert settings.models_dir is None
+    assert settings.mask_dir is None
+    assert settings.ort_threads >= 1
+    assert settings.allow_http is False
+    assert settings.firestore_project is None
+    assert settings.results_prefix == "results/"
+
+
+def test_the_photo_limits_are_those_of_the_images_module() -> None:
+    settings = Settings.from_env({}, on_lambda=False)
+    limits = Limits()
+    assert settings.max_photo_bytes == limits.max_bytes
+    assert settings.max_photo_pixels == limits.max_pixels
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("MODEL_SET", "dwpose-schp", "dwpose-schp"),
+        ("MODELS_DIR", "/opt/models", Path("/opt/models")),
+        ("ORT_THREADS", "3", 3),
+        ("MASK_STORE", "s3", "s3"),
+        ("MASK_DIR", "out", Path("out")),
+        ("MASK_BUCKET", "other.bucket-2", "other.bucket-2"),
+        ("MASK_PREFIX", "a/b", "a/b"),
+        ("MASK_PUBLIC_BASE_URL", "https://cdn.example/m/", "https://cdn.example/m"),
+        ("MASK_URL_TTL_S", "604800", 604800),
+        ("CLOUDINARY_URL", CLOUDINARY_URL, CLOUDINARY_URL),
+        ("CLOUDINARY_URL", CLOUDINARY_URL + "?upload_prefix=http://127.0.0.1:1", None),
+        ("CLOUDINARY_SECRET_ARN", ARN, ARN),
+        ("CLOUDINARY_FOLDER", "masks/eu", "masks/eu"),
+        ("FIRESTORE_PROJECT", "my-app-123", "my-app-123"),
+        ("ALLOW_HTTP", "1", True),
+        ("ALLOW_HTTP", "0", False),
+        ("MAX_PHOTO_BYTES", "1000", 1000),
+        ("MAX_PHOTO_PIXELS", "1000", 1000),
+        ("FETCH_TIMEOUT_S", "2.5", 2.5),
+        ("UPLOAD_TIMEOUT_S", "120", 120.0),
+        ("RESULTS_PREFIX", "answers/v1/", "answers/v1/"),
+    ],
+)
+def test_each_variable_sets_its_field(name: str, text: str, value: object) -> None:
+    settings = Settings.from_env({**S3, name: text}, on_lambda=True)
+    assert getattr(settings, name.lower()) == (text if value is None else value)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("MODEL_SET", "../secret"),
+        ("ORT_THREADS", "0"),
+        ("ORT_THREADS", "two"),
+        ("ORT_THREADS", "1.5"),
+        ("MASK_STORE", "S3"),
+        ("MASK_BUCKET", "Upper_Case"),
+        ("MASK_PREFIX", "/masks"),
+        ("MASK_PREFIX", "masks/"),
+        ("MASK_PUBLIC_BASE_URL", "http://cdn.example"),
+        ("MASK_PUBLIC_BASE_URL", "https://cdn.example/?a=b"),
+        ("MASK_PUBLIC_BASE_URL", "https://user:word@cdn.example/"),
+        ("MASK_URL_TTL_S", "604801"),
+        ("MASK_URL_TTL_S", "-1"),
+        ("CLOUDINARY_SECRET_ARN", "cloudinary-secret"),
+        ("CLOUDINARY_FOLDER", "a b"),
+        ("FIRESTORE_PROJECT", "My App"),
+        ("FIRESTORE_SECRET_ARN", "arn:aws:s3:::bucket"),
+        ("ALLOW_HTTP", "true"),
+        ("MAX_PHOTO_BYTES", "25_000_000"),
+        ("MAX_PHOTO_BYTES", "1e6"),
+        ("MAX_PHOTO_PIXELS", " 5"),
+        ("MAX_PHOTO_PIXELS", "\u0665"),
+        ("FETCH_TIMEOUT_S", "0"),
+        ("FETCH_TIMEOUT_S", "nan"),
+        ("FETCH_TIMEOUT_S", "inf"),
+        ("UPLOAD_TIMEOUT_S", "121"),
+        ("RESULTS_PREFIX", "results"),
+        ("RESULTS_PREFIX", "/"),
+    ],
+)
+def test_a_malformed_value_stops_the_start_and_names_its_variable(name: str, text: str) -> None:
+    found = problems({**S3, "FIRESTORE_PROJECT": "app-1", name: text})
+    assert len(found) == 1
+    assert found[0].startswith(name + " ")
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({}, ["MASK_STORE"]),
+        ({"MASK_STORE": ""}, ["MASK_STORE"]),
+        ({"MASK_STORE": "s3"}, ["MASK_BUCKET"]),
+        ({"MASK_STORE": "directory"}, ["MASK_DIR"]),
+        ({"MASK_STORE": "cloudinary"}, ["CLOUDINARY_URL", "CLOUDINARY_SECRET_ARN"]),
+        (
+            {
+                "MASK_STORE": "cloudinary",
+                "CLOUDINARY_URL": CLOUDINARY_URL,
+                "CLOUDINARY_SECRET_ARN": ARN,
+            },
+            ["exactly one", "CLOUDINARY_URL", "CLOUDINARY_SECRET_ARN"],
+        ),
+        ({**S3, "FIRESTORE_SECRET_ARN": ARN}, ["FIRESTORE_PROJECT"]),
+    ],
+)
+def test_what_belongs_together_is_asked_for_on_lambda(
+    environ: dict[str, str], named: list[str]
+) -> None:
+    (problem,) = problems(environ)
+    assert all(name in problem for name in named)
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        S3,
+        {"MASK_STORE": "directory", "MASK_DIR": "/mnt/masks"},
+        {"MASK_STORE": "cloudinary", "CLOUDINARY_URL": CLOUDINARY_URL},
+        {"MASK_STORE": "cloudinary", "CLOUDINARY_SECRET_ARN": ARN, "CLOUDINARY_URL": ""},
+        {**S3, "FIRESTORE_PROJECT": "app-1", "FIRESTORE_SECRET_ARN": ARN},
+        {**S3, "FIRESTORE_PROJECT": "app-1"},
+    ],
+)
+def test_what_is_complete_starts_on_lambda(environ: dict[str, str]) -> None:
+    assert Settings.from_env(environ, on_lambda=True).mask_store == environ["MASK_STORE"]
+
+
+def test_every_problem_is_reported_at_once() -> None:
+    found = problems(
+        {
+            "MASK_STORE": "cloudinary",
+            "ORT_THREADS": "many",
+            "FETCH_TIMEOUT_S": "soon",
+            "ALLOW_HTTP": "yes",
+            "FIRESTORE_SECRET_ARN": ARN,
+        }
+    )
+    starts = [line.split()[0] for line in found]
+    assert sorted(starts) == [
+        "ALLOW_HTTP",
+        "FETCH_TIMEOUT_S",
+        "FIRESTORE_SECRET_ARN",
+        "MASK_STORE=cloudinary",
+        "ORT_THREADS",
+    ]
+
+
+def test_an_explicit_argument_wins_over_the_environment() -> None:
+    environ = {"MASK_STORE": "cloudinary", "MASK_DIR": "there", "ALLOW_HTTP": "0"}
+    settings = Settings.from_env(
+        environ, on_lambda=False, mask_store="directory", mask_dir=Path("here"), allow_http=True
+    )
+    assert (settings.mask_store, settings.mask_dir) == ("directory", Path("here"))
+    assert settings.allow_http is True
+
+
+def test_an_explicit_none_is_not_given() -> None:
+    settings = Settings.from_env({"MASK_DIR": "there"}, on_lambda=False, mask_dir=None)
+    assert settings.mask_dir == Path("there")
+
+
+def test_an_explicit_argument_is_checked_too() -> None:
+    (problem,) = problems({}, on_lambda=False, mask_store="cellar")
+    assert problem.startswith("MASK_STORE ")
+
+
+def test_a_setting_that_does_not_exist_is_a_mistake_of_the_code() -> None:
+    with pytest.raises(TypeError, match="mask_storr"):
+        Settings.from_env({}, on_lambda=False, mask_storr="s3")
+
+
+def test_secrets_are_never_shown() -> None:
+    environ = {"MASK_STORE": "cloudinary", "CLOUDINARY_URL": CLOUDINARY_URL}
+    assert "s3cr3t" not in repr(Settings.from_env(environ, on_lambda=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("CLOUDINARY_URL", "https://1234:s3cr3t@cloud"),
+        ("CLOUDINARY_URL", "cloudinary://s3cr3t@cloud"),
+        ("CLOUDINARY_URL", "cloudinary://[s3cr3t"),
+        ("FIRESTORE_SECRET_ARN", '{"private_key": "s3cr3t"}'),
+        ("MASK_PUBLIC_BASE_URL", "https://user:s3cr3t@cdn.example"),
+    ],
+)
+def test_a_malformed_secret_is_not_quoted(name: str, text: str) -> None:
+    (problem,) = problems({**S3, "FIRESTORE_PROJECT": "app-1", name: text})
+    assert problem.startswith(name + " ")
+    assert "s3cr3t" not in problem

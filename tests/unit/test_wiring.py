@@ -1,0 +1,234 @@
+"""Settings become live objects, or the start is stopped and says which setting did it."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import boto3
+import numpy as np
+import pytest
+from moto import mock_aws
+from numpy.typing import NDArray
+from PIL import Image
+from tests.standins.cloudinary import CloudinaryStandIn
+
+from tryon_masks.domain.errors import (
+    ModelSetError,
+    PhotoTooLarge,
+    SettingsError,
+    UrlNotAllowed,
+)
+from tryon_masks.domain.person import Candidate, Person
+from tryon_masks.ports import EncodedImage, Vision
+from tryon_masks.service import MaskRequest
+from tryon_masks.settings import Settings
+from tryon_masks.telemetry import RequestLog, init_log
+from tryon_masks.wiring import build_service, build_step_log, build_store, build_vision
+
+REGION = "eu-central-1"
+GONE = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:gone-AbCdEf"
+
+
+class BlindVision:
+    """Sees nobody."""
+
+    model_set = "blind"
+
+    def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
+        return []
+
+    def parse(
+        self, rgb: NDArray[np.uint8], chosen: Candidate, others: Sequence[Candidate]
+    ) -> Person:
+        raise AssertionError("nobody was found")
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[RequestLog]:
+    with init_log("test") as log:
+        yield log
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def png() -> EncodedImage:
+    file = io.BytesIO()
+    Image.new("L", (6, 4), 255).save(file, "PNG")
+    return EncodedImage(file.getvalue(), "image/png", "png")
+
+
+def settings(**chosen: Any) -> Settings:
+    return Settings(**{"mask_store": "directory", "ort_threads": 1, **chosen})
+
+
+def secret(text: str) -> str:
+    arn: str = boto3.client("secretsmanager").create_secret(Name="a-secret", SecretString=text)[
+        "ARN"
+    ]
+    return arn
+
+
+def test_the_directory_store_writes_into_its_folder(tmp_path: Path, png: EncodedImage) -> None:
+    build_store(settings(mask_dir=tmp_path)).save("photo", {"upper": png})
+
+    assert (tmp_path / "photo.upper.png").read_bytes() == png.data
+
+
+def test_the_s3_store_writes_under_its_prefix(aws: None, png: EncodedImage) -> None:
+    client = boto3.client("s3")
+    client.create_bucket(Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": REGION})
+    chosen = settings(mask_store="s3", mask_bucket="bucket", mask_prefix="made", mask_url_ttl_s=77)
+
+    address = build_store(chosen).save("abc", {"upper": png})["upper"]
+
+    assert client.get_object(Bucket="bucket", Key="made/abc/upper.png")["Body"].read() == png.data
+    assert "X-Amz-Expires=77" in address
+
+
+def test_a_public_base_replaces_signed_addresses(aws: None, png: EncodedImage) -> None:
+    boto3.client("s3").create_bucket(
+        Bucket="bucket", CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
+    chosen = settings(
+        mask_store="s3", mask_bucket="bucket", mask_public_base_url="https://cdn.example"
+    )
+
+    addresses = build_store(chosen).save("abc", {"upper": png})
+
+    assert addresses == {"upper": "https://cdn.example/masks/abc/upper.png"}
+
+
+def test_the_cloudinary_store_uploads_into_its_folder(png: EncodedImage) -> None:
+    with CloudinaryStandIn() as cloudinary:
+        chosen = settings(
+            mask_store="cloudinary", cloudinary_url=cloudinary.url, cloudinary_folder="made"
+        )
+        build_store(chosen).save("abc", {"upper": png})
+
+    assert list(cloudinary.uploads) == ["made/abc/upper"]
+
+
+def test_credentials_from_secrets_manager_are_read_once(
+    aws: None, png: EncodedImage, log: RequestLog
+) -> None:
+    with CloudinaryStandIn() as cloudinary:
+        arn = secret(cloudinary.url)
+        store = build_store(settings(mask_store="cloudinary", cloudinary_secret_arn=arn))
+        boto3.client("secretsmanager").delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
+        store.save("abc", {"upper": png})
+
+    assert list(cloudinary.uploads) == ["tryon-masks/abc/upper"]
+    assert "demo-secret" not in json.dumps(log.records)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "says"),
+    [
+        ({"mask_store": "directory"}, "MASK_DIR is not set"),
+        ({"mask_store": "s3"}, "MASK_BUCKET is not set"),
+        ({"mask_store": "cloudinary"}, "CLOUDINARY_URL is not set"),
+        ({"mask_store": "cloudinary", "cloudinary_url": "cloudinary://x"}, "CLOUDINARY_URL must"),
+        (
+            {"mask_store": "cloudinary", "cloudinary_secret_arn": GONE},
+            "CLOUDINARY_SECRET_ARN: .*ResourceNotFoundException",
+        ),
+    ],
+)
+def test_a_store_without_what_it_needs_stops_the_start(
+    aws: None, chosen: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(SettingsError, match=says):
+        build_store(settings(**chosen))
+
+
+def test_a_secret_that_is_no_cloudinary_url_stops_the_start(aws: None) -> None:
+    arn = secret("hush")
+
+    with pytest.raises(SettingsError, match="must look like cloudinary://") as caught:
+        build_store(settings(mask_store="cloudinary", cloudinary_secret_arn=arn))
+
+    assert "hush" not in str(caught.value)
+
+
+def test_an_unknown_model_set_stops_the_start() -> None:
+    with pytest.raises(SettingsError, match="MODEL_SET must be compact, not 'other'"):
+        build_vision(settings(model_set="other"))
+
+
+def test_missing_models_stop_the_start(tmp_path: Path) -> None:
+    with pytest.raises(ModelSetError):
+        build_vision(settings(models_dir=tmp_path))
+
+
+def test_a_store_that_cannot_be_opened_stops_the_start_before_the_models_load() -> None:
+    def load(_: Settings) -> Vision:
+        raise AssertionError("the models were loaded")
+
+    with pytest.raises(SettingsError, match="MASK_DIR"):
+        build_service(settings(), load)
+
+
+def test_the_service_sees_with_the_models_that_were_loaded(tmp_path: Path) -> None:
+    service = build_service(settings(mask_dir=tmp_path), lambda _: BlindVision())
+
+    assert service.vision.model_set == "blind"
+
+
+def test_the_service_keeps_the_limits_that_were_set(
+    tmp_path: Path, png: EncodedImage, log: RequestLog
+) -> None:
+    chosen = settings(mask_dir=tmp_path, max_photo_pixels=23)
+    service = build_service(chosen, lambda _: BlindVision())
+
+    with pytest.raises(PhotoTooLarge):
+        service.make(MaskRequest(png.data, "user-1"), log)
+
+
+def test_plain_http_is_refused_unless_it_was_allowed(tmp_path: Path, log: RequestLog) -> None:
+    service = build_service(settings(mask_dir=tmp_path), lambda _: BlindVision())
+
+    with pytest.raises(UrlNotAllowed):
+        service.make(MaskRequest("http://photos.example/a.jpg", "user-1"), log)
+
+
+def test_without_a_firestore_project_there_is_no_step_log() -> None:
+    assert build_step_log(settings()) is None
+
+
+def test_the_step_log_and_the_profiles_are_one_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", "127.0.0.1:1")
+    chosen = settings(mask_dir=tmp_path, firestore_project="a-project")
+    build_service(chosen, lambda _: BlindVision())
+
+    log = build_step_log(chosen)
+
+    assert log is not None
+    assert build_step_log(chosen) is log
+
+
+def test_a_firestore_secret_that_is_no_service_account_stops_the_start(aws: None) -> None:
+    arn = secret("hush")
+
+    with pytest.raises(SettingsError, match="FIRESTORE_SECRET_ARN") as caught:
+        build_step_log(settings(firestore_project="another-project", firestore_secret_arn=arn))
+
+    assert "hush" not in str(caught.value)
+
+
+def test_every_part_of_the_start_is_logged(tmp_path: Path, log: RequestLog) -> None:
+    build_store(settings(mask_dir=tmp_path))
+
+    done = [(r["request_id"], r["step"], r["component"]) for r in log.records[1:]]
+    assert done == [("init", "open_store", "directory")] * 2
