@@ -6,20 +6,20 @@ WORKDIR /build
 # A set that `make models` has built already comes along in models/build; build.py checks its
 # digests and makes what is missing.
 COPY models/ models/
-RUN python models/build.py --set ${MODEL_SET} && rm -rf ~/.cache && chmod -R a+rX models/build
+RUN python3 models/build.py --set ${MODEL_SET} && rm -rf ~/.cache && chmod -R a+rX models/build
 
 FROM public.ecr.aws/lambda/python:3.13 AS dependencies
 COPY requirements.txt .
 # Compiled here because a function's own files are read-only, and unchecked because the file times
 # that a check would compare are not the same in every copy.
-RUN pip install --no-cache-dir --no-compile --only-binary :all: --require-hashes \
+RUN python3 -m pip install --no-cache-dir --no-compile --only-binary :all: --require-hashes \
         --target /packages --requirement requirements.txt \
-    && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /packages \
+    && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /packages \
     && chmod -R a+rX /packages
 
 FROM public.ecr.aws/lambda/python:3.13 AS code
 COPY function/ /code/
-RUN python -m compileall -q --invalidation-mode unchecked-hash /code && chmod -R a+rX /code
+RUN python3 -m compileall -q --invalidation-mode unchecked-hash /code && chmod -R a+rX /code
 
 # No USER: Lambda runs every image as a user of its own and ignores the image's.
 FROM public.ecr.aws/lambda/python:3.13

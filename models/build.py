@@ -399,10 +399,13 @@ class RegistryTools:
             shutil.rmtree(home)
         say(f"  making the {name} environment from {requirements.name}")
         with timed("  made"):
-            run([sys.executable, "-m", "venv", str(home)], f"{name} environment: venv failed")
+            # Its pip is this Python's: not every Python can put one into an environment.
+            venv = [sys.executable, "-m", "venv", "--without-pip", str(home)]
+            run(venv, f"{name} environment: venv failed")
+            pip = [sys.executable, "-m", "pip", "--python", str(programs / "python")]
             hashed = ["--only-binary=:all:", "--require-hashes", f"--requirement={requirements}"]
             run(
-                [str(programs / "python"), "-m", "pip", "install", "--no-compile", *hashed],
+                [*pip, "install", "--no-compile", *hashed],
                 f"{name} environment: pip could not install {requirements.name}",
             )
             ready.touch()

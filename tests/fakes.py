@@ -123,17 +123,26 @@ def candidate(*, without: frozenset[str] = frozenset(), score: float = 0.93) -> 
 class FakeVision:
     """Sees the painted figure, whatever the photo: ``people`` of them, on a grid as wide as it.
 
-    ``without``: keypoints that it misses. It counts its calls.
+    ``without``: keypoints that it misses. ``parts``: what it paints in the figure's place. It
+    counts its calls and keeps what it was shown.
     """
 
     model_set = "fake"
 
-    def __init__(self, people: int = 1, without: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        people: int = 1,
+        without: frozenset[str] = frozenset(),
+        parts: PartMap | None = None,
+    ) -> None:
         self.people = people
         self.without = without
+        self.parts = part_map() if parts is None else parts
         self.parsed = 0
+        self.shown: list[NDArray[np.uint8]] = []
 
     def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
+        self.shown.append(rgb)
         scale = rgb.shape[1] / WIDTH
         one = candidate(without=self.without)
         boxes = [Box(BOX.x0 + 9 * n, BOX.y0, BOX.x1 + 9 * n, BOX.y1) for n in range(self.people)]
@@ -143,8 +152,9 @@ class FakeVision:
         self, rgb: NDArray[np.uint8], chosen: Candidate, others: Sequence[Candidate]
     ) -> Person:
         self.parsed += 1
+        self.shown.append(rgb)
         height, width = rgb.shape[:2]
-        painted = cv2.resize(part_map(), (width, height), interpolation=cv2.INTER_NEAREST)
+        painted = cv2.resize(self.parts, (width, height), interpolation=cv2.INTER_NEAREST)
         return Person(
             box=chosen.box,
             score=chosen.score,

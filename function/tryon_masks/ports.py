@@ -57,7 +57,7 @@ class Vision(Protocol):
     model_set: str
 
     def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
-        """Everybody in ``rgb`` (shape (H, W, 3), uint8, sRGB, upright), largest first; maybe empty."""
+        """Everybody in ``rgb`` (shape (H, W, 3), uint8, sRGB, upright), largest first, if any."""
 
     def parse(
         self, rgb: NDArray[np.uint8], chosen: Candidate, others: Sequence[Candidate]

@@ -6,16 +6,14 @@ import ast
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from tests.contract.template_file import PARAMETERS, RESOURCES, ROOT, TEMPLATE, Deployment, of_type
 
 from tryon_masks.entrypoints.app import HEALTH, METHODS
 from tryon_masks.settings import Settings
 
-ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "function"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PSEUDO_PARAMETERS = {
@@ -30,6 +28,7 @@ LAMBDA_LIMIT_S = 900
 LAMBDA_DESCRIPTION_LIMIT = 256
 
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:tryon/"
+GLOBALS: dict[str, Any] = TEMPLATE["Globals"]["Function"]
 GOOD: dict[str, str] = {
     "AuthMode": "JWT",
     "FirebaseProject": "my-app",
@@ -37,36 +36,8 @@ GOOD: dict[str, str] = {
     "CloudinarySecretArn": SECRET + "cloudinary-a1B2c3",
 }
 
-
-class _Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short forms as their long ones."""
-
-
-def _long_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    name = suffix if suffix in {"Ref", "Condition"} else f"Fn::{suffix}"
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-        return {name: value.split(".", 1) if suffix == "GetAtt" else value}
-    if isinstance(node, yaml.SequenceNode):
-        return {name: loader.construct_sequence(node, deep=True)}
-    assert isinstance(node, yaml.MappingNode)
-    return {name: loader.construct_mapping(node, deep=True)}
-
-
-_Loader.add_multi_constructor("!", _long_form)
-
-TEMPLATE: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), _Loader)
-PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
-RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
-GLOBALS: dict[str, Any] = TEMPLATE["Globals"]["Function"]
-
-
-def _of(kind: str) -> dict[str, dict[str, Any]]:
-    return {name: body["Properties"] for name, body in RESOURCES.items() if body["Type"] == kind}
-
-
-FUNCTIONS = _of("AWS::Serverless::Function")
-BUCKETS = _of("AWS::S3::Bucket")
+FUNCTIONS = of_type("AWS::Serverless::Function")
+BUCKETS = of_type("AWS::S3::Bucket")
 
 
 def _walk(node: Any) -> Iterator[tuple[str, Any]]:
@@ -92,81 +63,6 @@ def _references(node: Any) -> set[str]:
             assert isinstance(value, str)
             found |= {name.split(".")[0] for name in re.findall(r"\$\{([^}]+)\}", value)}
     return found
-
-
-class Deployment:
-    """The template with parameter values put in, as far as CloudFormation knows them beforehand.
-
-    A reference to a resource becomes the resource's name.
-    """
-
-    def __init__(self, **given: str) -> None:
-        defaults = {n: str(p["Default"]) for n, p in PARAMETERS.items() if "Default" in p}
-        self.values = defaults | given
-
-    def refused(self) -> list[str]:
-        """What CloudFormation says instead of deploying."""
-        said = [f"{name} has no value" for name in PARAMETERS.keys() - self.values.keys()]
-        for name, value in self.values.items():
-            rule = PARAMETERS[name]
-            if not re.fullmatch(rule.get("AllowedPattern", ".*"), value):
-                said.append(f"{name} does not match its pattern")
-            if value not in map(str, rule.get("AllowedValues", [value])):
-                said.append(f"{name} is not an allowed value")
-        if said:
-            return said
-        for rule in TEMPLATE["Rules"].values():
-            if self.resolve(rule["RuleCondition"]):
-                said += [
-                    one["AssertDescription"]
-                    for one in rule["Assertions"]
-                    if not self.resolve(one["Assert"])
-                ]
-        return said
-
-    def resolve(self, node: Any) -> Any:
-        match node:
-            case {"Ref": "AWS::NoValue"}:
-                return None
-            case {"Ref": name}:
-                return self.values.get(name, name)
-            case {"Condition": name}:
-                return self.resolve(TEMPLATE["Conditions"][name])
-            case {"Fn::Equals": [one, other]}:
-                return self.resolve(one) == self.resolve(other)
-            case {"Fn::Not": [what]}:
-                return not self.resolve(what)
-            case {"Fn::If": [condition, yes, no]}:
-                holds = self.resolve(TEMPLATE["Conditions"][condition])
-                return self.resolve(yes if holds else no)
-            case {"Fn::Join": [glue, what]}:
-                parts = self.resolve(what)
-                return parts if isinstance(parts, str) else glue.join(parts)
-            case {"Fn::GetAtt": [name, attribute]}:
-                return f"{name}.{attribute}"
-            case {"Fn::Sub": text}:
-                return re.sub(r"\$\{([^}]+)\}", lambda m: self.values.get(m[1], m[1]), text)
-            case dict():
-                done = {key: self.resolve(value) for key, value in node.items()}
-                return {key: value for key, value in done.items() if value is not None}
-            case list():
-                return [one for one in map(self.resolve, node) if one is not None]
-            case _:
-                return node
-
-    def environment(self) -> dict[str, str]:
-        variables = self.resolve(GLOBALS["Environment"]["Variables"])
-        return {name: str(value) for name, value in variables.items()}
-
-    def statements(self, role: str) -> list[dict[str, Any]]:
-        """What ``role`` may do, wherever the template says so."""
-        policies = [p["PolicyDocument"] for p in RESOURCES[role]["Properties"]["Policies"]]
-        policies += [
-            policy["PolicyDocument"]
-            for policy in _of("AWS::IAM::RolePolicy").values()
-            if policy["RoleName"] == {"Ref": role}
-        ]
-        return [s for policy in policies for s in self.resolve(policy["Statement"])]
 
 
 def _combinations() -> list[dict[str, str]]:
@@ -198,7 +94,7 @@ def _command(name: str) -> str:
 
 
 def _routes() -> dict[str, dict[str, Any]]:
-    return {route["RouteKey"]: route for route in _of("AWS::ApiGatewayV2::Route").values()}
+    return {route["RouteKey"]: route for route in of_type("AWS::ApiGatewayV2::Route").values()}
 
 
 def test_every_name_that_is_referred_to_exists() -> None:
@@ -242,7 +138,7 @@ def test_functions_are_one_image_for_intel(name: str) -> None:
 
 def test_no_function_outlives_its_caller() -> None:
     assert FUNCTIONS["ApiFunction"]["Timeout"] < HTTP_API_LIMIT_S
-    (integration,) = _of("AWS::ApiGatewayV2::Integration").values()
+    (integration,) = of_type("AWS::ApiGatewayV2::Integration").values()
     assert integration["TimeoutInMillis"] <= HTTP_API_LIMIT_S * 1000
     assert PARAMETERS["WorkerTimeout"]["MaxValue"] <= LAMBDA_LIMIT_S
 
@@ -360,7 +256,7 @@ def test_no_route_is_open_but_health(mode: str, authorization: tuple[str, str | 
 
 
 def test_only_tokens_of_the_firebase_project_are_taken() -> None:
-    (authorizer,) = _of("AWS::ApiGatewayV2::Authorizer").values()
+    (authorizer,) = of_type("AWS::ApiGatewayV2::Authorizer").values()
     resolved = Deployment(**GOOD).resolve(authorizer)
     assert resolved["AuthorizerType"] == "JWT"
     assert resolved["JwtConfiguration"] == {
@@ -370,16 +266,16 @@ def test_only_tokens_of_the_firebase_project_are_taken() -> None:
 
 
 def test_callers_reach_the_alias_and_nothing_else() -> None:
-    (integration,) = _of("AWS::ApiGatewayV2::Integration").values()
+    (integration,) = of_type("AWS::ApiGatewayV2::Integration").values()
     uri = Deployment(**GOOD).resolve(integration["IntegrationUri"])
     assert uri.endswith("/functions/ApiFunction.Arn:live/invocations")
-    (permission,) = _of("AWS::Lambda::Permission").values()
+    (permission,) = of_type("AWS::Lambda::Permission").values()
     assert permission["FunctionName"] == {"Ref": "ApiFunction.Alias"}
     assert "Api" in _references(permission["SourceArn"])
 
 
 def test_browsers_may_call_from_named_origins_only() -> None:
-    (api,) = _of("AWS::ApiGatewayV2::Api").values()
+    (api,) = of_type("AWS::ApiGatewayV2::Api").values()
     cors = api["CorsConfiguration"]
     assert Deployment(**GOOD).resolve(cors) is None
     named = Deployment(**(GOOD | {"CorsOrigins": "https://app.example.com"})).resolve(cors)
@@ -387,7 +283,7 @@ def test_browsers_may_call_from_named_origins_only() -> None:
 
 
 def test_calls_are_throttled() -> None:
-    (stage,) = _of("AWS::ApiGatewayV2::Stage").values()
+    (stage,) = of_type("AWS::ApiGatewayV2::Stage").values()
     assert {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= stage["DefaultRouteSettings"].keys()
 
 
@@ -479,7 +375,9 @@ def test_an_upload_wakes_the_worker_and_what_it_writes_does_not() -> None:
 def test_an_upload_that_is_given_up_is_kept_and_reported() -> None:
     config = FUNCTIONS["WorkerFunction"]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
     assert config["Destination"] == {"Fn::GetAtt": ["FailedUploads", "Arn"]}
-    watched = [_references(alarm["Dimensions"]) for alarm in _of("AWS::CloudWatch::Alarm").values()]
+    watched = [
+        _references(alarm["Dimensions"]) for alarm in of_type("AWS::CloudWatch::Alarm").values()
+    ]
     assert {"FailedUploads"} in watched
 
 
@@ -503,7 +401,7 @@ def test_buckets_are_private_encrypted_and_forget(name: str) -> None:
 def test_buckets_take_no_plain_http(name: str) -> None:
     (policy,) = (
         policy
-        for policy in _of("AWS::S3::BucketPolicy").values()
+        for policy in of_type("AWS::S3::BucketPolicy").values()
         if policy["Bucket"] == {"Ref": name}
     )
     (statement,) = policy["PolicyDocument"]["Statement"]
@@ -526,13 +424,13 @@ def test_functions_log_json_to_a_group_of_their_own_that_forgets(name: str) -> N
     assert GLOBALS["Tracing"] == "Active"
 
 
-@pytest.mark.parametrize("name", _of("AWS::Logs::LogGroup"))
+@pytest.mark.parametrize("name", of_type("AWS::Logs::LogGroup"))
 def test_logs_are_kept_for_the_days_chosen(name: str) -> None:
     assert RESOURCES[name]["Properties"]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
 
 
 def test_alarms_watch_the_alias_and_reach_the_topic() -> None:
-    alarms = _of("AWS::CloudWatch::Alarm")
+    alarms = of_type("AWS::CloudWatch::Alarm")
     watched = set()
     for alarm in alarms.values():
         values = {d["Name"]: Deployment(**GOOD).resolve(d["Value"]) for d in alarm["Dimensions"]}

@@ -85,7 +85,7 @@ def world(built: Sam, photo: bytes) -> Iterator[World]:
         yield World(host, cloudinary, aws_port)
 
 
-def test_an_api_event_becomes_masks(built: Sam, world: World, photo: bytes) -> None:
+def test_an_api_event_becomes_masks(built: Sam, world: World, photo: bytes, report: Report) -> None:
     event = calls.event_for("api-masks", world.host)
     done = built.invoke(
         "ApiFunction",
@@ -98,9 +98,12 @@ def test_an_api_event_becomes_masks(built: Sam, world: World, photo: bytes) -> N
     body = json.loads(done.answer["body"])
     assert body["status"] == "success"
     calls.check_masks(world.cloudinary, body["masks"], photo)
+    report(f"sam local invoke ApiFunction: {body['total_time']:.2f} s, {body['timing']}")
 
 
-def test_an_upload_becomes_masks_and_a_result(built: Sam, world: World, photo: bytes) -> None:
+def test_an_upload_becomes_masks_and_a_result(
+    built: Sam, world: World, photo: bytes, report: Report
+) -> None:
     event = read_event("s3-upload")
     (record,) = event["Records"]
     bucket = record["s3"]["bucket"]["name"]
@@ -122,6 +125,7 @@ def test_an_upload_becomes_masks_and_a_result(built: Sam, world: World, photo: b
     calls.check_masks(world.cloudinary, result["masks"], photo)
     (user,) = {r["user_id"] for r in calls.records(done.stderr) if r["step"] == "upload_masks"}
     assert user == "user-1"
+    report(f"sam local invoke WorkerFunction: {result['total_time']:.2f} s, {result['timing']}")
 
 
 def test_a_function_without_its_store_does_not_start(built: Sam, world: World) -> None:
@@ -178,7 +182,7 @@ def test_the_image_has_no_build_tools(built: Sam) -> None:
     script = "\n".join(
         [
             *(f"command -v {tool} && exit 1" for tool in BUILD_TOOLS),
-            "exec python - <<'EOF'",
+            "exec python3 - <<'EOF'",
             "import sys",
             "from importlib.util import find_spec",
             f"sys.exit(any(map(find_spec, {BUILD_PACKAGES!r})))",

@@ -21,7 +21,9 @@ FINGERTIPS = 1.9
 """The fingertips' distance from the wrist, in units of the knuckles'."""
 CUFF = 0.12
 """Where the hand begins, from the wrist joint towards the fingertips: a sleeve covers the wrist."""
-INSTEP = 0.7
+STANDING = 0.9
+"""Cosine of the lean up to which a body stands."""
+INSTEP = 1.0
 """Where the foot begins, from the ankle joint towards the heel."""
 CHIN = 0.69
 """How far the chin lies below the mouth, in units of the distance from eyes to mouth."""
@@ -77,7 +79,7 @@ def axis(skeleton: Skeleton) -> Axis | None:
         return None
     hip = skeleton.mid_hip
     if hip is not None:
-        return Axis(hip, _unit((neck[0] - hip[0], neck[1] - hip[1])))
+        return Axis(hip, _upright(_unit((neck[0] - hip[0], neck[1] - hip[1]))))
     across = (left[0] - right[0], left[1] - right[1])
     up = _unit((across[1], -across[0]))
     head = skeleton.get("nose") or skeleton.middle("left_ear", "right_ear")
@@ -94,6 +96,11 @@ def axis(skeleton: Skeleton) -> Axis | None:
 def _unit(vector: tuple[float, float]) -> tuple[float, float]:
     length = float(np.hypot(*vector))
     return (0.0, -1.0) if length == 0 else (vector[0] / length, vector[1] / length)
+
+
+def _upright(up: tuple[float, float]) -> tuple[float, float]:
+    """Straight up where the body stands: clothes hang by gravity, not along a leaning torso."""
+    return (0.0, -1.0) if -up[1] > STANDING else up
 
 
 def _between(start: Point | None, end: Point | None, share: float) -> Point | None:

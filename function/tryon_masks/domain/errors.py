@@ -3,7 +3,7 @@
 ::
 
     TryonMasksError
-    ├── StartError                      a missing or wrong setting, model or account: the start is stopped
+    ├── StartError                      a wrong setting, model or account: the start is stopped
     │   ├── SettingsError
     │   └── ModelSetError
     ├── BadRequest                      the caller can mend it

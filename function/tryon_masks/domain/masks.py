@@ -130,8 +130,10 @@ def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) 
     pixels = rings.core | (grown & ~rings.protected)
     pixels |= holes(pixels, HOLE * unit**2) & ~rings.protected
     pixels = without_specks(pixels, SPECK * unit**2)
-    fitness.check_mask(person, rings.core, pixels)
-    return Mask(kind, pixels, float(person.confidence[rings.core].mean()))
+    # Somebody else lies off this person's bones, and rightly so.
+    own = rings.core & (person.part_map != Part.OTHER_PERSON)
+    fitness.check_mask(person, own, pixels)
+    return Mask(kind, pixels, float(person.confidence[own].mean()))
 
 
 def _grow(rings: _Rings, profile: Profile, kind: MaskKind, unit: float) -> BoolMask:
@@ -139,9 +141,9 @@ def _grow(rings: _Rings, profile: Profile, kind: MaskKind, unit: float) -> BoolM
     if kind is MaskKind.PROTECT:
         return core
     if profile is Profile.BOX:
-        rows, columns = np.nonzero(core | rings.limbs)
+        x, y, width, height = cv2.boundingRect((core | rings.limbs).astype(np.uint8))
         box = np.zeros_like(core)
-        box[rows.min(initial=0) : rows.max(initial=0) + 1, columns.min(initial=0) : columns.max(initial=0) + 1] = True
+        box[y : y + height, x : x + width] = True
         return grow(box, profile.margin * unit)
     if profile is Profile.HULL:
         return smooth(hulls(grow(core, profile.margin * unit)), SOFTENING * unit)

@@ -48,7 +48,7 @@ def grow(mask: BoolMask, radius: float) -> BoolMask:
 
 
 def shrink(mask: BoolMask, radius: float) -> BoolMask:
-    """What is further than ``radius`` from everything outside ``mask``; the frame is not outside."""
+    """What is further than ``radius`` from what is outside ``mask``; the frame is not outside."""
     return ~grow(~mask, radius)
 
 
@@ -64,9 +64,7 @@ def stretch(mask: BoolMask, top: float, bottom: float, left: float, right: float
 
 def holes(mask: BoolMask, largest: float) -> BoolMask:
     """Regions of at most ``largest`` square pixels that ``mask`` encloses."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        (~mask).astype(np.uint8), connectivity=4
-    )
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
     height, width = mask.shape
     x, y = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
     w, h = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
@@ -78,9 +76,7 @@ def holes(mask: BoolMask, largest: float) -> BoolMask:
 
 def without_specks(mask: BoolMask, smallest: float) -> BoolMask:
     """``mask`` less its pieces under ``smallest`` square pixels."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(
-        mask.astype(np.uint8), connectivity=8
-    )
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     keep = stats[:, cv2.CC_STAT_AREA] >= smallest
     keep[0] = False
     return np.asarray(keep[labels])
@@ -97,7 +93,9 @@ def smooth(mask: BoolMask, radius: float) -> BoolMask:
 def hulls(mask: BoolMask) -> BoolMask:
     """The convex hull of each connected piece."""
     canvas = np.zeros(mask.shape, np.uint8)
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    contours, _ = cv2.findContours(
+        mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
     for contour in contours:
         cv2.fillConvexPoly(canvas, cv2.convexHull(contour), 1)
     return canvas.astype(bool)

@@ -199,8 +199,7 @@ def _anchors() -> Floats:
 def _merge(values: Floats, scores: Floats) -> list[Floats]:
     """Weighted non-maximum suppression: (N, 6, 2) centre, size, four points -> one a person."""
     boxes = [
-        Box(x - w / 2, y - h / 2, x + w / 2, y + h / 2)
-        for (x, y), (w, h) in values[:, :2].tolist()
+        Box(x - w / 2, y - h / 2, x + w / 2, y + h / 2) for (x, y), (w, h) in values[:, :2].tolist()
     ]
     left = list(np.argsort(-scores))
     people = []
@@ -221,7 +220,9 @@ def _refine(points: Floats, heatmaps: Floats) -> Floats:
     step = CROP_SIDE / HEATMAP_SIDE
     for i, (x, y) in enumerate(points / step):
         x0, y0 = max(0, int(x) - HEATMAP_RADIUS), max(0, int(y) - HEATMAP_RADIUS)
-        patch = heatmaps[y0 : int(y) + HEATMAP_RADIUS + 1, x0 : int(x) + HEATMAP_RADIUS + 1, i]
+        # A point off the crop has an empty patch, not one that wraps to the far side.
+        x1, y1 = max(0, int(x) + HEATMAP_RADIUS + 1), max(0, int(y) + HEATMAP_RADIUS + 1)
+        patch = heatmaps[y0:y1, x0:x1, i]
         if patch.size == 0 or patch.max() < HEATMAP_THRESHOLD:
             continue
         rows, columns = np.mgrid[: patch.shape[0], : patch.shape[1]]
@@ -241,7 +242,7 @@ def to_candidate(pose: Pose, frame: tuple[int, int]) -> Candidate | None:
     height, width = frame
     skeleton = Skeleton(
         {
-            name: Keypoint(*pose.points[i].tolist(), float(pose.presence[i]))
+            name: Keypoint(*map(float, (*pose.points[i], pose.presence[i])))
             for name, i in LANDMARKS.items()
         }
     )

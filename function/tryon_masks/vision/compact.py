@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tryon_masks.domain.person import Box, Candidate, Person
+from tryon_masks.domain.skeleton import SIDES, Skeleton
 from tryon_masks.telemetry import step
 from tryon_masks.vision.blazepose import Crop, PersonDetector, Pose, PoseModel, to_candidate
 from tryon_masks.vision.catalog import ModelSet
@@ -24,6 +25,11 @@ REGION_MARGIN = 0.16
 """The same for the region in which the part map is composed."""
 SAME_PERSON = 0.6
 """Overlap of two poses' boxes from which they are one person, found twice."""
+
+CLOSE_HEAD, CLOSE_SHINS = 0.7, 0.45
+"""Weights of the close views; close up, the model takes boots for trousers."""
+SMALLEST_VIEW = 32
+"""Pixels a side; a smaller view would show the model nothing new."""
 
 WARM_UP_SIDE = 256
 
@@ -97,12 +103,12 @@ class CompactVision:
             np.maximum(others_outline, _outline(other, frame)[region], out=others_outline)
         crop = _around(chosen.box, frame, CROP_MARGIN)
         with step("segment_skin_and_hair", "selfie_multiclass"):
-            selfie = self._selfie.segment(rgb[crop])
+            selfie = self._look_closely(rgb, chosen, crop, region)
         with step("segment_garments", "cloth_segmentation"):
             cloth = self._cloth.segment(rgb[crop])
         with step("compose_parts", "composition"):
             evidence = Evidence(
-                selfie=_laid_out(selfie, crop, region),
+                selfie=selfie,
                 cloth=_laid_out(cloth, crop, region),
                 outline=outline,
                 others=others_outline > np.maximum(outline, 0.5),
@@ -114,6 +120,21 @@ class CompactVision:
         confidence = np.ones(frame, np.float32)
         part_map[region], confidence[region] = parts, sure
         return Person(chosen.box, chosen.score, chosen.skeleton, part_map, confidence)
+
+    def _look_closely(
+        self, rgb: NDArray[np.uint8], chosen: Candidate, crop: Region, region: Region
+    ) -> Floats:
+        """Selfie classes on ``region``: the whole person, then head and shins at a finer scale."""
+        total = _laid_out(self._selfie.segment(rgb[crop]), crop, region)
+        for view, weight in _close_views(chosen.skeleton, region):
+            rows, columns = view
+            inside = (
+                slice(rows.start - region[0].start, rows.stop - region[0].start),
+                slice(columns.start - region[1].start, columns.stop - region[1].start),
+            )
+            close = _laid_out(self._selfie.segment(rgb[view]), view, view)
+            total[inside] = (1 - weight) * total[inside] + weight * close
+        return total
 
 
 Region = tuple[slice, slice]
@@ -144,3 +165,34 @@ def _laid_out(probabilities: Floats, crop: Region, region: Region) -> Floats:
         cv2.resize(probabilities, (width, height), interpolation=cv2.INTER_LINEAR)
     )
     return canvas
+
+
+def _close_views(skeleton: Skeleton, region: Region) -> list[tuple[Region, float]]:
+    """Where a second look pays, and its weight: head and shoulders, and the legs below the knees."""
+    unit = skeleton.torso
+    groups = [
+        (("nose", "left_shoulder", "right_shoulder"), 0.5, CLOSE_HEAD),
+        (
+            tuple(f"{side}_{name}" for side in SIDES for name in ("knee", "ankle", "heel", "big_toe")),
+            0.25,
+            CLOSE_SHINS,
+        ),
+    ]
+    views: list[tuple[Region, float]] = []
+    for names, margin, weight in groups:
+        points = np.array([point for name in names if (point := skeleton.get(name)) is not None])
+        if len(points) < len(names) / 2 or unit is None:
+            continue
+        (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+        box = Box(x0 - margin * unit, y0 - margin * unit, x1 + margin * unit, y1 + margin * unit)
+        rows, columns = _inside(box, region)
+        if min(rows.stop - rows.start, columns.stop - columns.start) >= SMALLEST_VIEW:
+            views.append(((rows, columns), weight))
+    return views
+
+
+def _inside(box: Box, region: Region) -> Region:
+    rows, columns = region
+    y0, y1 = np.clip([int(box.y0), int(box.y1) + 1], rows.start, rows.stop).tolist()
+    x0, x1 = np.clip([int(box.x0), int(box.x1) + 1], columns.start, columns.stop).tolist()
+    return slice(y0, y1), slice(x0, x1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 # Linux wheels report to the vendor unless this is set before the first import.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
-import onnxruntime as ort  # noqa: E402
+import onnxruntime as ort
 
 Floats = NDArray[np.float32]
 
@@ -52,12 +52,13 @@ class Model:
 
 def sigmoid(logits: Floats) -> Floats:
     """Logistic function, element by element, without overflow."""
-    result: Floats = 1.0 / (1.0 + np.exp(-np.clip(logits, -60.0, 60.0)))
+    one = np.float32(1)
+    result: Floats = one / (one + np.exp(-logits.clip(-60, 60)))
     return result
 
 
 def softmax(logits: Floats, axis: int) -> Floats:
     """Probabilities along ``axis``."""
-    exponentials = np.exp(logits - logits.max(axis=axis, keepdims=True))
+    exponentials: Floats = np.exp(logits - logits.max(axis=axis, keepdims=True))
     result: Floats = exponentials / exponentials.sum(axis=axis, keepdims=True)
     return result

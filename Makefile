@@ -1,0 +1,91 @@
+# `make help` lists the targets. What they set up lies in .venv, .sam, .make and models/build, and in
+# the user's cache folder; nothing has to be installed by hand but Python and make.
+
+PYTHON ?= python3
+MODEL_SET ?= compact
+OUT ?= out
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint stack bench models sam lock openapi clean
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+# Locked requirements, with the project itself beside them.
+RUNTIME := .venv/runtime
+TOOLS := .venv/tools
+MODELS := models/build/$(MODEL_SET)/manifest.json
+SAM := .sam/ready
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+demo: $(RUNTIME) $(MODELS) ## make the masks of one real photo, in out/
+	@set -o pipefail; photos="$$($(BIN)/python models/build.py --demo-photos)"; \
+	$(BIN)/tryon-masks generate "$$photos"/*4793290.jpg --out "$(OUT)" --overlay \
+	| $(BIN)/python -m json.tool
+	@ls "$(OUT)"/*4793290.*
+
+test: $(TOOLS) $(MODELS) ## all tests but those of the container image
+	@$(BIN)/python models/build.py --demo-photos
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m "not stack"
+
+lint: $(TOOLS) ## style, types, and which way imports point
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+stack: $(TOOLS) $(MODELS) $(SAM) ## build the container image and call it: needs docker or root
+	AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .sam/bin/sam validate --lint
+	$(BIN)/python -m pytest -m stack tests/stack
+
+bench: $(TOOLS) $(MODELS) ## time and memory of each stage, and what a photo costs
+	$(BIN)/python -m benchmarks.speed
+
+models: $(RUNTIME) ## fetch, check and convert the models
+	$(BIN)/python models/build.py --set $(MODEL_SET)
+
+sam: $(SAM) ## the SAM CLI, in .sam
+
+lock: $(TOOLS) ## renew what the requirements files pin
+	$(LOCK) pyproject.toml -o requirements.txt
+	$(LOCK) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) tests/tools/sam/requirements.in -o tests/tools/sam/requirements.txt
+
+openapi: $(RUNTIME) ## write docs/openapi.json anew
+	@mkdir -p .make
+	$(BIN)/python -m tryon_masks.entrypoints.openapi > .make/openapi.json
+	mv .make/openapi.json docs/openapi.json
+
+clean: ## remove everything that was made here; the cache folder stays
+	rm -rf .venv .sam .make .aws-sam models/build "$(OUT)" function/*.egg-info
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find function models tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+
+$(RUNTIME): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is older than Python 3.11: make PYTHON=python3.12 ...")'
+	@echo "setting up .venv"
+	@$(PYTHON) -m venv .venv
+	@$(PIP) install --quiet --require-hashes -r requirements.txt
+	@$(PIP) install --quiet --no-deps --editable .
+	@touch $@
+
+$(TOOLS): $(RUNTIME) requirements-dev.txt
+	@echo "adding the tools for development to .venv"
+	@$(PIP) install --quiet --require-hashes -r requirements-dev.txt
+	@# The Firestore emulator of the tests needs node, and npm to fetch it.
+	@command -v npm > /dev/null || $(PIP) install --quiet --require-hashes -r models/npm-requirements.txt
+	@touch $@
+
+$(MODELS): models/build.py models/catalog.toml models/convert.py models/conversion-requirements.txt | $(RUNTIME)
+	@$(BIN)/python models/build.py --set $(MODEL_SET)
+	@touch $@
+
+$(SAM): tests/tools/sam/requirements.txt
+	@$(PYTHON) -m venv .sam
+	@.sam/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes -r $<
+	@touch $@

@@ -1,0 +1,442 @@
+"""What each mask repaints and keeps, in every profile, and what holds for any person at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests import fakes, figures
+
+from tryon_masks.domain import fitness
+from tryon_masks.domain.errors import Refusal
+from tryon_masks.domain.masks import Mask, MaskKind, make_mask
+from tryon_masks.domain.parts import BoolMask, Part, PartMap, where
+from tryon_masks.domain.person import Candidate, Person
+from tryon_masks.domain.profiles import Expand, Profile
+from tryon_masks.domain.shapes import hulls, without_specks
+
+T = fakes.TORSO
+HEAD = {Part.HAT, Part.HAIR, Part.EYEWEAR, Part.FACE}
+HANDS = {Part.LEFT_HAND, Part.RIGHT_HAND, Part.GLOVE}
+SHOES = {Part.LEFT_SHOE, Part.RIGHT_SHOE}
+ARMS = {Part.LEFT_ARM, Part.RIGHT_ARM}
+LEGS = {Part.LEFT_LEG, Part.RIGHT_LEG}
+UNTOUCHED = HEAD | HANDS | SHOES | {Part.BAG, Part.OTHER_PERSON}
+
+REPAINTED = {
+    MaskKind.UPPER: ARMS | {Part.NECK, Part.TORSO_SKIN, Part.TOP, Part.OUTERWEAR},
+    MaskKind.LOWER: LEGS | {Part.TROUSERS, Part.SKIRT, Part.LEGWEAR},
+    MaskKind.FULL: ARMS
+    | LEGS
+    | {Part.NECK, Part.TORSO_SKIN, Part.TOP, Part.OUTERWEAR, Part.TROUSERS, Part.SKIRT}
+    | {Part.LEGWEAR, Part.DRESS},
+    MaskKind.FACE: {Part.FACE},
+    MaskKind.ARMS: ARMS,
+    MaskKind.LEGS: LEGS,
+    MaskKind.HANDS: HANDS,
+    MaskKind.FEET: SHOES,
+    MaskKind.HAIR: {Part.HAIR},
+    MaskKind.PROTECT: UNTOUCHED,
+}
+"""The part map's share of each mask. A dress is parted at the hips."""
+
+KEPT = {
+    MaskKind.UPPER: UNTOUCHED | LEGS | {Part.TROUSERS, Part.SKIRT},
+    MaskKind.LOWER: UNTOUCHED | ARMS | {Part.TOP, Part.OUTERWEAR, Part.NECK, Part.TORSO_SKIN},
+    MaskKind.FULL: UNTOUCHED,
+    MaskKind.FACE: set(Part) - {Part.FACE, Part.EYEWEAR, Part.BACKGROUND},
+    MaskKind.ARMS: set(Part) - ARMS - {Part.BACKGROUND},
+    MaskKind.LEGS: set(Part) - LEGS - {Part.LEGWEAR, Part.BACKGROUND},
+    MaskKind.HANDS: set(Part) - HANDS - {Part.BACKGROUND},
+    MaskKind.FEET: set(Part) - SHOES - {Part.BACKGROUND},
+    MaskKind.HAIR: set(Part) - {Part.HAIR, Part.BACKGROUND},
+}
+
+FIGURES: dict[str, Callable[[], PartMap]] = {
+    "top and trousers": fakes.part_map,
+    "shorts": figures.bare_legged,
+    "long dress": figures.in_a_long_dress,
+    "hat, glasses, bag": figures.equipped,
+    "second person": figures.with_a_second_person,
+}
+
+figure = pytest.mark.parametrize("parts", [make() for make in FIGURES.values()], ids=FIGURES.keys())
+profile = pytest.mark.parametrize("profile", Profile)
+
+
+def mask(
+    person: Person,
+    kind: MaskKind,
+    profile: Profile = Profile.BODY,
+    expand: Expand | None = None,
+) -> BoolMask:
+    return make_mask(person, kind, profile, expand or Expand()).pixels
+
+
+def all_masks(
+    person: Person, profile: Profile, expand: Expand | None = None
+) -> Iterator[tuple[MaskKind, Mask]]:
+    """Every mask that this person allows."""
+    for kind in MaskKind:
+        try:
+            yield kind, make_mask(person, kind, profile, expand or Expand())
+        except Refusal:
+            continue
+
+
+def extent(pixels: BoolMask) -> dict[str, int]:
+    rows, columns = pixels.nonzero()
+    return {
+        "top": int(rows.min()),
+        "bottom": int(rows.max()),
+        "left": int(columns.min()),
+        "right": int(columns.max()),
+    }
+
+
+def repainted(parts: PartMap, kind: MaskKind) -> BoolMask:
+    """The figure's pixels that the mask must hold."""
+    dress = parts == Part.DRESS
+    rows = np.arange(len(parts))[:, None]
+    if kind is MaskKind.UPPER:
+        dress &= rows < figures.HIP_LINE
+    elif kind is MaskKind.LOWER:
+        dress &= rows > figures.HIP_LINE
+    elif kind is not MaskKind.FULL:
+        dress &= False
+    return without_specks(where(parts, REPAINTED[kind]) | dress, 0.002 * T**2)
+
+
+def kept(parts: PartMap, kind: MaskKind) -> BoolMask:
+    """The figure's pixels that the mask must not touch."""
+    dress = parts == Part.DRESS
+    rows = np.arange(len(parts))[:, None]
+    if kind is MaskKind.UPPER:
+        dress &= rows > figures.HIP_LINE
+    elif kind is MaskKind.LOWER:
+        dress &= rows < figures.HIP_LINE
+    elif kind is MaskKind.FULL:
+        dress &= False
+    return where(parts, KEPT[kind]) | dress
+
+
+# The table
+
+
+@profile
+@figure
+def test_a_mask_repaints_all_of_its_parts(parts: PartMap, profile: Profile) -> None:
+    made = dict(all_masks(figures.person(parts), profile))
+
+    assert {MaskKind.UPPER, MaskKind.LOWER, MaskKind.FULL, MaskKind.PROTECT} <= set(made)
+    for kind, one in made.items():
+        assert (repainted(parts, kind) <= one.pixels).all(), kind
+
+
+@profile
+@figure
+def test_a_mask_keeps_what_is_not_its_own(parts: PartMap, profile: Profile) -> None:
+    for kind, one in all_masks(figures.person(parts), profile, Expand(0.3, 0.3, 0.3, 0.3)):
+        if kind is not MaskKind.PROTECT:
+            assert not (one.pixels & kept(parts, kind)).any(), kind
+
+
+@profile
+@figure
+def test_the_lower_mask_keeps_everything_above_the_hips_but_trousers(
+    parts: PartMap, profile: Profile
+) -> None:
+    lower = mask(figures.person(parts), MaskKind.LOWER, profile, Expand(top=0.5))
+
+    above = lower[: figures.HIP_LINE - 1]
+    waistband = where(parts[: figures.HIP_LINE - 1], {Part.TROUSERS, Part.BELT})
+    assert not (above & ~waistband).any()
+
+
+@profile
+@figure
+def test_upper_and_lower_share_no_pixel_of_the_person(parts: PartMap, profile: Profile) -> None:
+    person = figures.person(parts)
+
+    both = mask(person, MaskKind.UPPER, profile) & mask(person, MaskKind.LOWER, profile)
+
+    assert not (both & (parts != Part.BACKGROUND)).any()
+
+
+@profile
+@figure
+def test_full_is_upper_and_lower_together(parts: PartMap, profile: Profile) -> None:
+    person = figures.person(parts)
+    body = parts != Part.BACKGROUND
+
+    full = mask(person, MaskKind.FULL, profile)
+
+    for kind in (MaskKind.UPPER, MaskKind.LOWER):
+        assert (mask(person, kind, profile) & body <= full).all()
+
+
+@profile
+@figure
+def test_no_try_on_mask_touches_what_protect_holds(parts: PartMap, profile: Profile) -> None:
+    person = figures.person(parts)
+    protect = mask(person, MaskKind.PROTECT, profile)
+
+    for kind in (MaskKind.UPPER, MaskKind.LOWER, MaskKind.FULL):
+        assert not (mask(person, kind, profile) & protect).any()
+
+
+def test_sleeves_are_part_of_the_upper_mask_long_or_short() -> None:
+    """The new garment may have other sleeves."""
+    person = figures.person()
+
+    upper = mask(person, MaskKind.UPPER)
+
+    for side in ("left", "right"):
+        for joint in ("shoulder", "elbow"):
+            x, y = figures.POINTS[f"{side}_{joint}"]
+            assert upper[round(y), round(x)]
+        x, y = figures.POINTS[f"{side}_index"]
+        assert not upper[round(y), round(x)]
+
+
+# The profiles
+
+
+def test_every_profile_but_the_tight_one_gives_room() -> None:
+    person = figures.person()
+    tight = mask(person, MaskKind.UPPER, Profile.TIGHT)
+
+    for profile in (Profile.BODY, Profile.HULL, Profile.BOX):
+        assert mask(person, MaskKind.UPPER, profile).sum() > tight.sum()
+
+
+@pytest.mark.parametrize("kind", [MaskKind.UPPER, MaskKind.LOWER, MaskKind.FULL])
+@pytest.mark.parametrize("profile", [Profile.BODY, Profile.TIGHT, Profile.HULL])
+def test_margins_stay_near_the_body(kind: MaskKind, profile: Profile) -> None:
+    parts = fakes.part_map()
+    spill = mask(figures.person(parts), kind, profile) & (parts == Part.BACKGROUND)
+    reach = {Profile.TIGHT: 0.03, Profile.BODY: 0.12, Profile.HULL: 0.5}[profile]
+
+    assert not (spill & ~figures.near(parts, reach * T)).any()
+
+
+@figure
+@pytest.mark.parametrize("kind", [MaskKind.UPPER, MaskKind.LOWER, MaskKind.FULL])
+def test_a_box_is_a_rectangle_around_the_garment_less_what_is_kept(
+    parts: PartMap, kind: MaskKind
+) -> None:
+    box = mask(figures.person(parts), kind, Profile.BOX)
+
+    edges = extent(box)
+    rectangle = np.zeros_like(box)
+    rectangle[edges["top"] : edges["bottom"] + 1, edges["left"] : edges["right"] + 1] = True
+    left_out = rectangle & ~box
+    # The corners of a grown rectangle may be round.
+    assert (left_out & ~kept(parts, kind)).sum() < 0.02 * rectangle.sum()
+
+
+@figure
+@pytest.mark.parametrize("kind", [MaskKind.UPPER, MaskKind.LOWER, MaskKind.FULL])
+def test_a_box_fits_the_garment_closely(parts: PartMap, kind: MaskKind) -> None:
+    person = figures.person(parts)
+    body, box = (extent(mask(person, kind, profile)) for profile in (Profile.BODY, Profile.BOX))
+
+    for side in ("top", "bottom", "left", "right"):
+        assert abs(box[side] - body[side]) < 0.2 * T, side
+
+
+def test_a_hull_spans_what_the_parts_leave_open() -> None:
+    person = figures.person()
+    hull = mask(person, MaskKind.UPPER, Profile.HULL)
+    tight = mask(person, MaskKind.UPPER, Profile.TIGHT)
+    keep = kept(person.part_map, MaskKind.UPPER)
+
+    def hollow(pixels: BoolMask) -> float:
+        return float((hulls(pixels) & ~pixels & ~keep).sum() / pixels.sum())
+
+    assert hollow(hull) < 0.05 < hollow(tight)
+
+
+# More room on request
+
+
+@profile
+@pytest.mark.parametrize(
+    ("side", "kind"),
+    [
+        ("top", MaskKind.HAIR),
+        ("bottom", MaskKind.FEET),
+        ("left", MaskKind.UPPER),
+        ("right", MaskKind.UPPER),
+    ],
+)
+def test_a_margin_goes_to_its_own_side_in_body_units(
+    side: str, kind: MaskKind, profile: Profile
+) -> None:
+    wide = replace(
+        figures.person(np.pad(fakes.part_map(), 40)),
+        skeleton=figures.skeleton().moved(40, 40),
+    )
+    before = extent(mask(wide, kind, profile))
+    after = extent(mask(wide, kind, profile, Expand(**{side: 0.1})))
+
+    opposite = {"top": "bottom", "bottom": "top", "left": "right", "right": "left"}[side]
+    outward = -1 if side in ("top", "left") else 1
+    assert after[side] == before[side] + outward * round(0.1 * T)
+    assert after[opposite] == before[opposite]
+
+
+# Holes, specks, confidence
+
+
+@profile
+def test_a_hole_in_the_shirt_is_filled_and_a_hand_on_it_is_not(profile: Profile) -> None:
+    parts = fakes.part_map()
+    cv2.circle(parts, (140, 150), 4, int(Part.BACKGROUND), -1)
+    cv2.circle(parts, (165, 150), 4, int(Part.LEFT_HAND), -1)
+
+    upper = mask(figures.person(parts), MaskKind.UPPER, profile)
+
+    assert upper[parts == Part.TOP].all()
+    assert upper[150, 140]
+    assert not upper[150, 165]
+
+
+@pytest.mark.parametrize("profile", [Profile.BODY, Profile.TIGHT, Profile.HULL, Profile.BOX])
+def test_a_speck_of_shirt_on_the_wall_is_no_shirt(profile: Profile) -> None:
+    clean = mask(figures.person(), MaskKind.UPPER, profile)
+    parts = fakes.part_map()
+    cv2.circle(parts, (30, 40), 1, int(Part.TOP), -1)
+
+    assert (mask(figures.person(parts), MaskKind.UPPER, profile) == clean).all()
+
+
+def test_confidence_is_that_of_the_masks_own_parts() -> None:
+    parts = fakes.part_map()
+    sure = np.full(parts.shape, 0.9, np.float32)
+    sure[parts == Part.TROUSERS] = 0.4
+    person = replace(figures.person(parts), confidence=sure)
+
+    upper = make_mask(person, MaskKind.UPPER, Profile.BODY, Expand())
+    lower = make_mask(person, MaskKind.LOWER, Profile.BODY, Expand())
+
+    assert upper.confidence == pytest.approx(0.9)
+    assert lower.confidence == pytest.approx(0.4, abs=0.01)
+
+
+def test_a_mask_says_what_it_is() -> None:
+    made = make_mask(figures.person(), MaskKind.LOWER, Profile.BOX, Expand())
+
+    assert made.kind is MaskKind.LOWER
+    assert made.pixels.dtype == bool
+    assert made.pixels.shape == figures.SHAPE
+
+
+def test_a_person_is_left_as_it_was() -> None:
+    person = figures.person()
+    before = person.part_map.copy()
+
+    mask(person, MaskKind.UPPER, Profile.BOX, Expand(0.1, 0.1, 0.1, 0.1))
+
+    assert (person.part_map == before).all()
+
+
+# Anybody at all
+
+kinds = st.sampled_from(MaskKind)
+profiles = st.sampled_from(Profile)
+shares = st.floats(0, 0.4)
+expands = st.builds(Expand, shares, shares, shares, shares)
+some = settings(max_examples=60, deadline=None, derandomize=True)
+
+
+@st.composite
+def people(draw: st.DrawFn, *, most_lost: int = 6) -> Person:
+    """A figure with joints lost, in a photo that may cut it anywhere."""
+    parts = FIGURES[draw(st.sampled_from(sorted(FIGURES)))]()
+    lost = draw(st.lists(st.sampled_from(figures.JOINTS), max_size=most_lost, unique=True))
+    someone = figures.person(parts, lost=lost)
+    if draw(st.booleans()):
+        x0, y0 = draw(st.integers(0, 140)), draw(st.integers(0, 240))
+        x1, y1 = draw(st.integers(x0 + 70, 300)), draw(st.integers(y0 + 70, 400))
+        someone = figures.cropped(someone, x0, y0, x1, y1)
+    return someone
+
+
+def chosen(person: Person) -> Person:
+    """The person, where the service would have chosen it."""
+    candidate = Candidate(person.box, person.score, person.skeleton)
+    fitness.choose([candidate], person.part_map.shape[0])
+    return person
+
+
+@some
+@given(people(most_lost=len(figures.JOINTS)), kinds, profiles, expands)
+def test_anybody_gives_an_honest_mask_or_a_refusal(
+    person: Person, kind: MaskKind, profile: Profile, expand: Expand
+) -> None:
+    try:
+        made = make_mask(chosen(person), kind, profile, expand)
+    except Refusal:
+        return
+    assert made.pixels.shape == person.part_map.shape
+    assert made.pixels.any()
+    assert not made.pixels.all()
+    assert 0 <= made.confidence <= 1
+
+
+@some
+@given(people(), kinds, profiles, expands)
+def test_parts_in_keep_out(
+    person: Person, kind: MaskKind, profile: Profile, expand: Expand
+) -> None:
+    try:
+        made = make_mask(chosen(person), kind, profile, expand)
+    except Refusal:
+        return
+    core = without_specks(where(person.part_map, REPAINTED[kind]), 0.002 * person.torso**2)
+    if Part.DRESS in REPAINTED[kind] or not (person.part_map == Part.DRESS).any():
+        assert (core <= made.pixels).all()
+    if kind is not MaskKind.PROTECT:
+        assert not (made.pixels & where(person.part_map, KEPT[kind])).any()
+
+
+@some
+@given(people(), kinds, profiles, expands)
+def test_a_margin_only_adds(
+    person: Person, kind: MaskKind, profile: Profile, expand: Expand
+) -> None:
+    try:
+        plain = make_mask(chosen(person), kind, profile, Expand())
+        wider = make_mask(person, kind, profile, expand)
+    except Refusal:
+        return
+    assert (plain.pixels <= wider.pixels).all()
+
+
+@some
+@given(people(), kinds, expands)
+def test_tight_lies_within_body(person: Person, kind: MaskKind, expand: Expand) -> None:
+    try:
+        tight = make_mask(chosen(person), kind, Profile.TIGHT, expand)
+        body = make_mask(person, kind, Profile.BODY, expand)
+    except Refusal:
+        return
+    assert (tight.pixels <= body.pixels).all()
+
+
+@some
+@given(people(), profiles)
+def test_no_pixel_of_the_person_is_in_upper_and_lower(person: Person, profile: Profile) -> None:
+    try:
+        upper = make_mask(chosen(person), MaskKind.UPPER, profile, Expand())
+        lower = make_mask(person, MaskKind.LOWER, profile, Expand())
+    except Refusal:
+        return
+    seen = person.part_map != Part.BACKGROUND
+    assert not (upper.pixels & lower.pixels & seen).any()
