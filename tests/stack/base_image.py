@@ -9,6 +9,7 @@ engine, let alone a registry.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shutil
@@ -37,6 +38,8 @@ DEBIAN_PACKAGES = (
     "tzdata",
     "zlib1g",
 )
+RECIPE_LABEL = "tryon-masks.recipe"
+RECIPE = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 ENVIRONMENT = {
     "LANG": "C.UTF-8",
@@ -81,7 +84,9 @@ def ensure(engine: Engine, emulator: Path) -> None:
     """
     if not engine.private:
         return
-    if engine.run("image", "inspect", BASE_IMAGE, check=False).returncode == 0:
+    label = f'{{{{index .Config.Labels "{RECIPE_LABEL}"}}}}'
+    found = engine.run("image", "inspect", "--format", label, BASE_IMAGE, check=False)
+    if found.stdout.strip() == RECIPE:
         return
     with tempfile.TemporaryDirectory(prefix="tryon-masks-base-") as name:
         root = Path(name) / "root"
@@ -178,7 +183,11 @@ def _runtime(root: Path, emulator: Path) -> None:
 
 def _import(engine: Engine, root: Path) -> None:
     changes = [f"ENV {name}={value}" for name, value in ENVIRONMENT.items()]
-    changes += ["WORKDIR /var/task", 'ENTRYPOINT ["/lambda-entrypoint.sh"]']
+    changes += [
+        f"LABEL {RECIPE_LABEL}={RECIPE}",
+        "WORKDIR /var/task",
+        'ENTRYPOINT ["/lambda-entrypoint.sh"]',
+    ]
     archive = root.parent / "root.tar"
     _call("tar", "--create", "--file", archive, "--numeric-owner", "--directory", root, ".")
     engine.run("import", *(f"--change={change}" for change in changes), archive, BASE_IMAGE)

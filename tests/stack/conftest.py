@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from tests.demo_photos import STANDING, demo_photo
 from tests.stack import base_image
 from tests.stack.engine import Engine, PartMissingError, engine
-from tests.stack.photo import demo_photo
 from tests.stack.sam import Sam, emulator
 
 FIGURES = pytest.StashKey[list[str]]()
@@ -48,7 +48,7 @@ def report(pytestconfig: pytest.Config) -> Report:
 @pytest.fixture(scope="session")
 def photo() -> bytes:
     """A real photo: one full standing figure."""
-    return demo_photo()
+    return demo_photo(STANDING)
 
 
 @pytest.fixture(scope="session")

@@ -41,7 +41,9 @@ CLOTH: dict[int, set[Part]] = {
 }
 
 
-def probabilities(parts: PartMap, classes: Mapping[int, set[Part]], count: int) -> NDArray[np.float32]:
+def probabilities(
+    parts: PartMap, classes: Mapping[int, set[Part]], count: int
+) -> NDArray[np.float32]:
     """What a good model would say of the painted parts: 0.9 for the right class."""
     rest = 0.1 / (count - 1)
     planes = np.full((*parts.shape, count), rest, np.float32)
@@ -295,9 +297,7 @@ def test_the_same_person_on_a_finer_grid_has_the_same_parts(painted: PartMap) ->
         st.sampled_from(sorted(set(figures.JOINTS) - {"left_shoulder", "right_shoulder"})),
         unique=True,
     ),
-    st.sampled_from(
-        [fakes.part_map(), figures.in_a_long_dress(), figures.equipped(), barefoot()]
-    ),
+    st.sampled_from([fakes.part_map(), figures.in_a_long_dress(), figures.equipped(), barefoot()]),
 )
 def test_lost_joints_cost_labels_never_the_person(lost: list[str], painted: PartMap) -> None:
     parts = composed(painted, lost=lost)

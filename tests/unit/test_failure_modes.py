@@ -283,7 +283,7 @@ def test_a_second_persons_arm_survives_the_way_to_the_file() -> None:
 
 
 def turned(orientation: int) -> bytes:
-    """The figure as a camera held that way would save it: pixels turned, a tag to turn them back."""
+    """The figure as a camera held that way saves it: pixels turned, a tag to turn them back."""
     upright = Image.open(io.BytesIO(fakes.photo(format="PNG")))
     turn = {
         1: (),
@@ -337,9 +337,7 @@ def test_the_same_person_at_twice_the_size_gets_the_same_mask(
 
 @profile
 @pytest.mark.parametrize("factor", [2, 4])
-def test_the_same_photo_at_twice_the_size_gets_the_same_mask(
-    factor: int, profile: Profile
-) -> None:
+def test_the_same_photo_at_twice_the_size_gets_the_same_mask(factor: int, profile: Profile) -> None:
     """The larger one of two, and both of four, lie beyond the working size."""
     width, height = 2 * fakes.WIDTH, 2 * fakes.HEIGHT
     _, small = made(fakes.photo(width=width, height=height), fakes.FakeVision(), profile=profile)

@@ -284,7 +284,9 @@ def test_a_point_off_the_crop_does_not_come_back_on_the_far_side(xy: tuple[float
 # Poses
 
 
-def pose_answer(centre: tuple[float, float], rim: tuple[float, float], score: float) -> list[Tensor]:
+def pose_answer(
+    centre: tuple[float, float], rim: tuple[float, float], score: float
+) -> list[Tensor]:
     """The landmark model's outputs, every landmark at the crop's middle."""
     landmarks = np.zeros((39, 5), np.float32)
     landmarks[:, :2] = CROP_SIDE / 2

@@ -1,4 +1,4 @@
-"""Who is meant, and which masks this person allows. Nothing is guessed: what is missing is refused."""
+"""Who is meant, and which masks this person allows. What is missing is refused, never guessed."""
 
 from __future__ import annotations
 
@@ -68,16 +68,13 @@ def choose(
             raise NoPerson("Nobody was found at person_box.")
     else:
         chosen = ranked[0]
-        if not largest and len(ranked) > 1:
-            if ranked[1].box.area >= COMPARABLE * chosen.box.area:
-                raise SeveralPeople
+        comparable = [one for one in ranked if one.box.area >= COMPARABLE * chosen.box.area]
+        if not largest and len(comparable) > 1:
+            raise SeveralPeople
     torso = chosen.skeleton.torso
     if torso is None:
         raise UpperNotVisible("The shoulders are not visible: the body cannot be measured.")
-    if (
-        chosen.box.height < SMALLEST_BOX * frame_height
-        or torso * photo_px_per_px < SMALLEST_TORSO
-    ):
+    if chosen.box.height < SMALLEST_BOX * frame_height or torso * photo_px_per_px < SMALLEST_TORSO:
         raise PersonTooSmall
     return chosen
 
@@ -121,9 +118,7 @@ def check_mask(person: Person, core: BoolMask, pixels: BoolMask) -> None:
 
 def _raggedness(core: BoolMask) -> float:
     """Length of all edges over the square root of the area: 3.5 for a disc, 30 for tatters."""
-    contours, _ = cv2.findContours(
-        core.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
-    )
+    contours, _ = cv2.findContours(core.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     return float(sum(len(contour) for contour in contours) / np.sqrt(core.sum()))
 
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from tryon_masks.domain import anatomy, fitness
+from tryon_masks.domain.anatomy import Segment
 from tryon_masks.domain.parts import (
     ARMS,
     BOTTOMS,
@@ -44,6 +45,7 @@ HOLE = 0.02
 SPECK = 0.002
 """Areas in units of T squared: larger holes are meant, smaller specks are noise."""
 SOFTENING = 0.05
+"""Radius in T of the corners that the hull profile rounds off."""
 
 
 class MaskKind(StrEnum):
@@ -89,7 +91,7 @@ SINGLE_PARTS: dict[MaskKind, frozenset[Part]] = {
 
 @dataclass(frozen=True)
 class _Rings:
-    """What the two-ring rule works on. ``limbs`` is what ``box`` and ``body`` reach for as well."""
+    """What the two-ring rule works on; ``limbs`` is what ``body`` and ``box`` grow by besides."""
 
     core: BoolMask
     protected: BoolMask
@@ -117,7 +119,7 @@ def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) 
         The mask cannot be made honestly from what is in the photo.
     """
     fitness.check(person, kind.value)
-    rings = _rings(person, kind)
+    rings = _rings(person, kind, profile)
     unit = person.torso
     grown = _grow(rings, profile, kind, unit)
     grown = stretch(
@@ -138,21 +140,24 @@ def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) 
 
 def _grow(rings: _Rings, profile: Profile, kind: MaskKind, unit: float) -> BoolMask:
     core = without_specks(rings.core, SPECK * unit**2)
+    margin = profile.margin * unit
     if kind is MaskKind.PROTECT:
         return core
-    if profile is Profile.BOX:
-        x, y, width, height = cv2.boundingRect((core | rings.limbs).astype(np.uint8))
-        box = np.zeros_like(core)
-        box[y : y + height, x : x + width] = True
-        return grow(box, profile.margin * unit)
-    if profile is Profile.HULL:
-        return smooth(hulls(grow(core, profile.margin * unit)), SOFTENING * unit)
-    if profile is Profile.BODY:
-        return grow(core, profile.margin * unit) | rings.limbs
-    return grow(core, profile.margin * unit)
+    match profile:
+        case Profile.TIGHT:
+            return grow(core, margin)
+        case Profile.BODY:
+            return grow(core, margin) | rings.limbs
+        case Profile.HULL:
+            return smooth(hulls(grow(core, margin)), SOFTENING * unit)
+        case Profile.BOX:
+            x, y, width, height = cv2.boundingRect((core | rings.limbs).astype(np.uint8))
+            box = np.zeros_like(core)
+            box[y : y + height, x : x + width] = True
+            return stretch(box, margin, margin, margin, margin)
 
 
-def _rings(person: Person, kind: MaskKind) -> _Rings:
+def _rings(person: Person, kind: MaskKind, profile: Profile) -> _Rings:
     parts = person.part_map
     nothing = np.zeros(parts.shape, bool)
     if kind is MaskKind.PROTECT:
@@ -165,25 +170,34 @@ def _rings(person: Person, kind: MaskKind) -> _Rings:
     upper = where(parts, UPPER_PARTS) | (dress & above)
     lower = where(parts, LOWER_PARTS) | (dress & ~above)
     keep = where(parts, PROTECTED)
-    tubes = _tubes(person)
-    if kind is MaskKind.UPPER:
-        return _Rings(upper, keep | lower, tubes)
-    if kind is MaskKind.LOWER:
-        return _Rings(lower, keep | upper | above, nothing)
-    return _Rings(upper | lower, keep, tubes)
+    arms, legs = _tubes(person, "arm"), _tubes(person, "thigh", "shin")
+    rings = {
+        MaskKind.UPPER: _Rings(upper, keep | lower, arms),
+        MaskKind.LOWER: _Rings(lower, keep | upper | above, legs),
+        MaskKind.FULL: _Rings(upper | lower, keep, arms | legs),
+    }[kind]
+    if profile is Profile.BOX:
+        # A rectangle is what these models were trained on: only head and shoes are cut out of it.
+        kept = HEAD | {Part.OTHER_PERSON} | (set() if kind is MaskKind.UPPER else SHOES)
+        return _Rings(rings.core, where(parts, kept), rings.limbs)
+    return rings
 
 
 def _above_hips(person: Person) -> BoolMask:
     axis = anatomy.axis(person.skeleton)
     if axis is None:
         raise ValueError("a person without shoulders has no hip line")
-    return axis.height(person.part_map.shape) > 0
+    return np.asarray(axis.height(person.part_map.shape) > 0)
 
 
-def _tubes(person: Person) -> BoolMask:
-    """Arms as the skeleton has them, where the part map finds this person and no hand."""
-    tubes = np.zeros(person.part_map.shape, bool)
+def _tubes(person: Person, *segments: Segment) -> BoolMask:
+    """Limbs as the skeleton has them, each where most of it lies on this person."""
+    height, width = person.part_map.shape
+    tubes = np.zeros((height, width), bool)
+    body = ~where(person.part_map, {Part.BACKGROUND, Part.OTHER_PERSON})
     for bone in anatomy.bones(person.skeleton, person.torso):
-        if bone.segment == "arm":
-            tubes |= capsule(tubes.shape, bone.start, bone.end, bone.width)
-    return tubes & (person.part_map != Part.BACKGROUND)
+        if bone.segment in segments:
+            tube = capsule((height, width), bone.start, bone.end, bone.width)
+            if 2 * (tube & body).sum() > tube.sum():
+                tubes |= tube
+    return tubes

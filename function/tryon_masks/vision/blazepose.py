@@ -102,12 +102,11 @@ class Crop:
 class Pose:
     """One run of the landmark model, in photo pixels.
 
-    ``points`` (39, 2); ``visibility`` and ``presence`` (39,), 0 to 1; ``score`` of the whole pose;
+    ``points`` (39, 2); ``presence`` (39,): in the frame, 0 to 1; ``score`` of the whole pose;
     ``outline`` (256, 256) person probability on ``crop``.
     """
 
     points: Floats
-    visibility: Floats
     presence: Floats
     score: float
     outline: Floats
@@ -134,9 +133,7 @@ class PersonDetector:
         small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
         left, top = (DETECTOR_SIDE - size[0]) // 2, (DETECTOR_SIDE - size[1]) // 2
         canvas = np.zeros((1, DETECTOR_SIDE, DETECTOR_SIDE, 3), np.float32)
-        canvas[0, top : top + size[1], left : left + size[0]] = small
-        canvas[0, top : top + size[1], left : left + size[0]] /= 127.5
-        canvas[0, top : top + size[1], left : left + size[0]] -= 1.0
+        canvas[0, top : top + size[1], left : left + size[0]] = small / 127.5 - 1.0
         raw, logits = self._model.run(canvas)
         scores = sigmoid(logits[0, :, 0])
         keep = scores >= DETECTOR_THRESHOLD
@@ -177,7 +174,6 @@ class PoseModel:
         matrix = crop.to_photo
         return Pose(
             points=(points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32),
-            visibility=sigmoid(landmarks[:, 3]),
             presence=sigmoid(landmarks[:, 4]),
             score=float(score[0, 0]),
             outline=sigmoid(outline[0, :, :, 0]),

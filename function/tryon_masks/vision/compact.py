@@ -168,16 +168,11 @@ def _laid_out(probabilities: Floats, crop: Region, region: Region) -> Floats:
 
 
 def _close_views(skeleton: Skeleton, region: Region) -> list[tuple[Region, float]]:
-    """Where a second look pays, and its weight: head and shoulders, and the legs below the knees."""
+    """Where a second look pays, and its weight: head and shoulders, and below the knees."""
     unit = skeleton.torso
-    groups = [
-        (("nose", "left_shoulder", "right_shoulder"), 0.5, CLOSE_HEAD),
-        (
-            tuple(f"{side}_{name}" for side in SIDES for name in ("knee", "ankle", "heel", "big_toe")),
-            0.25,
-            CLOSE_SHINS,
-        ),
-    ]
+    head = ("nose", "left_shoulder", "right_shoulder")
+    shins = [f"{side}_{name}" for side in SIDES for name in ("knee", "ankle", "heel", "big_toe")]
+    groups = [(head, 0.5, CLOSE_HEAD), (shins, 0.25, CLOSE_SHINS)]
     views: list[tuple[Region, float]] = []
     for names, margin, weight in groups:
         points = np.array([point for name in names if (point := skeleton.get(name)) is not None])

@@ -151,7 +151,7 @@ def _lay_out(skeleton: Skeleton, person: BoolMask, unit: float) -> _Body:
     return _Body(
         unit=unit,
         height=axis.height(person.shape) / np.float32(unit),
-        across=np.abs(sideways.height(person.shape)) / np.float32(unit),
+        across=np.abs(sideways.height(person.shape) / np.float32(unit)),
         limb=limb,
         distance=distance,
     )
