@@ -41,14 +41,11 @@ class Engine:
         """The environment for every client of this engine."""
         return {**os.environ, "DOCKER_HOST": self.host, "DOCKER_BUILDKIT": "1"}
 
-    def run(
-        self, *arguments: str | Path, check: bool = True, stdin: bytes | None = None
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run ``docker`` with ``arguments``; output is captured as text."""
         done = subprocess.run(
             [_client(), *map(str, arguments)],
             env=self.environ,
-            input=None if stdin is None else stdin.decode(),
             capture_output=True,
             text=True,
         )

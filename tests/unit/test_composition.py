@@ -108,8 +108,9 @@ def test_clear_evidence_gives_each_part_its_label(part: Part, least: float) -> N
 def test_the_part_map_lies_on_the_evidences_grid_and_confidence_is_a_share() -> None:
     parts, sure = compose(figures.skeleton(), evidence(fakes.part_map()))
 
-    assert (parts.shape, parts.dtype) == (figures.SHAPE, np.uint8)
-    assert (sure.shape, sure.dtype) == (figures.SHAPE, np.float32)
+    assert parts.shape == sure.shape == figures.SHAPE
+    assert parts.dtype == np.uint8
+    assert sure.dtype == np.float32
     assert sure.min() >= 0
     assert sure.max() <= 1
 
@@ -280,7 +281,9 @@ def test_a_naked_figure_is_skin_all_over() -> None:
 def test_the_same_person_on_a_finer_grid_has_the_same_parts(painted: PartMap) -> None:
     seen = evidence(painted)
     finer = Evidence(
-        *(plane.repeat(2, 0).repeat(2, 1) for plane in (seen.selfie, seen.cloth, seen.outline)),
+        selfie=seen.selfie.repeat(2, 0).repeat(2, 1),
+        cloth=seen.cloth.repeat(2, 0).repeat(2, 1),
+        outline=seen.outline.repeat(2, 0).repeat(2, 1),
         others=seen.others.repeat(2, 0).repeat(2, 1),
     )
 

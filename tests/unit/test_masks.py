@@ -56,6 +56,12 @@ KEPT = {
     MaskKind.FEET: set(Part) - SHOES - {Part.BACKGROUND},
     MaskKind.HAIR: set(Part) - {Part.HAIR, Part.BACKGROUND},
 }
+IN_A_BOX = {
+    MaskKind.UPPER: HEAD | {Part.OTHER_PERSON},
+    MaskKind.LOWER: HEAD | SHOES | {Part.OTHER_PERSON},
+    MaskKind.FULL: HEAD | SHOES | {Part.OTHER_PERSON},
+}
+"""What is cut out of the rectangle, in place of ``KEPT``."""
 
 FIGURES: dict[str, Callable[[], PartMap]] = {
     "top and trousers": fakes.part_map,
@@ -67,6 +73,8 @@ FIGURES: dict[str, Callable[[], PartMap]] = {
 
 figure = pytest.mark.parametrize("parts", [make() for make in FIGURES.values()], ids=FIGURES.keys())
 profile = pytest.mark.parametrize("profile", Profile)
+shaped = pytest.mark.parametrize("profile", [Profile.BODY, Profile.TIGHT, Profile.HULL])
+"""Without the box, which is a rectangle and runs over whatever lies beside the garment."""
 
 
 def mask(
@@ -112,8 +120,10 @@ def repainted(parts: PartMap, kind: MaskKind) -> BoolMask:
     return without_specks(where(parts, REPAINTED[kind]) | dress, 0.002 * T**2)
 
 
-def kept(parts: PartMap, kind: MaskKind) -> BoolMask:
+def kept(parts: PartMap, kind: MaskKind, profile: Profile) -> BoolMask:
     """The figure's pixels that the mask must not touch."""
+    if profile is Profile.BOX and kind in IN_A_BOX:
+        return where(parts, IN_A_BOX[kind])
     dress = parts == Part.DRESS
     rows = np.arange(len(parts))[:, None]
     if kind is MaskKind.UPPER:
@@ -122,7 +132,7 @@ def kept(parts: PartMap, kind: MaskKind) -> BoolMask:
         dress &= rows < figures.HIP_LINE
     elif kind is MaskKind.FULL:
         dress &= False
-    return where(parts, KEPT[kind]) | dress
+    return np.asarray(where(parts, KEPT[kind]) | dress)
 
 
 # The table
@@ -143,10 +153,10 @@ def test_a_mask_repaints_all_of_its_parts(parts: PartMap, profile: Profile) -> N
 def test_a_mask_keeps_what_is_not_its_own(parts: PartMap, profile: Profile) -> None:
     for kind, one in all_masks(figures.person(parts), profile, Expand(0.3, 0.3, 0.3, 0.3)):
         if kind is not MaskKind.PROTECT:
-            assert not (one.pixels & kept(parts, kind)).any(), kind
+            assert not (one.pixels & kept(parts, kind, profile)).any(), kind
 
 
-@profile
+@shaped
 @figure
 def test_the_lower_mask_keeps_everything_above_the_hips_but_trousers(
     parts: PartMap, profile: Profile
@@ -158,7 +168,7 @@ def test_the_lower_mask_keeps_everything_above_the_hips_but_trousers(
     assert not (above & ~waistband).any()
 
 
-@profile
+@shaped
 @figure
 def test_upper_and_lower_share_no_pixel_of_the_person(parts: PartMap, profile: Profile) -> None:
     person = figures.person(parts)
@@ -180,7 +190,7 @@ def test_full_is_upper_and_lower_together(parts: PartMap, profile: Profile) -> N
         assert (mask(person, kind, profile) & body <= full).all()
 
 
-@profile
+@shaped
 @figure
 def test_no_try_on_mask_touches_what_protect_holds(parts: PartMap, profile: Profile) -> None:
     person = figures.person(parts)
@@ -236,8 +246,8 @@ def test_a_box_is_a_rectangle_around_the_garment_less_what_is_kept(
     rectangle = np.zeros_like(box)
     rectangle[edges["top"] : edges["bottom"] + 1, edges["left"] : edges["right"] + 1] = True
     left_out = rectangle & ~box
-    # The corners of a grown rectangle may be round.
-    assert (left_out & ~kept(parts, kind)).sum() < 0.02 * rectangle.sum()
+    # What is cut out may leave a corner that is too small to keep.
+    assert (left_out & ~kept(parts, kind, Profile.BOX)).sum() < 0.02 * rectangle.sum()
 
 
 @figure
@@ -247,14 +257,14 @@ def test_a_box_fits_the_garment_closely(parts: PartMap, kind: MaskKind) -> None:
     body, box = (extent(mask(person, kind, profile)) for profile in (Profile.BODY, Profile.BOX))
 
     for side in ("top", "bottom", "left", "right"):
-        assert abs(box[side] - body[side]) < 0.2 * T, side
+        assert abs(box[side] - body[side]) < 0.35 * T, side
 
 
 def test_a_hull_spans_what_the_parts_leave_open() -> None:
     person = figures.person()
     hull = mask(person, MaskKind.UPPER, Profile.HULL)
     tight = mask(person, MaskKind.UPPER, Profile.TIGHT)
-    keep = kept(person.part_map, MaskKind.UPPER)
+    keep = kept(person.part_map, MaskKind.UPPER, Profile.HULL)
 
     def hollow(pixels: BoolMask) -> float:
         return float((hulls(pixels) & ~pixels & ~keep).sum() / pixels.sum())
@@ -294,7 +304,7 @@ def test_a_margin_goes_to_its_own_side_in_body_units(
 # Holes, specks, confidence
 
 
-@profile
+@shaped
 def test_a_hole_in_the_shirt_is_filled_and_a_hand_on_it_is_not(profile: Profile) -> None:
     parts = fakes.part_map()
     cv2.circle(parts, (140, 150), 4, int(Part.BACKGROUND), -1)
@@ -403,7 +413,8 @@ def test_parts_in_keep_out(
     if Part.DRESS in REPAINTED[kind] or not (person.part_map == Part.DRESS).any():
         assert (core <= made.pixels).all()
     if kind is not MaskKind.PROTECT:
-        assert not (made.pixels & where(person.part_map, KEPT[kind])).any()
+        table = IN_A_BOX if profile is Profile.BOX and kind in IN_A_BOX else KEPT
+        assert not (made.pixels & where(person.part_map, table[kind])).any()
 
 
 @some
@@ -431,7 +442,7 @@ def test_tight_lies_within_body(person: Person, kind: MaskKind, expand: Expand) 
 
 
 @some
-@given(people(), profiles)
+@given(people(), profiles.filter(lambda profile: profile is not Profile.BOX))
 def test_no_pixel_of_the_person_is_in_upper_and_lower(person: Person, profile: Profile) -> None:
     try:
         upper = make_mask(chosen(person), MaskKind.UPPER, profile, Expand())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,17 +40,26 @@ class Sight:
         return make_mask(self.person, kind, profile, Expand()).pixels
 
 
-Look = Callable[[NDArray[np.uint8], int], Sight]
-
-
 def shown(pattern: str) -> NDArray[np.uint8]:
     """The demo photo as the models are shown it."""
     return decode(demo_photo(pattern), Limits()).rgb
 
 
+@contextmanager
+def no_loading() -> Iterator[None]:
+    """Opening a model in here is an error."""
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("a model was loaded in a request")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tryon_masks.vision.runtime.ort.InferenceSession", forbidden)
+        yield
+
+
 def look_at(vision: CompactVision, rgb: NDArray[np.uint8], which: int = 0) -> Sight:
-    """Find everybody in a photo and parse one of them, counted from the left."""
-    with request_log("request-1", "user-1"):
+    """Find everybody in a photo and parse one of them, counted from the left; load nothing."""
+    with no_loading(), request_log("request-1", "user-1"):
         people = vision.find_people(rgb)
         wanted = sorted(people, key=lambda one: one.box.x0)[which]
         chosen = fitness.choose(people, rgb.shape[0], box=wanted.box)

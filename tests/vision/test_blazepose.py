@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -102,7 +103,7 @@ def test_a_planted_detection_comes_out_where_it_was_planted(planted: type[Plante
 
     (crop,) = PersonDetector(Path(), 1).find(np.zeros((448, 448, 3), np.uint8))
 
-    assert (crop.x, crop.y) == (pytest.approx(224, abs=0.1), pytest.approx(268.8, abs=0.1))
+    assert [crop.x, crop.y] == pytest.approx([224, 268.8], abs=0.1)
     assert crop.angle == pytest.approx(0)
     assert crop.side == pytest.approx(2 * 1.25 * 0.4 * 448, rel=1e-3)
 
@@ -132,7 +133,8 @@ def test_the_detector_is_shown_the_whole_photo_between_minus_one_and_one(
     assert PersonDetector(Path(), 1).find(rgb) == []
 
     (tensor,) = planted.shown
-    assert (tensor.shape, tensor.dtype) == ((1, 224, 224, 3), np.float32)
+    assert tensor.shape == (1, 224, 224, 3)
+    assert tensor.dtype == np.float32
     assert tensor[0, 112, 112].tolist() == [1, -1, -1]
     assert not tensor[0, :, 0].any()
 
@@ -353,7 +355,7 @@ def pose(points: NDArray[np.float32] | None = None, presence: float = 0.9) -> Po
     if points is None:
         points = np.full((39, 2), 128, np.float32)
     scores = np.full(39, presence, np.float32)
-    return Pose(points, scores, scores, 0.9, outline, Crop(128, 128, 256, 0.0))
+    return Pose(points, scores, 0.9, outline, Crop(128, 128, 256, 0.0))
 
 
 def test_every_landmark_has_a_known_name_and_a_number_of_its_own() -> None:
@@ -412,17 +414,15 @@ def test_a_joint_that_the_model_calls_absent_is_missing() -> None:
 def test_a_pose_without_a_pixel_in_the_photo_is_nobody() -> None:
     outside = Crop(-900, -900, 256, 0.0)
     seen = pose(presence=0.1)
-    elsewhere = Pose(seen.points, seen.visibility, seen.presence, 0.9, seen.outline, outside)
+    elsewhere = replace(seen, crop=outside)
 
     assert to_candidate(elsewhere, (256, 256)) is None
 
 
 def test_an_outline_is_laid_back_where_its_crop_was_cut() -> None:
     crop = Crop(300, 200, 128, 0.0)
-    seen = pose()
-    turned = Pose(seen.points, seen.visibility, seen.presence, 0.9, seen.outline, crop)
 
-    outline = turned.outline_on((400, 500))
+    outline = replace(pose(), crop=crop).outline_on((400, 500))
 
     assert outline.shape == (400, 500)
     rows, columns = np.nonzero(outline > 0.5)

@@ -63,7 +63,8 @@ def test_the_selfie_model_is_shown_its_square_in_rgb_from_minus_one_to_one(
     SelfieSegmenter(Path(), 1).segment(red(*size))
 
     (tensor,) = models["selfie"].shown
-    assert (tensor.shape, tensor.dtype) == ((1, 256, 256, 3), np.float32)
+    assert tensor.shape == (1, 256, 256, 3)
+    assert tensor.dtype == np.float32
     assert tensor[0, 100, 100].tolist() == [1, -1, -1]
 
 
@@ -74,7 +75,8 @@ def test_the_cloth_model_is_shown_its_square_in_planes_from_minus_one_to_one(
     ClothSegmenter(Path(), 1).segment(red(*size))
 
     (tensor,) = models["cloth"].shown
-    assert (tensor.shape, tensor.dtype) == ((1, 3, 768, 768), np.float32)
+    assert tensor.shape == (1, 3, 768, 768)
+    assert tensor.dtype == np.float32
     assert tensor[0, :, 400, 400].tolist() == [1, -1, -1]
 
 
