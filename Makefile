@@ -51,7 +51,7 @@ models: $(RUNTIME) ## fetch, check and convert the models
 
 sam: $(SAM) ## the SAM CLI, in .sam
 
-lock: $(TOOLS) ## renew what the requirements files pin
+lock: $(TOOLS) ## bring the requirements files in line with pyproject.toml
 	$(LOCK) pyproject.toml -o requirements.txt
 	$(LOCK) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 	$(LOCK) tests/tools/sam/requirements.in -o tests/tools/sam/requirements.txt
@@ -74,10 +74,10 @@ $(RUNTIME): requirements.txt pyproject.toml
 	@$(PIP) install --quiet --no-deps --editable .
 	@touch $@
 
+# The Firestore emulator of the tests needs node, and npm to fetch it.
 $(TOOLS): $(RUNTIME) requirements-dev.txt
 	@echo "adding the tools for development to .venv"
 	@$(PIP) install --quiet --require-hashes -r requirements-dev.txt
-	@# The Firestore emulator of the tests needs node, and npm to fetch it.
 	@command -v npm > /dev/null || $(PIP) install --quiet --require-hashes -r models/npm-requirements.txt
 	@touch $@
 

@@ -41,8 +41,8 @@ TRUNK = (Part.TORSO_SKIN, Part.LEFT_ARM, Part.RIGHT_ARM)
 
 REACH = 0.35
 """How far cloth and hair may lie outside the pose model's outline."""
-BEHIND: dict[Segment, float] = {"torso": 1.4, "thigh": 1.8}
-"""Arms and hands lie before torso and thighs: where both are near, these count as further away."""
+BEHIND: dict[Segment, float] = {"torso": 0.4, "thigh": 0.6}
+"""Arms and hands lie before torso and thighs, which count as so many half widths further away."""
 
 FAINT = 0.2
 """A garment this faint still counts where nothing else but clothes is seen."""
@@ -164,7 +164,7 @@ def _nearest(bones: list[Bone], where: BoolMask) -> tuple[PartMap, Floats]:
     best = np.full(len(xy), np.inf, np.float32)
     part = np.zeros(len(xy), np.uint8)
     for bone in bones:
-        distance = bone.distance(xy) * np.float32(BEHIND.get(bone.segment, 1.0))
+        distance = bone.distance(xy) + np.float32(BEHIND.get(bone.segment, 0.0))
         closer = distance < best
         best[closer] = distance[closer]
         part[closer] = LIMBS[bone.segment, bone.side]
