@@ -12,8 +12,8 @@ FROM public.ecr.aws/lambda/python:3.13 AS dependencies
 COPY requirements.txt .
 # Compiled here because a function's own files are read-only, and unchecked because the file times
 # that a check would compare are not the same in every copy.
-RUN python3 -m pip install --no-cache-dir --no-compile --only-binary :all: --require-hashes \
-        --target /packages --requirement requirements.txt \
+RUN python3 -m pip install --no-cache-dir --no-compile --no-deps --only-binary :all: \
+        --require-hashes --target /packages --requirement requirements.txt \
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /packages \
     && chmod -R a+rX /packages
 

@@ -11,7 +11,9 @@ SHELL := bash
 .PHONY: help demo test lint stack bench models sam lock openapi clean
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+PIP := -m pip --disable-pip-version-check --no-input
+# The locks are whole, so nothing is left to resolve: older pips trip over extras when they try.
+LOCKED := $(PIP) install --quiet --no-deps --require-hashes -r
 # Locked requirements, with the project itself beside them.
 RUNTIME := .venv/runtime
 TOOLS := .venv/tools
@@ -70,15 +72,17 @@ $(RUNTIME): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is older than Python 3.11: make PYTHON=python3.12 ...")'
 	@echo "setting up .venv"
 	@$(PYTHON) -m venv .venv
-	@$(PIP) install --quiet --require-hashes -r requirements.txt
-	@$(PIP) install --quiet --no-deps --editable .
+	@$(BIN)/python $(LOCKED) requirements.txt
+	@$(BIN)/python $(PIP) install --quiet --no-deps --editable .
+	@$(BIN)/python $(PIP) check
 	@touch $@
 
 # The Firestore emulator of the tests needs node, and npm to fetch it.
 $(TOOLS): $(RUNTIME) requirements-dev.txt
 	@echo "adding the tools for development to .venv"
-	@$(PIP) install --quiet --require-hashes -r requirements-dev.txt
-	@command -v npm > /dev/null || $(PIP) install --quiet --require-hashes -r models/npm-requirements.txt
+	@$(BIN)/python $(LOCKED) requirements-dev.txt
+	@$(BIN)/python $(PIP) check
+	@command -v npm > /dev/null || $(BIN)/python $(LOCKED) models/npm-requirements.txt
 	@touch $@
 
 $(MODELS): models/build.py models/catalog.toml models/convert.py models/conversion-requirements.txt | $(RUNTIME)
@@ -87,5 +91,6 @@ $(MODELS): models/build.py models/catalog.toml models/convert.py models/conversi
 
 $(SAM): tests/tools/sam/requirements.txt
 	@$(PYTHON) -m venv .sam
-	@.sam/bin/python -m pip --disable-pip-version-check --no-input install --quiet --require-hashes -r $<
+	@.sam/bin/python $(LOCKED) $<
+	@.sam/bin/python $(PIP) check
 	@touch $@
