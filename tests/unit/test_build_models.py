@@ -7,6 +7,7 @@ import importlib.util
 import io
 import json
 import re
+import subprocess
 import sys
 import tarfile
 import threading
@@ -19,6 +20,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx.numpy_helper
 import pytest
 
 from tryon_masks.vision.catalog import load_model_set
@@ -74,8 +77,7 @@ def model(name: str, archive: str, packed: bytes, members: Sequence[str], joined
     return build.Model(
         id=name,
         task="see",
-        package=package(archive, packed),
-        members=members,
+        origin=build.Packed(package(archive, packed), members),
         sha256=sha256(joined),
         bytes=len(joined),
         licence="MIT",
@@ -186,7 +188,8 @@ def test_a_package_without_the_catalogues_files_stops_the_build(
     cache: Any, tools: FakeTools, folder: Path, archive: bytes, says: str
 ) -> None:
     tools.archives["hands.tgz"] = archive
-    wrong = replace(HANDS, package=package("hands.tgz", archive))
+    origin = build.Packed(package("hands.tgz", archive), HANDS.origin.members)
+    wrong = replace(HANDS, origin=origin)
 
     with pytest.raises(build.BuildError, match=rf"hands.*{says}"):
         build.build("tiny", [EYES, wrong], folder, cache)
@@ -371,6 +374,112 @@ def test_two_builds_at_once_take_turns(tmp_path: Path) -> None:
     assert contents(folders[0]) == contents(folders[1])
 
 
+OWN = b"trained here"
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A model whose file lies in the repository."""
+    monkeypatch.setattr(build, "HERE", tmp_path / "models")
+    path = tmp_path / "models" / "feet" / "feet.onnx"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(OWN)
+    origin = build.Committed("feet/feet.onnx", "0.2.0")
+    return replace(EYES, id="feet", origin=origin, sha256=sha256(OWN), bytes=len(OWN))
+
+
+def test_a_file_of_the_repository_is_converted_without_fetching(
+    cache: Any, tools: FakeTools, own: Any, folder: Path
+) -> None:
+    build.build("tiny", [own], folder, cache)
+
+    feet = load_model_set("tiny", folder).files["feet"]
+    assert feet.path.read_bytes() == b"converter 1 on trained here"
+    assert (feet.package, feet.version) == ("tryon-masks", "0.2.0")
+    assert tools.done == ["convert feet"]
+    assert (build.HERE / own.origin.path).read_bytes() == OWN
+
+
+def test_a_file_that_the_repository_lacks_stops_the_build(
+    cache: Any, own: Any, folder: Path
+) -> None:
+    (build.HERE / own.origin.path).unlink()
+
+    with pytest.raises(
+        build.BuildError, match=r"^feet/feet\.onnx: the repository has no such file"
+    ):
+        build.build("tiny", [own], folder, cache)
+
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (OWN[:-1], r"11 bytes, but the catalogue says 12"),
+        (OWN[:-1] + b"?", rf"sha256 is [0-9a-f]{{64}}, but the catalogue says {sha256(OWN)}"),
+    ],
+)
+@pytest.mark.parametrize("built", [False, True])
+def test_a_cut_or_altered_file_of_the_repository_stops_the_build(
+    cache: Any, own: Any, folder: Path, content: bytes, says: str, built: bool
+) -> None:
+    if built:
+        build.build("tiny", [own], folder, cache)
+    (build.HERE / own.origin.path).write_bytes(content)
+
+    with pytest.raises(build.BuildError, match=rf"^feet/feet\.onnx: {says}"):
+        build.build("tiny", [own], folder, cache)
+
+
+def test_a_retrained_file_takes_the_place_of_the_old_one(
+    cache: Any, tools: FakeTools, own: Any, folder: Path
+) -> None:
+    build.build("tiny", [own], folder, cache)
+    (build.HERE / own.origin.path).write_bytes(b"trained better")
+    better = replace(own, sha256=sha256(b"trained better"), bytes=len(b"trained better"))
+
+    build.build("tiny", [better], folder, cache)
+
+    assert (folder / "feet.onnx").read_bytes() == b"converter 1 on trained better"
+
+
+ENTRY = {
+    "id": "feet",
+    "task": "see",
+    "sha256": sha256(OWN),
+    "bytes": len(OWN),
+    "licence": "MIT",
+    "steps": ["optimise"],
+    "inputs": {"image": [1, 3, 8, 8]},
+    "outputs": {"logits": [1, 4]},
+}
+
+
+def test_an_entry_names_a_package_or_a_file_of_the_repository() -> None:
+    shelf = {"hands": HANDS.origin.package}
+    packed = build.Model.read({**ENTRY, "package": "hands", "members": ["a", "b"]}, shelf)
+    own = build.Model.read({**ENTRY, "path": "feet/feet.onnx", "version": "0.2.0"}, shelf)
+
+    assert packed.origin == build.Packed(HANDS.origin.package, ["a", "b"])
+    assert own.origin == build.Committed("feet/feet.onnx", "0.2.0")
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        {},
+        {"package": "hands"},
+        {"path": "feet/feet.onnx"},
+        {"package": "hands", "members": ["a"], "path": "feet/feet.onnx", "version": "0.2.0"},
+        {"path": "feet/feet.onnx", "version": "0.2.0", "colour": "red"},
+    ],
+)
+def test_an_entry_with_no_origin_half_a_one_or_two_is_refused(origin: Any) -> None:
+    with pytest.raises((KeyError, TypeError)):
+        build.Model.read({**ENTRY, **origin}, {"hands": HANDS.origin.package})
+
+
 PHOTOS = {"photos-1/poses/a.jpg": b"standing", "photos-1/poses/b.jpg": b"sitting"}
 ARCHIVE = tgz({**PHOTOS, "photos-1/poses/read.me": b"", "photos-1/person.jpg": b"both"})
 
@@ -547,8 +656,72 @@ def test_the_compact_set_has_the_four_models() -> None:
 def test_every_model_has_a_card_with_its_origin(model: Any) -> None:
     card = (MODELS / "cards" / f"{model.id}.md").read_text()
 
-    for fact in (model.package.name, model.package.version, model.licence, model.sha256):
+    for fact in (model.origin.name, model.origin.version, model.licence, model.sha256):
         assert fact in card
+
+
+def parser(path: Path, side: int) -> None:
+    """A graph like an exported parser: one convolution and one ReLU, fixed shapes."""
+    weights = np.random.default_rng(0).standard_normal((4, 12, 3, 3)).astype(np.float32)
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Conv", ["image", "weights"], ["felt"], pads=[1, 1, 1, 1]),
+            onnx.helper.make_node("Relu", ["felt"], ["logits"]),
+        ],
+        "parser",
+        [onnx.helper.make_tensor_value_info("image", onnx.TensorProto.FLOAT, [1, 12, side, 256])],
+        [onnx.helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, [1, 4, side, 256])],
+        [onnx.numpy_helper.from_array(weights, "weights")],
+    )
+    opset = onnx.helper.make_opsetid("", 17)
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8), path)
+
+
+def converted(path: Path, **changes: Any) -> subprocess.CompletedProcess[str]:
+    entry = {
+        "steps": ["optimise"],
+        "inputs": {"image": [1, 12, 384, 256]},
+        "outputs": {"logits": [1, 4, 384, 256]},
+    }
+    return subprocess.run(
+        [
+            sys.executable,
+            MODELS / "convert.py",
+            json.dumps({**entry, **changes}),
+            path,
+            f"{path}.new",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_an_exported_graph_is_optimised_and_gives_the_same_answers(tmp_path: Path) -> None:
+    parser(tmp_path / "parser.onnx", side=384)
+
+    done = converted(tmp_path / "parser.onnx")
+
+    assert done.returncode == 0, done.stderr
+    assert "logits: differs from the original's by" in done.stdout
+    finished = onnx.load(tmp_path / "parser.onnx.new")
+    assert [node.op_type for node in finished.graph.node] == ["FusedConv"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"inputs": {"image": [1, 12, 256, 256]}}, {"outputs": {"probabilities": [1, 4, 384, 256]}}],
+)
+def test_a_graph_that_is_not_as_the_catalogue_says_stops_the_conversion(
+    tmp_path: Path, changes: Any
+) -> None:
+    parser(tmp_path / "parser.onnx", side=384)
+
+    done = converted(tmp_path / "parser.onnx", **changes)
+
+    assert done.returncode != 0
+    assert "the finished file has {" in done.stderr
+    assert not (tmp_path / "parser.onnx.new").exists()
 
 
 def test_sparse_rows_become_dense() -> None:
