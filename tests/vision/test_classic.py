@@ -26,6 +26,7 @@ from tryon_masks.adapters.directory import DirectoryMaskStore
 from tryon_masks.domain.errors import ModelSetError
 from tryon_masks.domain.parts import Part
 from tryon_masks.domain.person import Person
+from tryon_masks.entrypoints import cli
 from tryon_masks.service import MaskRequest, MaskResult, MaskService
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log, request_log
@@ -272,6 +273,20 @@ def test_the_sets_name_chooses_what_runs_it(folders: Folders) -> None:
 
     assert isinstance(vision, ClassicVision)
     assert vision.model_set == "dwpose-schp"
+
+
+def test_the_command_line_says_which_set_it_is(
+    folders: Folders, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environ = {"MODEL_SET": "dwpose-schp", "MODELS_DIR": str(folders(1).parent)}
+
+    assert cli.main(["models"], environ=environ) == 0
+
+    _, *rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[:2] for row in rows] == [
+        ["dwpose-schp", f"{name}.onnx"]
+        for name in ("dw-ll_ucoco_384", "parsing_atr", "parsing_lip", "yolox_l")
+    ]
 
 
 def test_an_altered_file_stops_the_start_with_both_digests(

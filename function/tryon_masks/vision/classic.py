@@ -85,7 +85,7 @@ class ClassicVision:
         people: list[Candidate] = []
         with step("estimate_poses", "dwpose", people=len(found)):
             for one in found:
-                # The pose model was trained on boxes that leave the photo; ours never do.
+                # The pose model's crop is around the whole box, even where it leaves the photo.
                 body = self._poses.look(rgb, one.box)
                 box = one.box.clipped(width, height)
                 if box.area > 0:
