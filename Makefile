@@ -48,8 +48,8 @@ stack: $(TOOLS) $(MODELS) $(SAM) ## build the container image and call it: needs
 bench: $(TOOLS) $(MODELS) ## time and memory of each stage, and what a photo costs
 	$(BIN)/python -m benchmarks.speed
 
-models: $(RUNTIME) ## fetch, check and convert the models
-	$(BIN)/python models/build.py --set $(MODEL_SET)
+models: $(RUNTIME) ## fetch, check and convert the models; HAVE=DIR has some already
+	$(BIN)/python models/build.py --set $(MODEL_SET) $(if $(HAVE),--have "$(HAVE)")
 
 sam: $(SAM) ## the SAM CLI, in .sam
 
@@ -86,7 +86,7 @@ $(TOOLS): $(RUNTIME) requirements-dev.txt
 	@touch $@
 
 $(MODELS): models/build.py models/catalog.toml models/convert.py models/conversion-requirements.txt | $(RUNTIME)
-	@$(BIN)/python models/build.py --set $(MODEL_SET)
+	@$(BIN)/python models/build.py --set $(MODEL_SET) $(if $(HAVE),--have "$(HAVE)")
 	@touch $@
 
 $(SAM): tests/tools/sam/requirements.txt

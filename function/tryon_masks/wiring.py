@@ -18,8 +18,7 @@ from tryon_masks.ports import MaskStore, StepLog, Vision
 from tryon_masks.service import MaskService
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import step
-from tryon_masks.vision.catalog import load_model_set
-from tryon_masks.vision.compact import CompactVision
+from tryon_masks.vision.catalog import ModelSet, load_model_set
 
 if TYPE_CHECKING:
     from tryon_masks.adapters.firestore import FirestoreLog
@@ -31,6 +30,25 @@ CHECKOUT_MODELS = Path(__file__).resolve().parents[2] / "models" / "build"
 """Where a source checkout builds its model sets."""
 
 
+def _compact(model_set: ModelSet, threads: int) -> Vision:
+    from tryon_masks.vision.compact import CompactVision
+
+    return CompactVision(model_set, threads)
+
+
+def _classic(model_set: ModelSet, threads: int) -> Vision:
+    from tryon_masks.vision.classic import ClassicVision
+
+    return ClassicVision(model_set, threads)
+
+
+VISIONS: dict[str, Callable[[ModelSet, int], Vision]] = {
+    "compact": _compact,
+    "dwpose-schp": _classic,
+}
+"""Model set -> what it is run by. A set is never swapped for another."""
+
+
 def build_vision(settings: Settings) -> Vision:
     """Load the model set and run it once.
 
@@ -38,13 +56,15 @@ def build_vision(settings: Settings) -> Vision:
     ------
     SettingsError, ModelSetError
     """
-    if settings.model_set != "compact":
-        raise SettingsError(f"MODEL_SET must be compact, not {settings.model_set!r}.")
+    make = VISIONS.get(settings.model_set)
+    if make is None:
+        names = " or ".join(VISIONS)
+        raise SettingsError(f"MODEL_SET must be {names}, not {settings.model_set!r}.")
     with step("check_models", "catalog", model_set=settings.model_set):
         folder = (settings.models_dir or CHECKOUT_MODELS) / settings.model_set
         model_set = load_model_set(settings.model_set, folder)
     with step("load_models", "vision", model_set=settings.model_set):
-        return CompactVision(model_set, settings.ort_threads)
+        return make(model_set, settings.ort_threads)
 
 
 def build_store(settings: Settings) -> MaskStore:

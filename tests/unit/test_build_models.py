@@ -461,8 +461,12 @@ def test_an_entry_names_a_package_or_a_file_of_the_repository() -> None:
     packed = build.Model.read({**ENTRY, "package": "hands", "members": ["a", "b"]}, shelf)
     own = build.Model.read({**ENTRY, "path": "feet/feet.onnx", "version": "0.2.0"}, shelf)
 
+    urls = {"urls": ["https://models.test/feet.onnx"], "name": "who/feet", "version": "main"}
+    published = build.Model.read({**ENTRY, **urls, "steps": []}, shelf)
+
     assert packed.origin == build.Packed(HANDS.origin.package, ["a", "b"])
     assert own.origin == build.Committed("feet/feet.onnx", "0.2.0")
+    assert published.origin == build.Downloaded(urls["urls"], "who/feet", "main")
 
 
 @pytest.mark.parametrize(
@@ -473,6 +477,8 @@ def test_an_entry_names_a_package_or_a_file_of_the_repository() -> None:
         {"path": "feet/feet.onnx"},
         {"package": "hands", "members": ["a"], "path": "feet/feet.onnx", "version": "0.2.0"},
         {"path": "feet/feet.onnx", "version": "0.2.0", "colour": "red"},
+        {"path": "feet/feet.onnx", "version": "0.2.0", "steps": []},
+        {"urls": ["https://models.test/feet.onnx"], "version": "main"},
     ],
 )
 def test_an_entry_with_no_origin_half_a_one_or_two_is_refused(origin: Any) -> None:
@@ -652,7 +658,9 @@ def test_the_compact_set_has_the_four_models() -> None:
     ]
 
 
-@pytest.mark.parametrize("model", CATALOGUE.sets["compact"], ids=lambda model: model.id)
+@pytest.mark.parametrize(
+    "model", [m for models in CATALOGUE.sets.values() for m in models], ids=lambda model: model.id
+)
 def test_every_model_has_a_card_with_its_origin(model: Any) -> None:
     card = (MODELS / "cards" / f"{model.id}.md").read_text()
 

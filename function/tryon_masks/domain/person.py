@@ -44,6 +44,15 @@ class Box:
         shared = width * height
         return shared / (self.area + other.area - shared)
 
+    def clipped(self, width: int, height: int) -> Box:
+        """What of the box lies on a grid of that size."""
+        return Box(
+            min(max(self.x0, 0), width),
+            min(max(self.y0, 0), height),
+            min(max(self.x1, 0), width),
+            min(max(self.y1, 0), height),
+        )
+
     def scaled(self, factor: float) -> Box:
         """The same box on a grid ``factor`` times as fine."""
         return Box(self.x0 * factor, self.y0 * factor, self.x1 * factor, self.y1 * factor)

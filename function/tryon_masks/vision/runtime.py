@@ -27,10 +27,10 @@ class Model:
     threads
         Intra-op threads.
     outputs
-        Names of the outputs to compute, in the order that :meth:`run` returns them.
+        Names, or places from 0 on, of the outputs in the order that :meth:`run` returns them.
     """
 
-    def __init__(self, path: Path, threads: int, outputs: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, threads: int, outputs: tuple[str | int, ...]) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -42,7 +42,8 @@ class Model:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         self._input = self._session.get_inputs()[0].name
-        self._outputs = list(outputs)
+        names = [output.name for output in self._session.get_outputs()]
+        self._outputs = [names[one] if isinstance(one, int) else one for one in outputs]
 
     def run(self, tensor: Floats) -> list[Floats]:
         """Run the graph on one float32 tensor of the input's shape."""

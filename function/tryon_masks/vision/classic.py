@@ -1,0 +1,178 @@
+"""The classic model set: YOLOX, DWPose and SCHP make a Person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tryon_masks.domain import anatomy
+from tryon_masks.domain.parts import Part, PartMap
+from tryon_masks.domain.person import Box, Candidate, Person
+from tryon_masks.telemetry import step
+from tryon_masks.vision.catalog import ModelSet
+from tryon_masks.vision.dwpose import PoseModel, WholeBody
+from tryon_masks.vision.fusion import fuse
+from tryon_masks.vision.runtime import Floats
+from tryon_masks.vision.schp import HumanParser, LabelMap
+from tryon_masks.vision.yolox import PersonDetector
+
+ATR_SIDE, LIP_SIDE = 512, 473
+REGION_MARGIN = 0.16
+"""Around the person's box, as a share of its longer side: what lies outside is not the person's."""
+WARM_UP_SIDE = 64
+
+View = Literal["whole", "person"]
+
+
+@dataclass(frozen=True)
+class Seen(Candidate):
+    """A candidate with all the points that the pose model found."""
+
+    body: WholeBody
+
+
+class ClassicVision:
+    """Loads the models side by side, runs each once, and then only infers.
+
+    Parameters
+    ----------
+    model_set
+        Verified files ``yolox_l``, ``dw-ll_ucoco_384``, ``parsing_atr`` and ``parsing_lip``.
+    threads
+        Intra-op threads of every model.
+    view
+        What the parsers are shown: the whole photo, as in the projects that the pair comes from, or
+        the person's surroundings only.
+    lip
+        Whether the second parser is loaded and run.
+    """
+
+    def __init__(
+        self, model_set: ModelSet, threads: int, view: View = "whole", lip: bool = True
+    ) -> None:
+        self.model_set = model_set.name
+        path = {name: file.path for name, file in model_set.files.items()}
+        with ThreadPoolExecutor() as pool:
+            detector = pool.submit(PersonDetector, path["yolox_l"], threads)
+            poses = pool.submit(PoseModel, path["dw-ll_ucoco_384"], threads)
+            first = pool.submit(HumanParser, path["parsing_atr"], threads, ATR_SIDE)
+            second = (
+                pool.submit(HumanParser, path["parsing_lip"], threads, LIP_SIDE) if lip else None
+            )
+        self._detector, self._poses, self._atr = detector.result(), poses.result(), first.result()
+        self._lip = None if second is None else second.result()
+        self._view = view
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        grey = np.full((WARM_UP_SIDE, WARM_UP_SIDE, 3), 127, np.uint8)
+        self._detector.find(grey)
+        self._poses.look(grey, Box(0, 0, WARM_UP_SIDE, WARM_UP_SIDE))
+        for parser in (self._atr, self._lip):
+            if parser is not None:
+                parser.parse(grey)
+
+    def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
+        """Everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
+        height, width = rgb.shape[:2]
+        with step("detect_people", "yolox"):
+            found = self._detector.find(rgb)
+        people: list[Candidate] = []
+        with step("estimate_poses", "dwpose", people=len(found)):
+            for one in found:
+                # The pose model's crop is around the whole box, even where it leaves the photo.
+                body = self._poses.look(rgb, one.box)
+                box = one.box.clipped(width, height)
+                if box.area > 0:
+                    people.append(Seen(box, one.score, body.skeleton, body))
+        return sorted(people, key=lambda one: -one.box.area)
+
+    def parse(
+        self, rgb: NDArray[np.uint8], chosen: Candidate, others: Sequence[Candidate]
+    ) -> Person:
+        """The part map of ``chosen``, on the grid of ``rgb``.
+
+        Raises
+        ------
+        TypeError
+            ``chosen`` did not come from :meth:`find_people`.
+        ValueError
+            It has no body unit.
+        """
+        if not isinstance(chosen, Seen):
+            raise TypeError("parse() needs a candidate that find_people() returned")
+        unit = chosen.skeleton.torso
+        if unit is None:
+            raise ValueError("a skeleton without shoulders cannot be parsed")
+        frame = (rgb.shape[0], rgb.shape[1])
+        region = _around(chosen.box, frame)
+        shown = region if self._view == "person" else (slice(0, frame[0]), slice(0, frame[1]))
+        with step("parse_atr", "schp"):
+            atr = _labels(self._atr, rgb, shown)
+        lip = None
+        if self._lip is not None:
+            with step("parse_lip", "schp"):
+                lip = _labels(self._lip, rgb, shown)
+        with step("compose_parts", "fusion"):
+            rows, columns = region
+            part_map = np.zeros(frame, np.uint8)
+            confidence = np.ones(frame, np.float32)
+            part_map[region], confidence[region] = fuse(
+                atr[region],
+                None if lip is None else lip[region],
+                chosen.body.moved(-columns.start, -rows.start),
+                unit,
+            )
+            for other in others:
+                _give_back(part_map, atr, chosen, other, unit)
+        return Person(chosen.box, chosen.score, chosen.skeleton, part_map, confidence)
+
+
+Region = tuple[slice, slice]
+"""Rows and columns."""
+
+
+def _around(box: Box, frame: tuple[int, int]) -> Region:
+    pad = REGION_MARGIN * max(box.width, box.height)
+    x0, y0 = max(0, int(box.x0 - pad)), max(0, int(box.y0 - pad))
+    x1, y1 = min(frame[1], int(box.x1 + pad) + 1), min(frame[0], int(box.y1 + pad) + 1)
+    return slice(y0, y1), slice(x0, x1)
+
+
+def _labels(parser: HumanParser, rgb: NDArray[np.uint8], shown: Region) -> LabelMap:
+    """Labels on the grid of ``rgb``; background where the parser is not shown anything."""
+    labels = np.zeros(rgb.shape[:2], np.uint8)
+    labels[shown] = parser.parse(rgb[shown])
+    return labels
+
+
+def _give_back(
+    part_map: PartMap, atr: LabelMap, chosen: Candidate, other: Candidate, unit: float
+) -> None:
+    """Mark what belongs to ``other``: in its box, and nearer to its bones than to the chosen's.
+
+    Of somebody without bones, what lies outside the chosen's box.
+    """
+    rows = slice(int(other.box.y0), int(other.box.y1) + 1)
+    columns = slice(int(other.box.x0), int(other.box.x1) + 1)
+    y, x = np.nonzero(atr[rows, columns])
+    y, x = y + rows.start, x + columns.start
+    xy = np.stack([x, y], axis=1).astype(np.float32)
+    box = chosen.box
+    outside = (x < box.x0) | (x >= box.x1) | (y < box.y0) | (y >= box.y1)
+    reach = _reach(other, xy, unit)
+    theirs = (reach < _reach(chosen, xy, unit)) | (np.isinf(reach) & outside)
+    part_map[y[theirs], x[theirs]] = Part.OTHER_PERSON
+
+
+def _reach(person: Candidate, xy: Floats, unit: float) -> Floats:
+    """Distance of points (N, 2) from the nearest bone, in that bone's half widths."""
+    best = np.full(len(xy), np.inf, np.float32)
+    for bone in anatomy.bones(person.skeleton, person.skeleton.torso or unit):
+        np.minimum(best, bone.distance(xy), out=best)
+    return best
