@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import warnings
 import zlib
@@ -30,6 +31,24 @@ MIN_SIDE = 64
 WEBP_MAX_SIDE = 16383
 """Pixels: the format's own bound."""
 
+MAX_SCANS = 100
+"""Of a JPEG. Encoders write a dozen; a scan of a few bytes makes a decoder go over every pixel."""
+
+MAX_PARTS = 2000
+"""Segments before a JPEG's pixels, and chunks of a PNG beside those of its pixels. Pillow reads
+them one by one, 25 MB of empty ones for half a minute."""
+
+MAX_PIXEL_CHUNKS = 50_000
+"""Of a PNG."""
+
+_MAX_JUNK = 64 * 1024
+"""Bytes between a JPEG's segments."""
+
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_BARE_MARKERS = (0x01, 0xD8)
+_TOO_MANY_PARTS = "The photo's file is made of too many parts."
+
 _DECODE_ERRORS = (
     OSError,  # cut short, or a codec gave up; UnidentifiedImageError: the header is damaged
     SyntaxError,  # Pillow's word for a malformed file
@@ -39,6 +58,7 @@ _DECODE_ERRORS = (
     LookupError,
     TypeError,
     ArithmeticError,
+    AssertionError,  # Pillow's, of a palette that is missing
     struct.error,
     zlib.error,
 )
@@ -110,13 +130,18 @@ def decode(data: bytes, limits: Limits) -> Photo:
     PhotoTooLarge
         More bytes or pixels than ``limits``; the pixels are counted before any is decoded.
     UnsupportedPhoto
-        Another format, or a side under :data:`MIN_SIDE` pixels.
+        Another format, a side under :data:`MIN_SIDE` pixels, or a file of more parts than any
+        camera or program writes.
     BrokenPhoto
         The file is damaged, or cut so short that pixels are missing.
     """
     if len(data) > limits.max_bytes:
         raise PhotoTooLarge(f"The photo is larger than {limits.max_bytes} bytes.")
     formats = _formats(data[:12])
+    if formats == ("JPEG",):
+        _check_jpeg_parts(data)
+    elif formats == ("PNG",):
+        _check_png_parts(data)
     try:
         with warnings.catch_warnings():
             # Pillow warns of what it can live with and raises on what it cannot.
@@ -242,6 +267,35 @@ def _formats(head: bytes) -> tuple[str, ...]:
         if head[8:] in (b"mif1", b"msf1"):
             return ("AVIF", "HEIF")
     raise UnsupportedPhoto(detail=f"starts with {head!r}")
+
+
+def _check_jpeg_parts(data: bytes) -> None:
+    position, segments, scans, junk = 2, 0, 0, 0
+    while marker := _JPEG_MARKER.search(data, position):
+        kind = marker[1][0]
+        if kind == _END_OF_IMAGE:
+            return
+        if scans == 0:
+            junk += marker.start() - position
+            segments += 1
+        scans += kind == _START_OF_SCAN
+        if scans > MAX_SCANS or segments > MAX_PARTS or junk > _MAX_JUNK:
+            raise UnsupportedPhoto(_TOO_MANY_PARTS, detail=f"{segments} segments, {scans} scans")
+        position = marker.end()
+        if kind not in _BARE_MARKERS:
+            position += int.from_bytes(data[position : position + 2], "big")
+
+
+def _check_png_parts(data: bytes) -> None:
+    position, pixels, others = 8, 0, 0
+    while position < len(data):
+        if data[position + 4 : position + 8] == b"IDAT":
+            pixels += 1
+        else:
+            others += 1
+        if pixels > MAX_PIXEL_CHUNKS or others > MAX_PARTS:
+            raise UnsupportedPhoto(_TOO_MANY_PARTS, detail=f"{pixels} and {others} chunks")
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
 
 
 def _check_size(width: int, height: int, limits: Limits) -> None:

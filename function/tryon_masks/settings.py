@@ -19,6 +19,7 @@ _NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 _SECRET_ARN = r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+"  # noqa: S105  a pattern
 _BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _PREFIX = r"[^/\s]+(/[^/\s]+)*"
+_HOST = r"(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)+[a-z][a-z0-9-]*"
 _WEEK_S = 7 * 24 * 3600
 
 
@@ -47,6 +48,9 @@ class Settings:
         account's JSON) the ambient Google credentials are used.
     allow_http
         Fetch photos over plain http too.
+    allowed_image_hosts
+        The only hosts that photos are fetched from, ``*.`` in front for every host below one;
+        empty: every public host.
     max_photo_bytes, max_photo_pixels
         Limits of one photo.
     fetch_timeout_s, upload_timeout_s
@@ -70,6 +74,7 @@ class Settings:
     firestore_project: str | None = None
     firestore_secret_arn: str | None = None
     allow_http: bool = False
+    allowed_image_hosts: tuple[str, ...] = ()
     max_photo_bytes: int = 25_000_000
     max_photo_pixels: int = 60_000_000
     fetch_timeout_s: float = 10.0
@@ -117,6 +122,7 @@ class Settings:
             firestore_project=read.text("FIRESTORE_PROJECT", r"[a-z][a-z0-9.:-]*[a-z0-9]"),
             firestore_secret_arn=read.arn("FIRESTORE_SECRET_ARN"),
             allow_http=read.flag("ALLOW_HTTP"),
+            allowed_image_hosts=read.hosts("ALLOWED_IMAGE_HOSTS"),
             max_photo_bytes=read.whole("MAX_PHOTO_BYTES", cls.max_photo_bytes, 1, 1_000_000_000),
             max_photo_pixels=read.whole("MAX_PHOTO_PIXELS", cls.max_photo_pixels, 1, 500_000_000),
             fetch_timeout_s=read.seconds("FETCH_TIMEOUT_S", cls.fetch_timeout_s),
@@ -179,6 +185,17 @@ class _Reader:
         if value not in (None, "0", "1"):
             self.problems.append(f"{name} must be 0 or 1, not {value!r}.")
         return value == "1"
+
+    def hosts(self, name: str) -> tuple[str, ...]:
+        """Host names between commas, in lower case."""
+        value = self.raw(name)
+        if value is None:
+            return ()
+        hosts = tuple(host.strip().lower() for host in value.split(","))
+        for host in hosts:
+            if not re.fullmatch(_HOST, host):
+                self.problems.append(f"{name} must be host names between commas, not {host!r}.")
+        return hosts
 
     def https(self, name: str) -> str | None:
         value = self.raw(name)

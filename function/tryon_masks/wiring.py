@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
+from tryon_masks.adapters.addresses import AddressRules
 from tryon_masks.adapters.http import HttpPhotoSource
 from tryon_masks.domain.errors import SettingsError
 from tryon_masks.images import Limits
@@ -125,9 +126,8 @@ def build_service(
     """
     store = build_store(settings)
     profiles = _firestore_for(settings)
-    photos = HttpPhotoSource(
-        settings.max_photo_bytes, settings.fetch_timeout_s, settings.allow_http
-    )
+    rules = AddressRules(settings.allow_http, settings.allowed_image_hosts)
+    photos = HttpPhotoSource(settings.max_photo_bytes, settings.fetch_timeout_s, rules)
     limits = Limits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_photo_pixels)
     return MaskService(load_vision(settings), store, photos, profiles, limits)
 

@@ -50,11 +50,11 @@ class Api:
         self.profiles = fakes.FakeProfiles()
         self.step_log = step_log
         service = MaskService(self.vision, self.store, self.photos, self.profiles, limits)
-        self._handler = create_handler(service, step_log)
+        self.handler = create_handler(service, step_log)
 
     def send(self, event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status code and decoded answer of one event."""
-        response = self._handler(event, None)
+        response = self.handler(event, None)
         assert response["headers"]["Content-Type"] == "application/json"
         assert response["isBase64Encoded"] is False
         answer = json.loads(response["body"])
@@ -296,6 +296,17 @@ def test_another_address(method: str, path: str, status: int, code: str) -> None
     answered, answer = Api().send(event)
 
     assert (answered, answer["error"]["code"]) == (status, code)
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"), [("/v1/masks", "POST"), ("/", "POST"), ("/v1/health", "GET")]
+)
+def test_another_method_is_told_which_is_right(path: str, allowed: str) -> None:
+    event = post_event(None)
+    event["rawPath"] = path
+    event["requestContext"]["http"] |= {"method": "PUT", "path": path}
+
+    assert Api().handler(event, None)["headers"]["Allow"] == allowed
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,13 @@ from tryon_masks.settings import Settings
 ROOT = Path(__file__).parents[2]
 PAGES = [
     ROOT / name
-    for name in ("README.md", "benchmarks/README.md", "docs/architecture.md", "models/README.md")
+    for name in (
+        "README.md",
+        "benchmarks/README.md",
+        "docs/architecture.md",
+        "models/README.md",
+        "tests/README.md",
+    )
 ]
 README = PAGES[0].read_text()
 SHOWN: dict[type, Callable[[Any], str]] = {
@@ -28,6 +34,7 @@ SHOWN: dict[type, Callable[[Any], str]] = {
     int: str,
     float: "{:g}".format,
     str: str,
+    tuple: ",".join,
 }
 CODE = re.compile(r"`([^`]+)`")
 

@@ -60,8 +60,9 @@ def _references(node: Any) -> set[str]:
         elif key == "Fn::GetAtt":
             found.add(value[0])
         elif key == "Fn::Sub":
-            assert isinstance(value, str)
-            found |= {name.split(".")[0] for name in re.findall(r"\$\{([^}]+)\}", value)}
+            text, values = (value, {}) if isinstance(value, str) else value
+            named = {name.split(".")[0] for name in re.findall(r"\$\{([^}]+)\}", text)}
+            found |= named - values.keys()
     return found
 
 
@@ -164,19 +165,26 @@ def test_a_change_of_any_parameter_of_a_function_publishes_a_version(name: str) 
 
 
 def test_the_version_description_never_exceeds_lambdas_limit() -> None:
-    description = FUNCTIONS["ApiFunction"]["VersionDescription"]["Fn::Sub"]
+    description, names = FUNCTIONS["ApiFunction"]["VersionDescription"]["Fn::Sub"]
+    for name, secret in names.items():
+        arn = {"Ref": f"{name}SecretArn"}
+        chosen = {"Fn::Select": [6, {"Fn::Split": [":", arn]}]}
+        assert secret == {"Fn::If": [f"Uses{name}", chosen, ""]}
+    before_the_name = len("arn:aws:secretsmanager:eu-west-1:123456789012:secret:")
     longest = {
         "MemorySize": 5,
         "Threads": 1,
         "WorkerTimeout": 3,
         "MaskStore": len("cloudinary"),
         # One of these two, says a rule.
-        "CloudinarySecretArn": PARAMETERS["CloudinarySecretArn"]["MaxLength"],
-        "MaskPublicBaseUrl": 0,
+        "Cloudinary": 0,
+        "MaskPublicBaseUrl": PARAMETERS["MaskPublicBaseUrl"]["MaxLength"],
         "FirestoreProject": 30,
-        "FirestoreSecretArn": PARAMETERS["FirestoreSecretArn"]["MaxLength"],
+        "Firestore": PARAMETERS["FirestoreSecretArn"]["MaxLength"] - before_the_name,
+        "AllowedImageHosts": PARAMETERS["AllowedImageHosts"]["MaxLength"],
     }
-    assert PARAMETERS["MaskPublicBaseUrl"]["MaxLength"] <= longest["CloudinarySecretArn"]
+    cloudinary = PARAMETERS["CloudinarySecretArn"]["MaxLength"] - before_the_name
+    assert cloudinary <= longest["MaskPublicBaseUrl"]
     filled = re.sub(r"\$\{(\w+)\}", lambda m: "x" * longest[m[1]], description)
     assert len(filled) <= LAMBDA_DESCRIPTION_LIMIT
 
@@ -192,6 +200,14 @@ def test_what_may_be_deployed_can_start(given: dict[str, str]) -> None:
     assert settings.mask_store == given["MaskStore"]
     assert settings.firestore_project == given.get("FirestoreProject")
     assert settings.mask_public_base_url == given.get("MaskPublicBaseUrl")
+
+
+@pytest.mark.parametrize("hosts", ["", "photos.example.com", "*.s3.eu-west-1.amazonaws.com,b.app"])
+def test_the_image_hosts_that_may_be_deployed_are_those_of_the_settings(hosts: str) -> None:
+    deployment = Deployment(**GOOD, AllowedImageHosts=hosts)
+    assert deployment.refused() == []
+    settings = Settings.from_env(deployment.environment(), on_lambda=True)
+    assert settings.allowed_image_hosts == tuple(filter(None, hosts.split(",")))
 
 
 @pytest.mark.parametrize(
@@ -215,6 +231,10 @@ def test_what_may_be_deployed_can_start(given: dict[str, str]) -> None:
         (
             {"AuthMode": "IAM", "MaskStore": "s3", "MaskPublicBaseUrl": "http://example.com"},
             "MaskPublicBaseUrl does not match its pattern",
+        ),
+        (
+            GOOD | {"AllowedImageHosts": "https://photos.example.com"},
+            "AllowedImageHosts does not match its pattern",
         ),
         (
             GOOD | {"CloudinarySecretArn": "cloudinary://key:secret@cloud"},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -76,6 +77,13 @@ def test_base64_becomes_bytes() -> None:
     assert body.photo == b"\xff\xd8 a photo"
 
 
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    body = read(json.loads('{"user_image_url": "https://e.com/a.jpg", "max_side": 512.0}'))
+
+    assert isinstance(body.options().max_side, int)
+    assert body.options().max_side == 512
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
@@ -108,7 +116,9 @@ def test_base64_becomes_bytes() -> None:
         ({"max_side": 63}, "max_side"),
         ({"max_side": 8193}, "max_side"),
         ({"max_side": "512"}, "max_side"),
-        ({"max_side": 512.0}, "max_side"),
+        ({"max_side": 512.5}, "max_side"),
+        ({"max_side": True}, "max_side"),
+        ({"max_side": float("inf")}, "max_side"),
         ({"person": "smallest"}, "person"),
         ({"person_box": [0, 0, 10]}, "person_box"),
         ({"person_box": [0, 0, 10, 10, 10]}, "person_box"),

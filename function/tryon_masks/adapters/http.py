@@ -9,23 +9,28 @@ from __future__ import annotations
 
 import http.client
 import io
-import re
 import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from ipaddress import ip_address
 from threading import Thread
 from typing import cast
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin
 
 import certifi
 
 from tryon_masks import __version__
-from tryon_masks.adapters.addresses import Address, is_public
+from tryon_masks.adapters.addresses import (
+    URL_SAFE,
+    Address,
+    AddressRules,
+    Target,
+    check_public,
+)
 from tryon_masks.domain.errors import (
     PhotoFetchFailed,
     PhotoFetchTimeout,
@@ -43,9 +48,6 @@ Dial = Callable[[Address, int, float], socket.socket]
 """(address, port, timeout in seconds) -> a connected socket. Raises OSError."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_PORTS = {"https": 443, "http": 80}
-_HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
-_URL_SAFE = "%/:@!$&'()*+,;=~?[]"
 _READ_BYTES = 64 * 1024
 _FRAMING_BYTES = 1_000_000
 """What one answer may hold beside the photo: headers and chunk sizes."""
@@ -73,8 +75,8 @@ class HttpPhotoSource(PhotoSource):
         The largest photo.
     timeout_s
         Seconds for everything together: name look-up, redirects, every byte.
-    allow_http
-        Whether an address may start with ``http://``. A redirect from HTTPS to HTTP never may.
+    rules
+        Which addresses may be fetched. A redirect from HTTPS to HTTP never may.
     resolve, dial
         The way to the network.
     tls
@@ -85,7 +87,7 @@ class HttpPhotoSource(PhotoSource):
         self,
         max_bytes: int,
         timeout_s: float,
-        allow_http: bool = False,
+        rules: AddressRules | None = None,
         *,
         resolve: Resolve = resolve,
         dial: Dial = dial,
@@ -93,7 +95,7 @@ class HttpPhotoSource(PhotoSource):
     ) -> None:
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
-        self._allow_http = allow_http
+        self._rules = rules or AddressRules()
         self._resolve = resolve
         self._dial = dial
         self._tls = tls or ssl.create_default_context(cafile=certifi.where())
@@ -104,8 +106,7 @@ class HttpPhotoSource(PhotoSource):
         Raises
         ------
         UrlNotAllowed
-            Another scheme or port, credentials in the address, or a host that is not public, in
-            the address or in a redirect.
+            See :class:`AddressRules`; or a host that is not public. In the address or a redirect.
         PhotoTooLarge
         PhotoFetchFailed
             No such host, no connection, no valid certificate, a status other than 200, too many
@@ -126,37 +127,34 @@ class HttpPhotoSource(PhotoSource):
             raise PhotoFetchFailed(detail=repr(error)) from error
 
     def _follow(self, address: str, deadline: _Deadline) -> bytes:
-        allow_http = self._allow_http
+        rules = self._rules
         for _ in range(MAX_REDIRECTS + 1):
-            target = _Target.of(address, allow_http)
-            allow_http = allow_http and not target.secure
+            target = rules.target(address)
+            rules = replace(rules, allow_http=rules.allow_http and not target.secure)
             with self._get(target, deadline) as response:
                 if response.status == http.client.OK:
                     return self._body(response)
                 location = response.getheader("Location")
                 if response.status not in _REDIRECTS or not location:
                     raise PhotoFetchFailed(f"The photo's host answered {response.status}.")
-            # http.client reads headers as Latin-1; quoting the bytes gives back what was sent.
-            address = urljoin(address, quote(location.encode("latin-1"), _URL_SAFE + "#"))
+            address = _next(address, location)
         raise PhotoFetchFailed("The photo's address redirects too often.")
 
     @contextmanager
-    def _get(self, target: _Target, deadline: _Deadline) -> Iterator[http.client.HTTPResponse]:
+    def _get(self, target: Target, deadline: _Deadline) -> Iterator[http.client.HTTPResponse]:
         with self._connect(target, deadline) as plain:
             plain.settimeout(deadline.left())
             with self._secured(plain, target) as sock:
                 connection = http.client.HTTPConnection(target.host, target.port)
                 wire = _Wire(sock, deadline, self._max_bytes + _FRAMING_BYTES)
                 connection.sock = cast(socket.socket, wire)
-                connection.request("GET", target.path, headers=target.headers)
+                connection.request("GET", target.path, headers=_headers(target))
                 with connection.getresponse() as response:
                     yield response
 
-    def _connect(self, target: _Target, deadline: _Deadline) -> socket.socket:
+    def _connect(self, target: Target, deadline: _Deadline) -> socket.socket:
         addresses = self._addresses(target, deadline)
-        for address in addresses:
-            if not is_public(address):
-                raise UrlNotAllowed(detail=f"{target.host} is at {address}")
+        check_public(target.host, addresses)
         failure = OSError(f"{target.host} has no address")
         for index, address in enumerate(addresses):
             patience = deadline.left() / (len(addresses) - index)
@@ -166,7 +164,9 @@ class HttpPhotoSource(PhotoSource):
                 failure = error
         raise failure
 
-    def _addresses(self, target: _Target, deadline: _Deadline) -> list[Address]:
+    def _addresses(self, target: Target, deadline: _Deadline) -> list[Address]:
+        if target.literal is not None:
+            return [target.literal]
         # A look-up cannot be interrupted, only left behind.
         answer: Future[list[Address]] = Future()
 
@@ -179,7 +179,7 @@ class HttpPhotoSource(PhotoSource):
         Thread(target=ask, daemon=True).start()
         return answer.result(deadline.left())
 
-    def _secured(self, plain: socket.socket, target: _Target) -> socket.socket:
+    def _secured(self, plain: socket.socket, target: Target) -> socket.socket:
         if not target.secure:
             return plain
         return self._tls.wrap_socket(plain, server_hostname=target.host.rstrip("."))
@@ -205,45 +205,22 @@ class HttpPhotoSource(PhotoSource):
         return PhotoTooLarge(f"The photo is larger than {self._max_bytes} bytes.")
 
 
-@dataclass(frozen=True)
-class _Target:
-    """One address, taken apart and found to have an allowed form."""
+def _next(address: str, location: str) -> str:
+    try:
+        # http.client reads headers as Latin-1; quoting the bytes gives back what was sent.
+        return urljoin(address, quote(location.encode("latin-1"), URL_SAFE + "#"))
+    except ValueError as error:
+        raise UrlNotAllowed(detail=f"malformed redirect: {type(error).__name__}") from error
 
-    secure: bool
-    host: str
-    port: int
-    path: str
 
-    @classmethod
-    def of(cls, address: str, allow_http: bool) -> _Target:
-        if not address.isprintable():
-            # urlsplit would drop line breaks in silence.
-            raise UrlNotAllowed(detail="control characters")
-        try:
-            url = urlsplit(address)
-            port = url.port
-            host = (url.hostname or "").encode("idna").decode()
-        except ValueError as error:
-            raise UrlNotAllowed(detail=repr(error)) from error
-        if url.scheme != "https" and not (allow_http and url.scheme == "http"):
-            raise UrlNotAllowed("The photo's address must start with https://.")
-        if "@" in url.netloc or port not in (None, _PORTS[url.scheme]):
-            raise UrlNotAllowed("The photo's address must name a host, without user or port.")
-        if not _HOST_NAME.fullmatch(host) and ":" not in host:
-            raise UrlNotAllowed(detail="not a host name")
-        path = quote(url.path or "/", _URL_SAFE) + (url.query and "?" + quote(url.query, _URL_SAFE))
-        return cls(url.scheme == "https", host, _PORTS[url.scheme], path)
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What is sent along."""
-        return {
-            "Host": f"[{self.host}]" if ":" in self.host else self.host.rstrip("."),
-            "Accept": "image/*,*/*;q=0.5",
-            "Accept-Encoding": "identity",
-            "Connection": "close",
-            "User-Agent": f"tryon-masks/{__version__}",
-        }
+def _headers(target: Target) -> dict[str, str]:
+    return {
+        "Host": f"[{target.host}]" if ":" in target.host else target.host.rstrip("."),
+        "Accept": "image/*,*/*;q=0.5",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+        "User-Agent": f"tryon-masks/{__version__}",
+    }
 
 
 class _Deadline:

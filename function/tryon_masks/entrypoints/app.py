@@ -120,7 +120,10 @@ _RESPONSES: dict[int, Any] = {
         },
     },
     502: _error_doc("The photo's host or the mask store failed."),
-    503: _error_doc("The request could not be logged, so it was not started."),
+    503: _error_doc(
+        "The request could not be logged, so it was not started; or the masks are stored, but not "
+        "in the user's profile. Send it again."
+    ),
     504: _error_doc("The photo's host or the mask store did not answer in time."),
 }
 
@@ -263,7 +266,10 @@ def _answer(event: dict[str, Any], context: Any, call: _Call) -> dict[str, Any]:
         with suppress(Exception), step("answer_request", "api"):
             raise error
     call.log.flush()
-    return _error_response(public, error_for(public, call.log.request_id, call.log.saved))
+    response = _error_response(public, error_for(public, call.log.request_id, call.log.saved))
+    if isinstance(public, MethodNotAllowed):
+        response["headers"]["Allow"] = METHODS[APIGatewayProxyEventV2(event).path]
+    return response
 
 
 def _with_json_body(event: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     EncodedBytes,
@@ -35,6 +36,13 @@ USER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,127}")
 
 PROBLEMS_SHOWN = 10
 
+
+def _without_fraction(value: object) -> object:
+    """In JSON 64.0 is the whole number 64, and some languages write it so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Side = Annotated[StrictInt, Field(ge=64, le=8192), BeforeValidator(_without_fraction)]
 Margin = Annotated[float, Field(strict=True, ge=0, le=1)]
 Pixels = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Address = Annotated[StrictStr, Field(min_length=1, max_length=4096)]
@@ -86,7 +94,7 @@ class OptionsBody(BaseModel):
     edge: Literal["hard", "soft"] = Field(
         default="hard", description="hard: 0 and 255 only. soft: an antialiased contour."
     )
-    max_side: Annotated[StrictInt, Field(ge=64, le=8192)] | None = Field(
+    max_side: Side | None = Field(
         default=None,
         description="Bound of the mask files' longer side in pixels; without it the photo's size.",
     )

@@ -1,0 +1,89 @@
+"""The API keeps to its own OpenAPI document, whatever it is sent.
+
+``pytest tests/contract/test_schemathesis.py`` prints how many calls were made;
+FUZZ_EXAMPLES=500 before it makes more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, assume, settings
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    ignored_auth,
+    missing_required_header,
+    positive_data_acceptance,
+)
+from tests import fakes
+from tests.standins.gateway import Gateway
+
+from tryon_masks.adapters.addresses import AddressRules
+from tryon_masks.entrypoints.app import create_handler
+from tryon_masks.service import MaskService
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "15"))
+
+NOT_THE_HANDLERS = [
+    # API Gateway turns callers without a token away before they reach the handler.
+    ignored_auth,
+    missing_required_header,
+    # What must be in a photo, and rules between two fields, no schema says.
+    positive_data_acceptance,
+]
+URL = "https://photos.example/a.jpg"
+
+schema = schemathesis.openapi.from_dict(json.loads(DOCUMENT.read_text()))
+
+
+class AnyPhoto:
+    """Has the figure's photo at every address that may be fetched."""
+
+    def fetch(self, address: str) -> bytes:
+        AddressRules().target(address)
+        return fakes.photo()
+
+
+@pytest.fixture(scope="module")
+def gateway(request: pytest.FixtureRequest) -> Iterator[Gateway]:
+    service = MaskService(fakes.FakeVision(), fakes.FakeStore(), AnyPhoto(), fakes.FakeProfiles())
+    with Gateway(create_handler(service)) as gateway:
+        yield gateway
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        print(f"\napi: {gateway.statuses.total()} calls, {dict(sorted(gateway.statuses.items()))}")
+
+
+bounded = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+
+
+@schema.parametrize()
+@bounded
+def test_every_answer_is_one_of_the_document(case: schemathesis.Case, gateway: Gateway) -> None:
+    case.call_and_validate(base_url=gateway.url, excluded_checks=NOT_THE_HANDLERS)
+
+
+@schema.include(method="POST").parametrize()
+@bounded
+def test_whatever_is_chosen_gives_masks(case: schemathesis.Case, gateway: Gateway) -> None:
+    assume(case.meta.generation.mode == GenerationMode.POSITIVE and isinstance(case.body, dict))
+    name = "userImageUrl" if "userImageUrl" in case.body else "user_image_url"
+    case.body = {**case.body, name: URL}
+    for other in {"image", "user_image_url"} - {name}:
+        case.body.pop(other, None)
+    if case.body.get("person_box") is not None:
+        case.body |= {"person_box": [88, 20, 212, 388], "person": None}
+
+    response = case.call_and_validate(base_url=gateway.url, excluded_checks=NOT_THE_HANDLERS)
+
+    assert response.status_code in (200, 422)
