@@ -93,5 +93,5 @@ class UserProfiles(Protocol):
 
         Raises
         ------
-        LogUnavailable
+        ProfileUnavailable
         """

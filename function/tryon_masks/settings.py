@@ -54,7 +54,7 @@ class Settings:
     max_photo_bytes, max_photo_pixels
         Limits of one photo.
     fetch_timeout_s, upload_timeout_s
-        Seconds for one photo, and for one upload.
+        Seconds for one photo, and for one upload with all its tries.
     results_prefix
         Where the S3 worker writes its answers; ends with a slash.
     """
@@ -77,8 +77,8 @@ class Settings:
     allowed_image_hosts: tuple[str, ...] = ()
     max_photo_bytes: int = 25_000_000
     max_photo_pixels: int = 60_000_000
-    fetch_timeout_s: float = 10.0
-    upload_timeout_s: float = 10.0
+    fetch_timeout_s: float = 6.0
+    upload_timeout_s: float = 5.0
     results_prefix: str = "results/"
 
     @classmethod

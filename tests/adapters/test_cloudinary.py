@@ -155,7 +155,7 @@ def test_a_hanging_try_is_cut_and_tried_again(
 ) -> None:
     cloudinary.fail("hang", times=1, name="lower")
 
-    addresses = store_for(cloudinary.url, timeout_s=0.5).save(KEY, FILES)
+    addresses = store_for(cloudinary.url, timeout_s=3.0).save(KEY, FILES)
 
     assert set(addresses) == {"upper", "lower"}
     assert ends(log, "lower") == [(1, "failed"), (2, "done")]

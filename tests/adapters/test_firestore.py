@@ -18,7 +18,13 @@ from tests.standins.firestore import FirestoreEmulator, NodeMissingError
 
 from tryon_masks import telemetry
 from tryon_masks.adapters.firestore import BATCH, FirestoreLog
-from tryon_masks.domain.errors import InvalidRequest, LogUnavailable, NoPerson, SettingsError
+from tryon_masks.domain.errors import (
+    InvalidRequest,
+    LogUnavailable,
+    NoPerson,
+    ProfileUnavailable,
+    SettingsError,
+)
 from tryon_masks.telemetry import request_log, step
 
 PROJECT = "demo-tryon"
@@ -251,7 +257,7 @@ def test_a_log_lost_on_the_way_is_an_error_record_and_a_metric_not_an_exception(
 def test_a_profile_that_cannot_be_reached_is_an_error(own_emulator: FirestoreEmulator) -> None:
     log = FirestoreLog(PROJECT, timeout_s=1)
     own_emulator.stop()
-    with pytest.raises(LogUnavailable, match="profile"):
+    with pytest.raises(ProfileUnavailable, match="profile"):
         log.merge_masks("marie", {"upper": "https://m/u.png"}, "request")
 
 

@@ -24,6 +24,7 @@ PAGES = [
         "README.md",
         "benchmarks/README.md",
         "docs/architecture.md",
+        "docs/faults.md",
         "models/README.md",
         "tests/README.md",
     )

@@ -22,6 +22,7 @@ _RATE_LIMITED = (420, 429)
 _STABLE_VERSION = "/v1/"
 _CONNECTIONS = 10
 _DETAIL_CHARS = 500
+_LEAST_S = 0.05
 _DICE = random.SystemRandom()
 
 
@@ -49,7 +50,7 @@ class CloudinaryMaskStore:
     folder
         First part of every public id.
     timeout_s
-        Seconds that each try may take to connect and be answered.
+        Seconds for one file: its tries share them, and each gets its part of what is left.
     tries
         Uploads of one file before it counts as failed.
     backoff_s
@@ -82,18 +83,22 @@ class CloudinaryMaskStore:
 
     def _save_one(self, key: str, name: str, file: EncodedImage) -> str:
         public_id = "/".join(filter(None, (self._folder, key, name)))
+        end = time.monotonic() + self._timeout_s
         attempt = 1
         while True:
+            patience_s = max(_LEAST_S, end - time.monotonic()) / (self._tries - attempt + 1)
             try:
                 with step("upload_mask", "cloudinary", mask=name, attempt=attempt):
-                    return self._try(public_id, name, file)
+                    return self._try(public_id, name, file, patience_s)
             except (StoreBusy, StoreSlow):
-                if attempt == self._tries:
+                left_s = end - time.monotonic()
+                if attempt == self._tries or left_s <= 0:
                     raise
-            time.sleep(_DICE.uniform(0, self._backoff_s * 2 ** (attempt - 1)))
+            pause_s = _DICE.uniform(0, self._backoff_s * 2 ** (attempt - 1))
+            time.sleep(min(pause_s, left_s / 2))
             attempt += 1
 
-    def _try(self, public_id: str, name: str, file: EncodedImage) -> str:
+    def _try(self, public_id: str, name: str, file: EncodedImage, patience_s: float) -> str:
         try:
             answer = self._upload(
                 (f"{name}.{file.extension}", file.data),
@@ -101,7 +106,7 @@ class CloudinaryMaskStore:
                 resource_type="image",
                 overwrite=True,
                 invalidate=True,
-                timeout=Timeout(total=self._timeout_s),
+                timeout=Timeout(total=patience_s),
                 return_error=True,
                 **self._account,
             )

@@ -20,12 +20,20 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from tryon_masks.domain.errors import InvalidRequest, LogUnavailable, SettingsError
+from tryon_masks.domain.errors import (
+    InvalidRequest,
+    LogUnavailable,
+    ProfileUnavailable,
+    SettingsError,
+)
 from tryon_masks.telemetry import ANONYMOUS, step
 
 LOGS = "vton_logs"
 STEPS = "steps"
 USERS = "users"
+
+TIMEOUT_S = 3.0
+"""A request waits for Firestore three times: at its start, for the profile, for the records."""
 
 BATCH = 500
 """Most writes that Firestore takes in one commit."""
@@ -52,7 +60,7 @@ class FirestoreLog:
     """
 
     def __init__(
-        self, project: str, service_account: str | None = None, *, timeout_s: float = 4.0
+        self, project: str, service_account: str | None = None, *, timeout_s: float = TIMEOUT_S
     ) -> None:
         # Imported here: the client takes a second to load, and most set-ups run without it.
         from google.api_core import exceptions, retry
@@ -85,7 +93,7 @@ class FirestoreLog:
     def open(self, request_id: str, header: Mapping[str, Any]) -> None:
         """Write the request's own document, which proves that the log takes records."""
         document = self._client.collection(LOGS).document(_document_id(request_id, "request_id"))
-        with self._reported():
+        with self._reported(LogUnavailable):
             document.set(dict(header), **self._call)
 
     def write(self, request_id: str, records: Sequence[Mapping[str, Any]]) -> None:
@@ -97,13 +105,13 @@ class FirestoreLog:
         summary = {"records": len(records), "finished_at": self._now}
         if records:
             summary["user_id"] = records[-1]["user_id"]
-        with self._reported("The request's log could not be written."):
+        writes.append((request, summary))
+        with self._reported(LogUnavailable, "The request's log could not be written."):
             for start in range(0, len(writes), BATCH):
                 batch = self._client.batch()
-                for document, record in writes[start : start + BATCH]:
-                    batch.set(document, dict(record))
+                for document, fields in writes[start : start + BATCH]:
+                    batch.set(document, dict(fields), merge=document is request)
                 batch.commit(**self._call)
-            request.set(summary, merge=True, **self._call)
 
     def merge_masks(self, user_id: str, masks: Mapping[str, str], request_id: str) -> None:
         """Put the masks into the user's document. ``anonymous`` is nobody and has no document.
@@ -126,17 +134,17 @@ class FirestoreLog:
                 "Lower mask URL": masks.get("lower"),
             }
         document = self._client.collection(USERS).document(_document_id(user_id, "user_id"))
-        with self._reported("The masks could not be put into the user's profile."):
+        with self._reported(ProfileUnavailable):
             document.set(fields, merge=list(fields), **self._call)
 
     @contextmanager
-    def _reported(self, message: str | None = None) -> Iterator[None]:
+    def _reported(
+        self, kind: type[LogUnavailable | ProfileUnavailable], message: str | None = None
+    ) -> Iterator[None]:
         try:
             yield
         except self._failures as error:
-            raise LogUnavailable(
-                message, detail=f"Firestore: {type(error).__name__}: {error}"
-            ) from error
+            raise kind(message, detail=f"Firestore: {type(error).__name__}: {error}") from error
 
 
 def _credentials(service_account: str) -> Any:

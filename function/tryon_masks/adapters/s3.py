@@ -32,8 +32,11 @@ _ERRORS = (BotoCoreError, ClientError)
 _CACHE_S = 86_400
 
 
-def s3_client(timeout_s: float, *, tries: int = 3) -> Any:
-    """An S3 client; see :func:`~tryon_masks.adapters.aws.aws_client`.
+def s3_client(timeout_s: float, *, tries: int = 2) -> Any:
+    """An S3 client whose calls end within ``timeout_s`` seconds, all tries together.
+
+    Each try waits twice, to connect and to be answered; the pause before the second takes a part,
+    too. An object's bytes may take longer, as long as they keep coming.
 
     Raises
     ------
@@ -43,7 +46,7 @@ def s3_client(timeout_s: float, *, tries: int = 3) -> Any:
     # host, which redirects to a host that was not signed.
     return aws_client(
         "s3",
-        timeout_s,
+        timeout_s / (2 * tries + 1),
         tries=tries,
         signature_version="s3v4",
         s3={"addressing_style": "virtual"},

@@ -24,7 +24,8 @@
         ├── PhotoFetchTimeout           504  PHOTO_FETCH_TIMEOUT
         ├── StoreFailed                 502  STORE_FAILED
         ├── StoreTimeout                504  STORE_TIMEOUT
-        └── LogUnavailable              503  LOG_UNAVAILABLE
+        ├── LogUnavailable              503  LOG_UNAVAILABLE
+        └── ProfileUnavailable          503  PROFILE_UNAVAILABLE
 
 ``str(error)`` is the public message: a caller may see it, so it never holds a path, a key or a
 signed URL. ``detail`` is for the log alone.
@@ -204,3 +205,11 @@ class LogUnavailable(Unavailable):
     code = "LOG_UNAVAILABLE"
     status = 503
     message = "The request could not be logged, so it was not started."
+
+
+class ProfileUnavailable(Unavailable):
+    """The masks are stored, and the user's profile does not say so. The same request mends it."""
+
+    code = "PROFILE_UNAVAILABLE"
+    status = 503
+    message = "The masks could not be put into the user's profile: send the request again."
