@@ -85,7 +85,8 @@ $(TOOLS): $(RUNTIME) requirements-dev.txt
 	@command -v npm > /dev/null || $(BIN)/python $(LOCKED) models/npm-requirements.txt
 	@touch $@
 
-$(MODELS): models/build.py models/catalog.toml models/convert.py models/conversion-requirements.txt | $(RUNTIME)
+$(MODELS): models/build.py models/catalog.toml models/convert.py models/conversion-requirements.txt \
+  models/garment_parser/garment_parser.onnx | $(RUNTIME)
 	@$(BIN)/python models/build.py --set $(MODEL_SET) $(if $(HAVE),--have "$(HAVE)")
 	@touch $@
 

@@ -34,8 +34,7 @@ STAGES = (
     "decode_image",
     "detect_people",
     "estimate_poses",
-    "segment_skin_and_hair",
-    "segment_garments",
+    "parse_garments",
     "compose_parts",
     "shape_mask",
     "encode_masks",
@@ -302,6 +301,43 @@ def as_json(found: Sequence[Measured], memory_sizes: Sequence[int], machine: str
     }
 
 
+def against(found: Sequence[Measured], other: dict[str, Any]) -> str:
+    """A table of this checkout beside another one, whose JSON is ``other``."""
+    rows = [
+        _row("here / there", "whole request, s", "ratio", "peak memory, MB", "ratio"),
+        _row("---", "--:", "--:", "--:", "--:"),
+    ]
+    for one, that in zip(found, other["measured"], strict=True):
+        here, there = (float(np.median(m[TOTAL])) for m in (one.stages, that["stages"]))
+        rows.append(
+            _row(
+                _name(one),
+                f"{here:.3f} / {there:.3f}",
+                f"{here / there:.3f}",
+                f"{one.peak_mb:.0f} / {that['peak_mb']:.0f}",
+                f"{one.peak_mb / that['peak_mb']:.2f}",
+            )
+        )
+    return "\n".join(rows)
+
+
+def _elsewhere(checkout: Path, runs: int, threads: Sequence[int]) -> dict[str, Any]:
+    """What this command says of another checkout, whose models are built."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "benchmarks.speed", "--runs", str(runs)),
+            *("--threads", ",".join(map(str, threads))),
+        ],
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(checkout / "function"), "."))},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
 def _machine() -> str:
     cpus = Path("/proc/cpuinfo")
     lines = cpus.read_text().splitlines() if cpus.exists() else []
@@ -345,6 +381,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="MB,...",
         help="Lambda memory sizes to price",
     )
+    parser.add_argument(
+        "--against", type=Path, metavar="CHECKOUT", help="measure another checkout too, and compare"
+    )
     args = parser.parse_args(argv)
     source = _demo_photo()
     found = []
@@ -358,6 +397,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 parser.error(str(error))
     machine = _machine()
     print(as_text(found, args.memory, machine))
+    if args.against:
+        print(f"\n{against(found, _elsewhere(args.against, args.runs, args.threads))}")
     print(f"\n{json.dumps(as_json(found, args.memory, machine))}")
     return 0
 

@@ -17,6 +17,7 @@ from tests import fakes
 from tryon_masks.domain.parts import BoolMask, Part, PartMap, where
 from tryon_masks.domain.person import Box, Person
 from tryon_masks.domain.skeleton import Keypoint, Point, Skeleton
+from tryon_masks.vision.parser_classes import CLASSES, Class
 
 HIP_LINE = 210
 """Row of the hips."""
@@ -32,6 +33,14 @@ POINTS: dict[str, Point] = {
     "right_pinky": (93.0, 222.0),
 }
 JOINTS = tuple(POINTS)
+
+LIMBS = {
+    Class.ARM: (Part.LEFT_ARM, Part.RIGHT_ARM),
+    Class.HAND: (Part.LEFT_HAND, Part.RIGHT_HAND),
+    Class.LEG: (Part.LEFT_LEG, Part.RIGHT_LEG),
+    Class.SHOE: (Part.LEFT_SHOE, Part.RIGHT_SHOE),
+}
+"""What the parser has one class for, and the part map a left and a right part."""
 
 
 def skeleton(lost: Iterable[str] = (), moved: Mapping[str, Point] | None = None) -> Skeleton:
@@ -142,6 +151,16 @@ def equipped() -> PartMap:
     belt = painted[206:212]
     belt[where(belt, {Part.TOP, Part.TROUSERS})] = Part.BELT
     return painted
+
+
+def classes(parts: PartMap) -> NDArray[np.uint8]:
+    """What the garment parser calls the painted parts: a :class:`Class` a pixel."""
+    table = np.zeros(256, np.uint8)
+    for cls in CLASSES:
+        for part in LIMBS.get(cls) or [Part[cls.name]]:
+            table[part] = cls
+    table[Part.GLOVE] = Class.HAND
+    return table[parts]
 
 
 def near(parts: PartMap, distance: float) -> BoolMask:

@@ -25,6 +25,9 @@ import onnx.numpy_helper
 import pytest
 
 from tryon_masks.vision.catalog import load_model_set
+from tryon_masks.vision.garment_parser import CELL
+from tryon_masks.vision.parser_classes import CLASSES
+from tryon_masks.vision.parser_input import HEIGHT, PLANES, WIDTH
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -649,13 +652,20 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
 CATALOGUE = build.Catalogue.read(MODELS / "catalog.toml")
 
 
-def test_the_compact_set_has_the_four_models() -> None:
+def test_the_compact_set_has_the_three_models() -> None:
     assert [model.id for model in CATALOGUE.sets["compact"]] == [
         "person_detector",
         "pose_landmark",
-        "selfie_multiclass",
-        "cloth_segmentation",
+        "garment_parser",
     ]
+
+
+def test_the_garment_parser_lies_in_the_repository_and_stays_small() -> None:
+    (model,) = (one for one in CATALOGUE.sets["compact"] if one.id == "garment_parser")
+
+    assert build.committed(model.origin, model).stat().st_size <= 25_000_000
+    assert model.inputs == {"input": [1, 3 + len(PLANES), HEIGHT, WIDTH]}
+    assert model.outputs == {"logits": [1, len(CLASSES), HEIGHT // CELL, WIDTH // CELL]}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import Refusal
 from tryon_masks.domain.masks import Mask, MaskKind, make_mask
 from tryon_masks.domain.parts import BoolMask, Part, PartMap, where
-from tryon_masks.domain.person import Candidate, Person
+from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
 from tryon_masks.domain.shapes import hulls, without_specks
 
@@ -164,8 +164,22 @@ def test_the_lower_mask_keeps_everything_above_the_hips_but_trousers(
     lower = mask(figures.person(parts), MaskKind.LOWER, profile, Expand(top=0.5))
 
     above = lower[: figures.HIP_LINE - 1]
-    waistband = where(parts[: figures.HIP_LINE - 1], {Part.TROUSERS, Part.BELT})
+    waistband = parts[: figures.HIP_LINE - 1] == Part.TROUSERS
     assert not (above & ~waistband).any()
+
+
+def test_a_belt_goes_with_what_it_is_worn_over_above_or_below_the_hips() -> None:
+    painted = figures.equipped()
+    belt = painted == Part.BELT
+    rows = np.indices(painted.shape)[0]
+    person = figures.person(painted)
+
+    upper, lower = mask(person, MaskKind.UPPER), mask(person, MaskKind.LOWER)
+
+    assert upper[belt & (rows < figures.HIP_LINE)].all()
+    assert lower[belt & (rows >= figures.HIP_LINE)].all()
+    assert belt[: figures.HIP_LINE].any()
+    assert belt[figures.HIP_LINE :].any()
 
 
 @shaped
@@ -451,3 +465,101 @@ def test_no_pixel_of_the_person_is_in_upper_and_lower(person: Person, profile: P
         return
     seen = person.part_map != Part.BACKGROUND
     assert not (upper.pixels & lower.pixels & seen).any()
+
+
+walls = st.tuples(*[st.integers(0, 150)] * 4)
+
+
+def before(wall: tuple[int, int, int, int], person: Person) -> Person:
+    """The same person in a photo with so much more above, below, left and right."""
+    top, bottom, left, right = wall
+    sides = ((top, bottom), (left, right))
+    return Person(
+        Box(*np.add([person.box.x0, person.box.y0, person.box.x1, person.box.y1], [left, top] * 2)),
+        person.score,
+        person.skeleton.moved(left, top),
+        np.pad(person.part_map, sides),
+        np.pad(person.confidence, sides, constant_values=1),
+    )
+
+
+@st.composite
+def half_hidden(draw: st.DrawFn) -> Person:
+    """A whole figure, behind a table or a door for whatever part of it."""
+    parts = FIGURES[draw(st.sampled_from(sorted(FIGURES)))]()
+    top, left = draw(st.integers(0, 120)), draw(st.integers(0, 130))
+    bottom, right = draw(st.integers(200, 400)), draw(st.integers(170, 300))
+    hidden = np.ones(figures.SHAPE, bool)
+    hidden[top:bottom, left:right] = False
+    parts[hidden] = Part.BACKGROUND
+    lost = draw(st.lists(st.sampled_from(figures.JOINTS), max_size=4, unique=True))
+    return figures.person(parts, lost=lost)
+
+
+@some
+@given(half_hidden(), kinds, profiles, expands, walls)
+def test_more_wall_around_the_person_changes_no_mask(
+    person: Person,
+    kind: MaskKind,
+    profile: Profile,
+    expand: Expand,
+    wall: tuple[int, int, int, int],
+) -> None:
+    roomy = before((60, 60, 60, 60), person)
+    try:
+        plain = make_mask(chosen(roomy), kind, profile, expand)
+        wider = make_mask(before(wall, roomy), kind, profile, expand)
+    except Refusal:
+        return
+    top, bottom, left, right = wall
+    rows, columns = slice(top, -bottom or None), slice(left, -right or None)
+    assert (wider.pixels[rows, columns] == plain.pixels).all()
+    assert wider.pixels.sum() >= plain.pixels.sum()
+    assert wider.confidence == plain.confidence
+
+
+def told(person: Person, kind: MaskKind, profile: Profile, expand: Expand) -> Mask | str:
+    """The mask, or the code of the refusal."""
+    try:
+        return make_mask(chosen(person), kind, profile, expand)
+    except Refusal as refusal:
+        return refusal.code
+
+
+@some
+@given(
+    half_hidden(),
+    kinds.filter(lambda kind: kind is not MaskKind.PROTECT),
+    profiles,
+    st.sampled_from([Expand(), Expand(0.2, 0.1, 0.3, 0.05)]),
+)
+def test_somebody_at_the_far_ends_of_the_photo_changes_no_mask(
+    person: Person, kind: MaskKind, profile: Profile, expand: Expand
+) -> None:
+    """A mask is worked out where the people are: here that is everywhere."""
+    alone = before((150, 150, 150, 150), person)
+    crowded = replace(alone, part_map=alone.part_map.copy())
+    crowded.part_map[[0, -1], [0, -1]] = Part.OTHER_PERSON
+
+    one, other = (told(who, kind, profile, expand) for who in (alone, crowded))
+
+    if isinstance(one, Mask) and isinstance(other, Mask):
+        assert (one.pixels == other.pixels).all()
+        assert one.confidence == other.confidence
+    else:
+        assert one == other
+
+
+@pytest.mark.parametrize("profile", [Profile.BODY, Profile.BOX])
+@pytest.mark.parametrize("table", range(250, 400, 15))
+def test_a_leg_behind_a_table_is_the_same_leg_in_any_crowd(table: int, profile: Profile) -> None:
+    """Whether most of a shin is seen does not hang on where the photo's people end."""
+    parts = fakes.part_map()
+    parts[table:] = Part.BACKGROUND
+    alone = before((200, 200, 200, 200), figures.person(parts))
+    crowded = replace(alone, part_map=alone.part_map.copy())
+    crowded.part_map[[0, -1], [0, -1]] = Part.OTHER_PERSON
+
+    one, other = (mask(who, MaskKind.LOWER, profile) for who in (alone, crowded))
+
+    assert (one == other).all()

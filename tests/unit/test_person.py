@@ -56,6 +56,30 @@ def test_a_person_without_shoulders_cannot_be_measured() -> None:
         _ = figures.person(lost=["left_shoulder"]).torso
 
 
+def test_a_person_on_a_part_of_the_grid_is_the_same_person() -> None:
+    person = figures.person()
+
+    part = person.cut(slice(30, 390), slice(70, 230))
+
+    assert part.part_map.shape == part.confidence.shape == (360, 160)
+    assert (part.part_map == person.part_map[30:390, 70:230]).all()
+    assert part.torso == person.torso
+    assert part.score == person.score
+    assert part.box == Box(18, -10, 142, 358)
+    for name, (x, y) in figures.POINTS.items():
+        assert part.skeleton.get(name) == (x - 70, y - 30)
+
+
+def test_the_whole_grid_is_a_part_of_the_grid() -> None:
+    person = figures.person(lost=["left_wrist"])
+
+    same = person.cut(slice(0, 400), slice(0, 300))
+
+    assert (same.box, same.skeleton) == (person.box, person.skeleton)
+    assert (same.part_map == person.part_map).all()
+    assert (same.confidence == person.confidence).all()
+
+
 def test_where_finds_every_pixel_of_the_parts_asked_for() -> None:
     part_map = np.array([[0, 7, 8], [25, 7, 20]], np.uint8)
 
@@ -64,6 +88,15 @@ def test_where_finds_every_pixel_of_the_parts_asked_for() -> None:
         [True, True, False],
     ]
     assert not where(part_map, set()).any()
+
+
+def test_where_finds_them_on_a_part_of_a_grid_too() -> None:
+    part_map = fakes.part_map()
+
+    for view in (part_map[30:390, 70:230], part_map[::2, ::3], part_map.T):
+        top = where(view, {Part.TOP})
+        assert top.dtype == bool
+        assert (top == (view == Part.TOP)).all()
 
 
 def test_every_part_but_background_is_skin_cloth_or_protected() -> None:

@@ -422,9 +422,30 @@ def test_a_pose_without_a_pixel_in_the_photo_is_nobody() -> None:
 def test_an_outline_is_laid_back_where_its_crop_was_cut() -> None:
     crop = Crop(300, 200, 128, 0.0)
 
-    outline = replace(pose(), crop=crop).outline_on((400, 500))
+    outline = replace(pose(), crop=crop).outline_on(slice(0, 400), slice(0, 500))
 
     assert outline.shape == (400, 500)
     rows, columns = np.nonzero(outline > 0.5)
     assert columns.min() == pytest.approx(300 - 64 + 50, abs=1)
     assert rows.max() == pytest.approx(200 - 64 + 100, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns"),
+    [
+        (slice(150, 400), slice(260, 500)),
+        (slice(0, 237), slice(0, 301)),
+        (slice(191, 192), slice(300, 301)),
+        (slice(0, 50), slice(0, 50)),
+    ],
+)
+def test_a_regions_outline_is_that_of_the_photo_there(rows: slice, columns: slice) -> None:
+    turned = replace(pose(), crop=Crop(300, 200, 180, 0.4))
+    before = turned.crop.to_photo
+
+    there = turned.outline_on(rows, columns)
+
+    whole = turned.outline_on(slice(0, 400), slice(0, 500))
+    assert there.shape == whole[rows, columns].shape
+    assert np.abs(there - whole[rows, columns]).max() < 0.05
+    assert (turned.crop.to_photo == before).all()

@@ -46,6 +46,8 @@ SPECK = 0.002
 """Areas in units of T squared: larger holes are meant, smaller specks are noise."""
 SOFTENING = 0.05
 """Radius in T of the corners that the hull profile rounds off."""
+REACH = 0.3
+"""How far a mask may lie off the parts, in T, before ``expand``: half a limb and a margin."""
 
 
 class MaskKind(StrEnum):
@@ -77,7 +79,9 @@ class Mask:
 
 
 UPPER_PARTS = TOPS | ARMS | {Part.NECK, Part.TORSO_SKIN, Part.SCARF}
-LOWER_PARTS = BOTTOMS | LEGS | {Part.LEGWEAR, Part.BELT}
+LOWER_PARTS = BOTTOMS | LEGS | {Part.LEGWEAR}
+BY_HEIGHT = frozenset({Part.DRESS, Part.BELT})
+"""Upper above the hips, lower below."""
 SINGLE_PARTS: dict[MaskKind, frozenset[Part]] = {
     MaskKind.FACE: frozenset({Part.FACE, Part.EYEWEAR}),
     MaskKind.ARMS: ARMS,
@@ -119,6 +123,9 @@ def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) 
         The mask cannot be made honestly from what is in the photo.
     """
     fitness.check(person, kind.value)
+    frame = np.zeros(person.part_map.shape, bool)
+    rows, columns = _surroundings(person, expand)
+    person = person.cut(rows, columns)
     rings = _rings(person, kind, profile)
     unit = person.torso
     grown = _grow(rings, profile, kind, unit)
@@ -134,8 +141,23 @@ def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) 
     pixels = without_specks(pixels, SPECK * unit**2)
     # Somebody else lies off this person's bones, and rightly so.
     own = rings.core & (person.part_map != Part.OTHER_PERSON)
-    fitness.check_mask(person, own, pixels)
-    return Mask(kind, pixels, float(person.confidence[own].mean()))
+    frame[rows, columns] = pixels
+    fitness.check_mask(person, own, frame)
+    return Mask(kind, frame, float(person.confidence[own].mean()))
+
+
+def _surroundings(person: Person, expand: Expand) -> tuple[slice, slice]:
+    """Rows and columns that no mask of this person can leave: the work is done on these alone."""
+    height, width = person.part_map.shape
+    x, y, w, h = cv2.boundingRect((person.part_map != Part.BACKGROUND).astype(np.uint8))
+    bones = anatomy.bones(person.skeleton, person.torso)
+    ends = [end for bone in bones for end in (bone.start, bone.end)]
+    corners = np.array([(x, y), (x + w, y + h), *ends]).clip(0, [width, height])
+    extra = max(expand.top, expand.bottom, expand.left, expand.right)
+    pad = int((REACH + extra) * person.torso) + 2
+    x0, y0 = np.maximum(corners.min(axis=0).astype(int) - pad, 0).tolist()
+    x1, y1 = corners.max(axis=0).astype(int) + pad + 1
+    return slice(y0, min(height, int(y1))), slice(x0, min(width, int(x1)))
 
 
 def _grow(rings: _Rings, profile: Profile, kind: MaskKind, unit: float) -> BoolMask:
@@ -166,10 +188,10 @@ def _rings(person: Person, kind: MaskKind, profile: Profile) -> _Rings:
         core = where(parts, SINGLE_PARTS[kind])
         return _Rings(core, (parts != Part.BACKGROUND) & ~core, nothing)
     above = _above_hips(person)
-    dress = parts == Part.DRESS
-    upper = where(parts, UPPER_PARTS) | (dress & above)
-    lower = where(parts, LOWER_PARTS) | (dress & ~above)
-    keep = where(parts, PROTECTED)
+    either = where(parts, BY_HEIGHT)
+    upper = where(parts, UPPER_PARTS) | (either & above)
+    lower = where(parts, LOWER_PARTS) | (either & ~above)
+    keep = where(parts, PROTECTED) | _feet(person)
     arms, legs = _tubes(person, "arm"), _tubes(person, "thigh", "shin")
     rings = {
         MaskKind.UPPER: _Rings(upper, keep | lower, arms),
@@ -188,6 +210,16 @@ def _above_hips(person: Person) -> BoolMask:
     if axis is None:
         raise ValueError("a person without shoulders has no hip line")
     return np.asarray(axis.height(person.part_map.shape) > 0)
+
+
+def _feet(person: Person) -> BoolMask:
+    """Where the skeleton has feet: small dark shoes are not always told from the ground."""
+    shape = (person.part_map.shape[0], person.part_map.shape[1])
+    feet = np.zeros(shape, bool)
+    for bone in anatomy.bones(person.skeleton, person.torso):
+        if bone.segment == "foot":
+            feet |= capsule(shape, bone.start, bone.end, bone.width)
+    return feet
 
 
 def _tubes(person: Person, *segments: Segment) -> BoolMask:

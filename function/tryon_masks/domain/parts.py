@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum, unique
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,7 +60,9 @@ PROTECTED = HEAD | HANDS | SHOES | {Part.BAG, Part.OTHER_PERSON}
 
 
 def where(part_map: PartMap, parts: frozenset[Part] | set[Part]) -> BoolMask:
-    """Pixels of ``part_map`` that carry any of ``parts``: shape (H, W), dtype bool."""
-    table = np.zeros(256, dtype=bool)
-    table[[int(part) for part in parts]] = True
-    return table[part_map]
+    """Pixels of ``part_map`` that carry any of ``parts``: the same shape, dtype bool."""
+    if part_map.size == 0:
+        return np.zeros(part_map.shape, bool)  # OpenCV has no table look-up for nothing
+    table = np.zeros(256, np.uint8)
+    table[[int(part) for part in parts]] = 1
+    return np.asarray(cv2.LUT(part_map, table)).view(bool)

@@ -92,6 +92,14 @@ class Person:
     part_map: PartMap
     confidence: NDArray[np.float32]
 
+    def cut(self, rows: slice, columns: slice) -> Person:
+        """The same person on a part of the grid; the box too counts from its corner."""
+        x, y = columns.start, rows.start
+        box = Box(self.box.x0 - x, self.box.y0 - y, self.box.x1 - x, self.box.y1 - y)
+        skeleton = self.skeleton.moved(-x, -y)
+        grids = self.part_map[rows, columns], self.confidence[rows, columns]
+        return Person(box, self.score, skeleton, *grids)
+
     @property
     def torso(self) -> float:
         """The body unit T in pixels; fitness refuses a person without one first."""

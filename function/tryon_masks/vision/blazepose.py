@@ -112,10 +112,12 @@ class Pose:
     outline: Floats
     crop: Crop
 
-    def outline_on(self, frame: tuple[int, int]) -> Floats:
-        """The outline on the photo's grid, ``frame`` = (height, width); 0 outside the crop."""
-        height, width = frame
-        return np.asarray(cv2.warpAffine(self.outline, self.crop.to_photo, (width, height)))
+    def outline_on(self, rows: slice, columns: slice) -> Floats:
+        """The outline on a region of the photo's grid; 0 outside the crop."""
+        matrix = self.crop.to_photo
+        matrix[:, 2] -= columns.start, rows.start
+        size = (columns.stop - columns.start, rows.stop - rows.start)
+        return np.asarray(cv2.warpAffine(self.outline, matrix, size))
 
 
 class PersonDetector:
@@ -242,7 +244,8 @@ def to_candidate(pose: Pose, frame: tuple[int, int]) -> Candidate | None:
             for name, i in LANDMARKS.items()
         }
     )
-    x, y, w, h = cv2.boundingRect((pose.outline_on(frame) >= OUTLINE_THRESHOLD).astype(np.uint8))
+    outline = pose.outline_on(slice(0, height), slice(0, width))
+    x, y, w, h = cv2.boundingRect((outline >= OUTLINE_THRESHOLD).astype(np.uint8))
     corners = [(x, y), (x + w, y + h)] if w and h else []
     points = [point for name in LANDMARKS if (point := skeleton.get(name)) is not None]
     inside = np.array([*corners, *points]).reshape(-1, 2).clip(0, [width, height])

@@ -35,7 +35,7 @@ class Model:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # The cloth model would keep 3.7 GB of planned buffers otherwise, and gain nothing by it.
+        # Planned buffers would stay with every session for good, and gain little time.
         options.enable_mem_pattern = False
         options.enable_cpu_mem_arena = False
         # Several sessions take turns: a spinning pool steals the cores from the next one.

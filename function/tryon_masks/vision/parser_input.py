@@ -1,0 +1,106 @@
+"""What the garment parser is shown: the person's crop, and the skeleton drawn over it.
+
+Training draws with this very module, so that the two can never differ.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tryon_masks.domain.person import Box
+from tryon_masks.domain.skeleton import SIDES, Skeleton
+
+HEIGHT, WIDTH = 384, 256
+"""Pixels of the parser's input; any multiples of 32 would do."""
+MARGIN = 0.06
+"""Around the person's box, as a share of its longer side."""
+GREY = 127
+"""What lies outside the photo, 0 to 255: the middle of the range."""
+STROKE = 0.1
+"""Thickness of a drawn bone, in units of the torso length T."""
+
+Lines = tuple[tuple[str, str], ...]
+
+
+def _both(*lines: tuple[str, str]) -> Lines:
+    return tuple((f"{side}_{a}", f"{side}_{b}") for side in SIDES for a, b in lines)
+
+
+PLANES: tuple[Lines, ...] = (
+    (("left_ear", "nose"), ("right_ear", "nose"), ("left_mouth", "right_mouth")),
+    (("left_shoulder", "right_shoulder"),),
+    (*_both(("shoulder", "hip")), ("left_hip", "right_hip")),
+    _both(("shoulder", "elbow")),
+    _both(("elbow", "wrist")),
+    _both(("wrist", "index"), ("wrist", "pinky")),
+    _both(("hip", "knee")),
+    _both(("knee", "ankle")),
+    _both(("heel", "big_toe"), ("ankle", "heel")),
+)
+"""One plane a body segment: head, shoulders, trunk, upper arms, forearms, hands, thighs, shins,
+feet. Left and right share a plane."""
+
+
+def crop_matrix(box: Box, size: tuple[int, int] = (HEIGHT, WIDTH)) -> NDArray[np.float64]:
+    """Affine matrix (2, 3) from photo pixels to the pixels of an input of ``size`` (H, W).
+
+    The box, grown by :data:`MARGIN`, fills the input as far as its aspect allows, centred.
+    """
+    pad = 2 * MARGIN * max(box.width, box.height)
+    height, width = size
+    scale = min(width / (box.width + pad), height / (box.height + pad))
+    x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+    return np.array([[scale, 0, width / 2 - scale * x], [0, scale, height / 2 - scale * y]])
+
+
+def draw(
+    skeleton: Skeleton, matrix: NDArray[np.float64], size: tuple[int, int] = (HEIGHT, WIDTH)
+) -> NDArray[np.uint8]:
+    """The skeleton's bones in input pixels: shape (9, H, W), 0 or 255; missing points draw nothing.
+
+    Raises
+    ------
+    ValueError
+        The skeleton has no body unit.
+    """
+    unit = skeleton.torso
+    if unit is None:
+        raise ValueError("a skeleton without shoulders has no body unit")
+    scale = float(np.hypot(*matrix[:, 0]))
+    thickness = max(1, round(STROKE * unit * scale))
+    planes = np.zeros((len(PLANES), *size), np.uint8)
+    for plane, lines in zip(planes, PLANES, strict=True):
+        for first, second in lines:
+            a, b = skeleton.get(first), skeleton.get(second)
+            if a is not None and b is not None:
+                ends = np.array([a, b]) @ matrix[:, :2].T + matrix[:, 2]
+                # Far outside the frame, fixed-point drawing would overflow.
+                start, end = np.round(ends.clip(-4096, 4096) * 16).astype(int).tolist()
+                cv2.line(plane, start, end, 255, thickness, cv2.LINE_AA, shift=4)
+    return planes
+
+
+def tensor(
+    rgb: NDArray[np.uint8],
+    skeleton: Skeleton,
+    matrix: NDArray[np.float64],
+    size: tuple[int, int] = (HEIGHT, WIDTH),
+) -> NDArray[np.float32]:
+    """The network's input: shape (1, 12, H, W), float32, -1 to 1: red, green, blue, nine planes.
+
+    ``rgb`` is the photo (h, w, 3), uint8; ``matrix`` comes from :func:`crop_matrix`.
+    """
+    height, width = size
+    crop = cv2.warpAffine(
+        rgb,
+        matrix,
+        (width, height),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(GREY, GREY, GREY),
+    )
+    planes = np.concatenate([crop.transpose(2, 0, 1), draw(skeleton, matrix, size)])
+    result: NDArray[np.float32] = planes[None].astype(np.float32) / np.float32(127.5) - 1
+    return result

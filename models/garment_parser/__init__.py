@@ -1,0 +1,1 @@
+"""Training of the garment parser; the runtime never imports this."""

@@ -1,0 +1,349 @@
+"""The labelled photos of Clothing Co-Parsing as training samples of the parser.
+
+Photos, labels and regions are read once and kept in memory; every sample is then one affine warp.
+Yamaguchi et al. drew the superpixels; Yang, Luo and Lin, Clothing Co-Parsing, 2014.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from tryon_masks.domain.person import Box
+from tryon_masks.domain.skeleton import Keypoint, Skeleton
+from tryon_masks.vision.blazepose import LANDMARKS
+from tryon_masks.vision.parser_classes import Class
+from tryon_masks.vision.parser_input import crop_matrix, tensor
+
+IGNORE = 255
+VALIDATION = "1"
+"""Last digit of the ids that are never trained on."""
+
+WORN = {
+    Class.BACKGROUND: "null",
+    Class.HAT: "hat",
+    Class.HAIR: "hair",
+    Class.EYEWEAR: "glasses sunglasses",
+    Class.HAND: "gloves",
+    Class.TOP: "blouse bra hoodie intimate jumper shirt sweater sweatshirt t-shirt tie top",
+    Class.OUTERWEAR: "blazer cape cardigan coat jacket suit vest",
+    Class.DRESS: "bodysuit dress romper",
+    Class.SKIRT: "skirt",
+    Class.TROUSERS: "jeans leggings panties pants shorts",
+    Class.BELT: "belt",
+    Class.LEGWEAR: "socks stockings tights",
+    Class.SHOE: "boots clogs flats heels loafers pumps sandals shoes sneakers wedges",
+    Class.BAG: "bag purse wallet",
+    Class.SCARF: "scarf",
+}
+"""Labels a class; jewellery, watches, accessories and swimwear are not learnt."""
+REGIONS = {
+    1: Class.FACE,
+    2: Class.NECK,
+    3: Class.TORSO_SKIN,
+    4: Class.ARM,
+    5: Class.ARM,
+    6: Class.HAND,
+    7: Class.HAND,
+    8: Class.LEG,
+    9: Class.LEG,
+    10: Class.SHOE,
+    11: Class.SHOE,
+}
+"""What the regions make of the one label ``skin``; what is unclear there is not learnt."""
+
+RARE = {
+    Class.HAT: 2,
+    Class.DRESS: 1,
+    Class.SKIRT: 1,
+    Class.BELT: 1,
+    Class.LEGWEAR: 1,
+    Class.SCARF: 2,
+}
+"""How many more times a photo is shown that has much of a rare class."""
+MUCH = 400
+"""Pixels."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One photo with its labels.
+
+    ``rgb`` (H, W, 3) uint8; ``labels`` (H, W) uint8, a :class:`Class` or :data:`IGNORE`.
+    """
+
+    name: str
+    rgb: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    skeleton: Skeleton
+    box: Box
+
+
+def class_table(label_names: list[str]) -> NDArray[np.uint8]:
+    """From the data set's label to the parser's class: shape (256,)."""
+    table = np.full(256, IGNORE, np.uint8)
+    for cls, names in WORN.items():
+        table[[label_names.index(name) for name in names.split()]] = cls
+    return table
+
+
+def labelled(ccp: Path, *, validation: bool) -> list[Example]:
+    """The labelled photos, either those of the validation or all others."""
+    names: list[str] = json.loads((ccp / "labels.json").read_text())
+    about = json.loads((ccp / "regions.json").read_text())
+    table, skin = class_table(names), names.index("skin")
+    regions = np.full(256, IGNORE, np.uint8)
+    for region, cls in REGIONS.items():
+        regions[region] = cls
+    examples = []
+    for path in sorted((ccp / "labels").glob("*.png")):
+        known = about[path.stem]
+        if path.stem.endswith(VALIDATION) != validation or not known["ok"]:
+            continue
+        raw = np.asarray(Image.open(path))
+        part = np.asarray(Image.open(ccp / "regions" / path.name))
+        labels = np.where(raw == skin, regions[part], table[raw])
+        points = {
+            name: Keypoint(*(float(v) for v in np.array(known["landmarks"][i])[[0, 1, 3]]))
+            for name, i in LANDMARKS.items()
+        }
+        rgb = np.asarray(Image.open(ccp / "photos" / f"{path.stem}.jpg").convert("RGB"))
+        skeleton = Skeleton(points)
+        if skeleton.torso is not None:
+            box = body_box(labels, skeleton)
+            examples.append(Example(path.stem, rgb, labels, skeleton, box))
+    return examples
+
+
+def pseudo_labelled(ccp: Path, folder: Path) -> list[Example]:
+    """The unlabelled photos, with the labels that the module ``pseudo`` wrote to ``folder``."""
+    people = json.loads((folder / "people.json").read_text())
+    examples = []
+    for path in sorted(folder.glob("*.png")):
+        skeleton = as_skeleton(people[f"{path.stem}.jpg"])
+        rgb = np.asarray(Image.open(ccp / "unlabelled" / f"{path.stem}.jpg").convert("RGB"))
+        labels = np.asarray(Image.open(path))
+        examples.append(Example(path.stem, rgb, labels, skeleton, body_box(labels, skeleton)))
+    return examples
+
+
+def as_skeleton(person: dict[str, dict[str, list[float]]]) -> Skeleton:
+    """What :mod:`models.garment_parser.people` wrote of one photo."""
+    return Skeleton({name: Keypoint(*point) for name, point in person["points"].items()})
+
+
+def body_box(labels: NDArray[np.uint8], skeleton: Skeleton) -> Box:
+    """The box that holds the labelled person and the joints in the photo."""
+    height, width = labels.shape
+    body = (labels != Class.BACKGROUND) & (labels != IGNORE)
+    x, y, w, h = cv2.boundingRect(body.astype(np.uint8))
+    points = [point for name in LANDMARKS if (point := skeleton.get(name)) is not None]
+    corners = np.array([(x, y), (x + w, y + h), *points]).clip(0, [width, height])
+    return Box(*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
+
+
+def weights(examples: list[Example]) -> torch.Tensor:
+    """How often to show each photo: more often what has rare classes."""
+    shown = []
+    for example in examples:
+        counts = np.bincount(example.labels.ravel(), minlength=256)
+        shown.append(1 + sum(more for cls, more in RARE.items() if counts[cls] > MUCH))
+    return torch.tensor(shown, dtype=torch.double)
+
+
+class Samples(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Random views: (12, H, W) float32 input and (H / 2, W / 2) labels."""
+
+    def __init__(self, examples: list[Example], size: tuple[int, int]) -> None:
+        self.examples, self.size = examples, size
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        cv2.setNumThreads(1)
+        rng = np.random.default_rng(torch.randint(2**62, (1,)).item())
+        example = self.examples[index]
+        if rng.random() < 0.2:
+            guest = self.examples[int(rng.integers(len(self.examples)))]
+            example = with_guest(example, guest, rng)
+        if rng.random() < 0.15:
+            example = on_plain_ground(example, rng)
+        example = cut(example, rng)
+        if rng.random() < 0.5:
+            example = mirrored(example)
+        matrix = shaken(crop_matrix(example.box, self.size), self.size, rng)
+        inputs = tensor(example.rgb, jittered(example.skeleton, rng), matrix, self.size)[0]
+        image = np.ascontiguousarray(
+            np.round((inputs[:3] + 1) * 127.5).transpose(1, 2, 0), np.uint8
+        )
+        image = degraded(recoloured(image, rng), rng)
+        inputs[:3] = image.transpose(2, 0, 1) / np.float32(127.5) - 1
+        half = (self.size[1] // 2, self.size[0] // 2)
+        halved = matrix / 2
+        halved[:, 2] -= 0.25  # the middle of two pixels
+        labels = cv2.warpAffine(
+            example.labels, halved, half, flags=cv2.INTER_NEAREST, borderValue=(IGNORE,)
+        )
+        return torch.from_numpy(inputs), torch.from_numpy(labels.astype(np.int64))
+
+
+def with_guest(example: Example, guest: Example, rng: np.random.Generator) -> Example:
+    """Somebody else beside, behind or partly before the person: background to the parser."""
+    unit, other = example.skeleton.torso, guest.skeleton.torso
+    ours, theirs = example.skeleton.neck_base, guest.skeleton.neck_base
+    if unit is None or other is None or ours is None or theirs is None:
+        return example
+    scale = unit / other * rng.uniform(0.7, 1.15)
+    side = rng.choice([-1.0, 1.0]) * rng.uniform(0.55, 1.8)
+    flip = rng.choice([-1.0, 1.0])
+    to = np.array([ours[0] + side * unit, ours[1] + rng.normal(0, 0.25) * unit])
+    turn = np.diag([flip * scale, scale])
+    matrix = np.column_stack([turn, to - turn @ np.array(theirs)])
+    size = (example.labels.shape[1], example.labels.shape[0])
+    body = ((guest.labels != Class.BACKGROUND) & (guest.labels != IGNORE)).astype(np.uint8)
+    there = cv2.warpAffine(body, matrix, size, flags=cv2.INTER_NEAREST) > 0
+    if rng.random() < 0.75:
+        there &= example.labels == Class.BACKGROUND
+    rgb = np.where(there[..., None], cv2.warpAffine(guest.rgb, matrix, size), example.rgb)
+    labels = np.where(there, np.uint8(Class.BACKGROUND), example.labels)
+    return Example(example.name, rgb, labels, example.skeleton, example.box)
+
+
+def on_plain_ground(example: Example, rng: np.random.Generator) -> Example:
+    """The person before a studio's wall: one colour, shaded from one corner to another."""
+    height, width = example.labels.shape
+    ground = (example.labels == Class.BACKGROUND).astype(np.float32)
+    alpha = cv2.GaussianBlur(ground, (0, 0), 1.0)[..., None]
+    base = np.full(3, rng.uniform(20, 255)) if rng.random() < 0.7 else rng.uniform(0, 255, 3)
+    corners = rng.normal(0, 14, (2, 2, 1)) + base
+    wall = cv2.resize(corners.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+    rgb = alpha * wall + (1 - alpha) * example.rgb
+    return Example(
+        example.name,
+        rgb.clip(0, 255).astype(np.uint8),
+        example.labels,
+        example.skeleton,
+        example.box,
+    )
+
+
+def cut(example: Example, rng: np.random.Generator) -> Example:
+    """A photo's frame: the whole, half a body, or a close-up, always with both shoulders."""
+    draw = rng.random()
+    unit, neck = example.skeleton.torso, example.skeleton.neck_base
+    if draw < 0.65 or unit is None or neck is None:
+        return example
+    box, (height, width) = example.box, example.labels.shape
+    if draw < 0.88:
+        bottom, spread = neck[1] + rng.uniform(0.8, 2.2) * unit, rng.uniform(0.7, 1.6)
+    else:
+        bottom, spread = neck[1] + rng.uniform(0.25, 0.9) * unit, rng.uniform(0.45, 1.0)
+    top = max(0.0, box.y0 - rng.uniform(-0.1, 0.4) * unit)
+    x0 = int(max(0, min(neck[0] - spread * unit, box.x1 - 8)))
+    x1 = int(min(width, neck[0] + spread * unit))
+    y0, y1 = int(top), int(min(height, bottom))
+    if y1 - y0 < 48 or x1 - x0 < 48:
+        return example
+    labels = np.ascontiguousarray(example.labels[y0:y1, x0:x1])
+    rgb = np.ascontiguousarray(example.rgb[y0:y1, x0:x1])
+    keypoints = {}
+    for name, k in example.skeleton.keypoints.items():
+        inside = x0 <= k.x < x1 and y0 <= k.y < y1
+        kept = inside or name.endswith("shoulder") or rng.random() < 0.3
+        keypoints[name] = Keypoint(k.x - x0, k.y - y0, k.score if kept else 0.0)
+    skeleton = Skeleton(keypoints)
+    return Example(example.name, rgb, labels, skeleton, body_box(labels, skeleton))
+
+
+def mirrored(example: Example) -> Example:
+    """Left for right; the planes do not tell sides, so the names may stay."""
+    width = example.labels.shape[1]
+    keypoints = {
+        name: Keypoint(width - k.x, k.y, k.score) for name, k in example.skeleton.keypoints.items()
+    }
+    box = Box(width - example.box.x1, example.box.y0, width - example.box.x0, example.box.y1)
+    return Example(
+        example.name,
+        np.ascontiguousarray(example.rgb[:, ::-1]),
+        np.ascontiguousarray(example.labels[:, ::-1]),
+        Skeleton(keypoints),
+        box,
+    )
+
+
+def shaken(
+    matrix: NDArray[np.float64], size: tuple[int, int], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """The view turned, scaled and moved a little."""
+    height, width = size
+    angle = rng.normal(0, 5) if rng.random() < 0.9 else rng.uniform(-30, 30)
+    scale = float(np.exp(rng.normal(0, 0.12)))
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle, scale)
+    turn[:, 2] += rng.normal(0, 0.03, 2) * height
+    result: NDArray[np.float64] = turn[:, :2] @ matrix
+    result[:, 2] += turn[:, 2]
+    return result
+
+
+def jittered(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
+    """Joints as a pose model might have them: a little off, some lost, now and then a limb."""
+    unit = skeleton.torso or 0.0
+    spread = 0.02 if rng.random() < 0.8 else 0.08
+    lost = 0.03 if rng.random() < 0.8 else 0.2
+    keypoints = {}
+    for name, k in skeleton.keypoints.items():
+        dx, dy = rng.normal(0, spread * unit, 2)
+        gone = rng.random() < lost and not name.endswith("shoulder")
+        keypoints[name] = Keypoint(k.x + dx, k.y + dy, 0.0 if gone else k.score)
+    return Skeleton(keypoints)
+
+
+def recoloured(rgb: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Other light: gain and colour cast, gamma, saturation."""
+    ramp = np.linspace(0, 1, 256)
+    gain = np.exp(rng.normal(0, 0.15) + rng.normal(0, 0.07, 3))
+    gamma = float(np.exp(rng.normal(0, 0.2)))
+    curve = (255 * ramp[:, None] ** gamma * gain + rng.normal(0, 8)).clip(0, 255)
+    result = cv2.LUT(rgb, curve.astype(np.uint8)[:, None, :].transpose(1, 0, 2))
+    saturation = 0.0 if rng.random() < 0.03 else rng.uniform(0.6, 1.3)
+    grey = cv2.cvtColor(result, cv2.COLOR_RGB2GRAY)[..., None]
+    grey = np.repeat(grey, 3, axis=2)
+    return np.asarray(cv2.addWeighted(result, saturation, grey, 1 - saturation, 0))
+
+
+def degraded(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A worse camera, one time in three: low resolution, blur, noise, JPEG. (H, W, 3)."""
+    if rng.random() > 0.35:
+        return image
+    height, width = image.shape[:2]
+    match rng.integers(4):
+        case 0:
+            factor = rng.uniform(0.3, 0.8)
+            small = (round(width * factor), round(height * factor))
+            coarse = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+            return np.asarray(cv2.resize(coarse, (width, height)))
+        case 1:
+            return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6)))
+        case 2:
+            noise = rng.normal(0, rng.uniform(2, 14), image.shape)
+            return np.asarray((image + noise).clip(0, 255), np.uint8)
+        case _:
+            quality = int(rng.integers(15, 60))
+            _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+            return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+
+
+def view(
+    example: Example, size: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """The unshaken input of a photo (1, 12, H, W), and its matrix."""
+    matrix = crop_matrix(example.box, size)
+    return tensor(example.rgb, example.skeleton, matrix, size), matrix

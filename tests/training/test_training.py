@@ -1,0 +1,254 @@
+"""Training in small: it learns, goes on where it was stopped, and the runtime reads its file.
+
+Needs the training's own environment, see ``models/garment_parser/README.md``.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from tests import figures
+from tests.vision.painted import Scene, photo
+
+from tryon_masks.domain.parts import Part
+from tryon_masks.vision.blazepose import LANDMARKS
+from tryon_masks.vision.garment_parser import GarmentParser
+from tryon_masks.vision.parser_classes import CLASSES, Class
+
+torch = pytest.importorskip("torch", reason="the training's environment is not this one")
+
+from models.garment_parser import data, export, train  # noqa: E402
+
+Labels = NDArray[np.uint8]
+
+pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("default")]
+
+WORN = [name for names in data.WORN.values() for name in names.split()]
+NAMES = ["null", "skin", "necklace", *WORN[1:]]
+IDS = [*range(2, 10), 11]
+"""Eight photos to learn from, and one of the validation."""
+REGION_OF = {cls: region for region, cls in data.REGIONS.items()}
+
+
+def labels_and_regions(classes: Labels, *, barefoot: bool) -> tuple[Labels, Labels]:
+    """As the data set has them: skin is one label, and the regions say whose."""
+    label, region = np.zeros_like(classes), np.zeros_like(classes)
+    for cls in CLASSES:
+        here = classes == cls
+        if cls in REGION_OF and (barefoot or cls is not Class.SHOE):
+            label[here], region[here] = NAMES.index("skin"), REGION_OF[cls]
+        else:
+            label[here] = NAMES.index(data.WORN[cls].split()[0])
+    return label, region
+
+
+@pytest.fixture(scope="module")
+def ccp(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The painted figure, nine times, somewhat larger and further on every time."""
+    root = tmp_path_factory.mktemp("ccp")
+    for name in ("photos", "labels", "regions"):
+        (root / name).mkdir()
+    about = {}
+    for number in IDS:
+        scene = Scene(220, 170, 0.5 + 0.005 * number, number, number)
+        painted = figures.equipped() if number % 2 else figures.bare_legged()
+        painted[380:, :] = Part.BACKGROUND
+        classes = figures.classes(scene.parts(painted))
+        # One patch of everything, so that every class is in every photo.
+        for cls in CLASSES:
+            classes[206:218, 8 * cls : 8 * cls + 8] = cls
+        label, region = labels_and_regions(classes, barefoot=number % 2 == 0)
+        Image.fromarray(photo(classes)).save(root / "photos" / f"{number:04}.jpg", quality=95)
+        Image.fromarray(label).save(root / "labels" / f"{number:04}.png")
+        Image.fromarray(region).save(root / "regions" / f"{number:04}.png")
+        points = scene.candidate().skeleton.keypoints
+        landmarks = np.zeros((33, 4))
+        for name, i in LANDMARKS.items():
+            if name in points:
+                landmarks[i] = points[name].x, points[name].y, 1.0, points[name].score
+        about[f"{number:04}"] = {"ok": True, "landmarks": landmarks.tolist()}
+    (root / "labels.json").write_text(json.dumps(NAMES))
+    (root / "regions.json").write_text(json.dumps(about))
+    return root
+
+
+def start(ccp: Path, out: Path) -> None:
+    """From the command line: two epochs of 32 small samples."""
+    told = ["--epochs", "96x2", "--samples", "32", "--batch", "8", "--rate", "4e-3"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["train", str(ccp), str(out), *told, "--threads", "1"])
+        train.main()
+
+
+def epochs(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+class Stopped(Exception):
+    """The night is over too soon."""
+
+
+@pytest.fixture(scope="module")
+def trained(ccp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two epochs, stopped in the second and started again."""
+    out = tmp_path_factory.mktemp("trained")
+    follow, steps = train.follow, iter(range(100))
+
+    def stopping(*arguments: Any) -> None:
+        if next(steps) == 5:
+            raise Stopped
+        follow(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "follow", stopping)
+        with pytest.raises(Stopped):
+            start(ccp, out)
+    assert [one["epoch"] for one in epochs(out)] == [1]
+    assert not (out / "best.pt").exists()
+    start(ccp, out)
+    return out
+
+
+def test_the_loss_falls_and_no_epoch_is_trained_twice(trained: Path) -> None:
+    first, second = epochs(trained)
+
+    assert (first["epoch"], second["epoch"]) == (1, 2)
+    assert 0 < second["loss"] < first["loss"]
+    assert 0 <= second["miou"] <= 1
+
+
+def test_it_goes_on_with_the_weights_and_the_schedule_that_it_had(trained: Path) -> None:
+    last = torch.load(trained / "last.pt", map_location="cpu")
+
+    assert last["epoch"] == 2
+    assert last["schedule"]["last_epoch"] == 2 * 32 // 8
+    counted = {int(state["step"]) for state in last["optimizer"]["state"].values()}
+    assert counted == {2 * 32 // 8}
+
+
+def test_a_finished_training_has_nothing_left_to_do(ccp: Path, trained: Path) -> None:
+    log, best = (trained / "log.jsonl").read_text(), torch.load(trained / "best.pt")
+
+    start(ccp, trained)
+
+    assert (trained / "log.jsonl").read_text() == log
+    again = torch.load(trained / "best.pt")
+    assert all((again[name] == value).all() for name, value in best.items())
+
+
+def test_the_exported_file_is_what_the_runtime_reads(
+    ccp: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "garment_parser.onnx"
+    monkeypatch.setattr("sys.argv", ["export", str(trained / "best.pt"), str(file)])
+
+    export.main()
+
+    assert list(tmp_path.iterdir()) == [file]
+    (example,) = data.labelled(ccp, validation=True)
+    region = slice(3, 200), slice(5, 150)
+    shares = GarmentParser(file, 1).parse(example.rgb, example.box, example.skeleton, region)
+    assert shares.shape == (len(CLASSES), 197, 145)
+    assert np.abs(shares.sum(0) - 1).max() < 1e-4
+
+
+# What it learns from
+
+
+def test_no_photo_of_the_validation_is_ever_learnt_from(ccp: Path) -> None:
+    learnt = [one.name for one in data.labelled(ccp, validation=False)]
+    held_back = [one.name for one in data.labelled(ccp, validation=True)]
+
+    assert held_back == ["0011"]
+    assert learnt == [f"{number:04}" for number in range(2, 10)]
+
+
+def test_labels_come_back_as_the_classes_that_were_painted(ccp: Path) -> None:
+    """Skin by the region it lies in, and bare feet as shoes."""
+    for example in data.labelled(ccp, validation=False):
+        painted = np.asarray(Image.open(ccp / "labels" / f"{example.name}.png"))
+        assert set(np.unique(example.labels)) == set(CLASSES)
+        assert ((painted == NAMES.index("hat")) == (example.labels == Class.HAT)).all()
+        skin = painted == NAMES.index("skin")
+        shod = int(example.name) % 2 == 1
+        learnt_as = {*data.REGIONS.values()} - ({Class.SHOE} if shod else set())
+        assert set(np.unique(example.labels[skin])) == learnt_as
+
+
+def test_every_label_is_mapped_once_and_jewellery_is_not_learnt() -> None:
+    table = data.class_table(NAMES)
+
+    for cls, names in data.WORN.items():
+        for name in names.split():
+            assert table[NAMES.index(name)] == cls
+    assert len(NAMES) == len(set(NAMES))
+    assert table[NAMES.index("necklace")] == table[255] == data.IGNORE
+    assert {*data.WORN, *data.REGIONS.values()} == set(CLASSES)
+
+
+def test_every_sample_has_the_inputs_and_labels_that_the_network_expects(ccp: Path) -> None:
+    torch.manual_seed(0)
+    samples = data.Samples(data.labelled(ccp, validation=False), (96, 64))
+
+    for index in [*range(len(samples))] * 3:
+        inputs, labels = samples[index]
+        assert inputs.shape == (12, 96, 64)
+        assert inputs.dtype == torch.float32
+        assert inputs.min() >= -1
+        assert inputs.max() <= 1
+        assert labels.shape == (48, 32)
+        assert set(labels.unique().tolist()) <= {*CLASSES, data.IGNORE}
+
+
+def test_a_mirrored_example_mirrored_again_is_the_same(ccp: Path) -> None:
+    example = data.labelled(ccp, validation=True)[0]
+
+    again = data.mirrored(data.mirrored(example))
+
+    assert again.box == example.box
+    assert (again.labels == example.labels).all()
+    assert (again.rgb == example.rgb).all()
+    assert (data.mirrored(example).labels == example.labels[:, ::-1]).all()
+
+
+def test_somebody_pasted_in_is_background_and_takes_no_label_along(ccp: Path) -> None:
+    own, guest = data.labelled(ccp, validation=False)[:2]
+    marked = replace(guest, rgb=np.full_like(guest.rgb, (255, 0, 255)))
+
+    for seed in range(12):
+        both = data.with_guest(own, marked, np.random.default_rng(seed))
+        theirs = (both.rgb != own.rgb).any(-1)
+        assert (both.labels[theirs] == Class.BACKGROUND).all()
+        assert (both.labels[~theirs] == own.labels[~theirs]).all()
+
+
+def test_a_class_that_nobody_is_sure_of_costs_nothing() -> None:
+    logits = torch.randn(1, len(CLASSES), 8, 8, generator=torch.Generator().manual_seed(1))
+    labels = torch.full((1, 16, 16), int(Class.TOP))
+    doubtful = labels.clone()
+    doubtful[:, :4] = data.IGNORE
+    changed = logits.clone()
+    changed[:, :, 0] = 5 * torch.randn(len(CLASSES), 8)
+
+    before, after = (train.criterion(one, doubtful) for one in (logits, changed))
+
+    assert before == pytest.approx(float(after))
+    assert train.criterion(changed, labels) != pytest.approx(float(before))
+
+
+def test_a_slip_within_what_the_masks_tell_apart_costs_less_than_one_across() -> None:
+    labels = torch.full((1, 16, 16), int(Class.TOP))
+
+    def cost(found: Class) -> float:
+        logits = torch.zeros(1, len(CLASSES), 8, 8)
+        logits[:, found] = 6
+        return float(train.criterion(logits, labels))
+
+    assert cost(Class.TOP) < cost(Class.OUTERWEAR) < cost(Class.TROUSERS)
