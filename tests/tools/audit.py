@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 LOCK = Path(__file__).parents[2] / "requirements.txt"
@@ -37,6 +38,8 @@ def verdict(report: str) -> tuple[int, str]:
 
 def main() -> int:
     """Audit, and say what came of it."""
+    # Where it is not installed, this is an error and no skip.
+    print(f"pip-audit {version('pip-audit')}")
     command = [sys.executable, "-m", "pip_audit", *COMMAND, "--requirement", str(LOCK)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     code, text = verdict(ran.stdout)
