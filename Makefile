@@ -32,6 +32,7 @@ demo: $(RUNTIME) $(MODELS) ## make the masks of one real photo, in out/
 	@ls "$(OUT)"/*4793290.*
 
 test: $(TOOLS) $(MODELS) ## all tests but those of the container image
+	@$(BIN)/python models/build.py --set swift
 	@$(BIN)/python models/build.py --demo-photos
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m "not stack"
 

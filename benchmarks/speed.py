@@ -30,20 +30,17 @@ from tryon_masks.service import MaskOptions, MaskService
 P = ParamSpec("P")
 T = TypeVar("T")
 
-STAGES = (
-    "decode_image",
-    "detect_people",
-    "estimate_poses",
-    "parse_garments",
-    "compose_parts",
-    "shape_mask",
-    "encode_masks",
-    "upload_masks",
-)
-"""Steps of a request, as the service logs them. ``shape_mask`` is both masks together."""
+SEEING = {
+    "compact": ("segment_skin_and_hair", "segment_garments"),
+    "swift": ("parse_garments",),
+    "dwpose-schp": ("parse_atr", "parse_lip"),
+}
+BEFORE = ("decode_image", "detect_people", "estimate_poses")
+AFTER = ("compose_parts", "shape_mask", "encode_masks", "upload_masks")
+"""Steps of a request, as the service logs them, about those of each model set. ``shape_mask`` is
+both masks together."""
 TOTAL = "whole request"
 CPU = "CPU time, all threads"
-ROWS = (*STAGES, TOTAL, CPU)
 RUNS = 10
 
 DEMO_PHOTO = "pexels-anete-lusina-4793290.jpg"
@@ -168,13 +165,14 @@ def serve(service: MaskService, photo: bytes) -> dict[str, float]:
     cpu = time.process_time() - cpu_before
     if result.status != "success":
         raise RuntimeError(f"the photo is no good for a benchmark: {result.refused}")
-    return {**{stage: log.timings[stage] for stage in STAGES}, TOTAL: seconds, CPU: cpu}
+    stages = (*BEFORE, *SEEING[service.vision.model_set], *AFTER)
+    return {**{stage: log.timings[stage] for stage in stages}, TOTAL: seconds, CPU: cpu}
 
 
 def serve_often(service: MaskService, photo: bytes, runs: int) -> dict[str, list[float]]:
     """Seconds of ``runs`` requests, by step."""
     times = [serve(service, photo) for _ in range(runs)]
-    return {stage: [one[stage] for one in times] for stage in ROWS}
+    return {stage: [one[stage] for one in times] for stage in times[0]}
 
 
 def _peak_mb() -> float:
@@ -214,7 +212,7 @@ def _stage_table(found: Sequence[Measured]) -> str:
         _row("median / p95, s", *(_name(one) for one in found)),
         _row("---", *("--:" for _ in found)),
     ]
-    for stage in ROWS:
+    for stage in found[0].stages:
         cells = (median_and_p95(one.stages[stage]) for one in found)
         rows.append(_row(stage, *(f"{median:.3f} / {p95:.3f}" for median, p95 in cells)))
     rows.append(_row("warm runs", *(str(one.runs) for one in found)))
@@ -301,10 +299,10 @@ def as_json(found: Sequence[Measured], memory_sizes: Sequence[int], machine: str
     }
 
 
-def against(found: Sequence[Measured], other: dict[str, Any]) -> str:
-    """A table of this checkout beside another one, whose JSON is ``other``."""
+def beside(found: Sequence[Measured], other: dict[str, Any], name: str) -> str:
+    """A table of this model set beside another, ``name``, whose JSON is ``other``."""
     rows = [
-        _row("here / there", "whole request, s", "ratio", "peak memory, MB", "ratio"),
+        _row(f"this set / {name}", "whole request, s", "ratio", "peak memory, MB", "ratio"),
         _row("---", "--:", "--:", "--:", "--:"),
     ]
     for one, that in zip(found, other["measured"], strict=True):
@@ -321,15 +319,14 @@ def against(found: Sequence[Measured], other: dict[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def _elsewhere(checkout: Path, runs: int, threads: Sequence[int]) -> dict[str, Any]:
-    """What this command says of another checkout, whose models are built."""
+def _of_another_set(name: str, runs: int, threads: Sequence[int]) -> dict[str, Any]:
+    """What this command says of another model set, which is built."""
     done = subprocess.run(
         [
             *(sys.executable, "-m", "benchmarks.speed", "--runs", str(runs)),
             *("--threads", ",".join(map(str, threads))),
         ],
-        cwd=checkout,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(checkout / "function"), "."))},
+        env={**os.environ, "MODEL_SET": name},
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -381,9 +378,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="MB,...",
         help="Lambda memory sizes to price",
     )
-    parser.add_argument(
-        "--against", type=Path, metavar="CHECKOUT", help="measure another checkout too, and compare"
-    )
+    parser.add_argument("--beside", metavar="SET", help="measure another model set too")
     args = parser.parse_args(argv)
     source = _demo_photo()
     found = []
@@ -397,8 +392,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 parser.error(str(error))
     machine = _machine()
     print(as_text(found, args.memory, machine))
-    if args.against:
-        print(f"\n{against(found, _elsewhere(args.against, args.runs, args.threads))}")
+    if args.beside:
+        other = _of_another_set(args.beside, args.runs, args.threads)
+        print(f"\n{beside(found, other, args.beside)}")
     print(f"\n{json.dumps(as_json(found, args.memory, machine))}")
     return 0
 

@@ -37,6 +37,12 @@ def _compact(model_set: ModelSet, threads: int) -> Vision:
     return CompactVision(model_set, threads)
 
 
+def _swift(model_set: ModelSet, threads: int) -> Vision:
+    from tryon_masks.vision.swift import SwiftVision
+
+    return SwiftVision(model_set, threads)
+
+
 def _classic(model_set: ModelSet, threads: int) -> Vision:
     from tryon_masks.vision.classic import ClassicVision
 
@@ -45,6 +51,7 @@ def _classic(model_set: ModelSet, threads: int) -> Vision:
 
 VISIONS: dict[str, Callable[[ModelSet, int], Vision]] = {
     "compact": _compact,
+    "swift": _swift,
     "dwpose-schp": _classic,
 }
 """Model set -> what it is run by. A set is never swapped for another."""

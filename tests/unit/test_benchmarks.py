@@ -392,6 +392,8 @@ def test_a_sheet_has_as_many_rows_as_it_needs(tmp_path: Path, photos: int, rows:
 class SteppingVision(fakes.FakeVision):
     """Logs the steps that the real models log."""
 
+    model_set = "compact"
+
     def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
         for name in ("detect_people", "estimate_poses"):
             with step(name, "fake"):
@@ -401,7 +403,7 @@ class SteppingVision(fakes.FakeVision):
     def parse(
         self, rgb: NDArray[np.uint8], chosen: Candidate, others: Sequence[Candidate]
     ) -> Person:
-        for name in ("parse_garments", "compose_parts"):
+        for name in ("segment_skin_and_hair", "segment_garments", "compose_parts"):
             with step(name, "fake"):
                 pass
         return super().parse(rgb, chosen, others)
@@ -409,14 +411,17 @@ class SteppingVision(fakes.FakeVision):
 
 def test_every_run_gives_a_time_for_every_stage(tmp_path: Path) -> None:
     times = speed.serve_often(service(tmp_path, SteppingVision()), fakes.photo(), 3)
-    assert set(times) == {*speed.STAGES, speed.TOTAL, speed.CPU}
+    seeing = speed.SEEING["compact"]
+    assert set(times) == {*speed.BEFORE, *seeing, *speed.AFTER, speed.TOTAL, speed.CPU}
     assert all(len(runs) == 3 for runs in times.values())
     assert min(times[speed.TOTAL]) > 0
 
 
 def test_a_stage_that_was_not_logged_is_an_error(tmp_path: Path) -> None:
+    silent = fakes.FakeVision()
+    silent.model_set = "compact"
     with pytest.raises(KeyError, match="detect_people"):
-        speed.serve(service(tmp_path, fakes.FakeVision()), fakes.photo())
+        speed.serve(service(tmp_path, silent), fakes.photo())
 
 
 def test_a_refused_mask_is_no_measurement(tmp_path: Path) -> None:
@@ -434,7 +439,7 @@ def measured(threads: int, *seconds: float, peak_mb: float = 2000.0) -> speed.Me
         runs=len(seconds),
         start_s=1.0,
         first_s=1.0,
-        stages={stage: list(seconds) for stage in speed.ROWS},
+        stages={stage: list(seconds) for stage in (*speed.SEEING["compact"], speed.TOTAL)},
         loaded_mb=1000.0,
         peak_mb=peak_mb,
         load=(0.5, 1.0),
@@ -477,7 +482,7 @@ def test_each_memory_is_priced_with_the_threads_that_it_pays_for() -> None:
 def test_the_tables_quote_median_and_p95_and_the_load() -> None:
     text = speed.as_text([measured(2, 1.0, 2.0, 3.0)], [3538], "a machine")
     assert text.startswith("a machine\n")
-    assert "| parse_garments | 2.000 / 2.900 |" in text
+    assert "| segment_garments | 2.000 / 2.900 |" in text
     assert "| load average before, after | 0.50, 1.00 |" in text
 
 

@@ -652,16 +652,21 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
 CATALOGUE = build.Catalogue.read(MODELS / "catalog.toml")
 
 
-def test_the_compact_set_has_the_three_models() -> None:
-    assert [model.id for model in CATALOGUE.sets["compact"]] == [
-        "person_detector",
-        "pose_landmark",
-        "garment_parser",
-    ]
+@pytest.mark.parametrize(
+    ("name", "segmenters"),
+    [("compact", ["selfie_multiclass", "cloth_segmentation"]), ("swift", ["garment_parser"])],
+)
+def test_both_sets_find_people_alike_and_differ_in_what_they_make_of_them(
+    name: str, segmenters: list[str]
+) -> None:
+    ids = [model.id for model in CATALOGUE.sets[name]]
+
+    assert ids == ["person_detector", "pose_landmark", *segmenters]
+    assert CATALOGUE.sets[name][:2] == CATALOGUE.sets["compact"][:2]
 
 
 def test_the_garment_parser_lies_in_the_repository_and_stays_small() -> None:
-    (model,) = (one for one in CATALOGUE.sets["compact"] if one.id == "garment_parser")
+    (model,) = (one for one in CATALOGUE.sets["swift"] if one.id == "garment_parser")
 
     assert build.committed(model.origin, model).stat().st_size <= 25_000_000
     assert model.inputs == {"input": [1, 3 + len(PLANES), HEIGHT, WIDTH]}

@@ -162,7 +162,7 @@ def test_a_secret_that_is_no_cloudinary_url_stops_the_start(aws: None) -> None:
 
 def test_an_unknown_model_set_stops_the_start() -> None:
     with pytest.raises(
-        SettingsError, match="MODEL_SET must be compact or dwpose-schp, not 'other'"
+        SettingsError, match="MODEL_SET must be compact or swift or dwpose-schp, not 'other'"
     ):
         build_vision(settings(model_set="other"))
 

@@ -257,7 +257,13 @@ def test_half_a_body_has_an_upper_mask_and_no_legs(vision: CompactVision) -> Non
     assert upper.shape == (683, 1024)
     assert 0.1 < (upper == 255).mean() < 0.4
     done = [record["step"] for record in log.records if record["status"] == "done"]
-    for step in ("detect_people", "estimate_poses", "parse_garments", "compose_parts"):
+    for step in (
+        "detect_people",
+        "estimate_poses",
+        "segment_skin_and_hair",
+        "segment_garments",
+        "compose_parts",
+    ):
         assert done.count(step) == 1
 
 

@@ -72,7 +72,8 @@ def test_the_parser_is_shown_its_crop_in_rgb_from_minus_one_to_one(
 
     GarmentParser(Path(), 1).parse(red, one.box, one.skeleton, whole(scene))
 
-    ((shown,),) = [one.shown for one in reader]
+    ((shown, mirrored),) = [one.shown for one in reader]
+    assert (mirrored == shown[..., ::-1]).all()
     assert shown.shape == (1, 3 + len(PLANES), HEIGHT, WIDTH)
     assert shown.dtype == np.float32
     assert shown[0, :3, HEIGHT // 2, WIDTH // 2].tolist() == [1, -1, -1]

@@ -191,7 +191,7 @@ def _rings(person: Person, kind: MaskKind, profile: Profile) -> _Rings:
     either = where(parts, BY_HEIGHT)
     upper = where(parts, UPPER_PARTS) | (either & above)
     lower = where(parts, LOWER_PARTS) | (either & ~above)
-    keep = where(parts, PROTECTED) | _feet(person)
+    keep = where(parts, PROTECTED)
     arms, legs = _tubes(person, "arm"), _tubes(person, "thigh", "shin")
     rings = {
         MaskKind.UPPER: _Rings(upper, keep | lower, arms),
@@ -210,16 +210,6 @@ def _above_hips(person: Person) -> BoolMask:
     if axis is None:
         raise ValueError("a person without shoulders has no hip line")
     return np.asarray(axis.height(person.part_map.shape) > 0)
-
-
-def _feet(person: Person) -> BoolMask:
-    """Where the skeleton has feet: small dark shoes are not always told from the ground."""
-    shape = (person.part_map.shape[0], person.part_map.shape[1])
-    feet = np.zeros(shape, bool)
-    for bone in anatomy.bones(person.skeleton, person.torso):
-        if bone.segment == "foot":
-            feet |= capsule(shape, bone.start, bone.end, bone.width)
-    return feet
 
 
 def _tubes(person: Person, *segments: Segment) -> BoolMask:

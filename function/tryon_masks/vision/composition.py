@@ -1,45 +1,30 @@
-"""From the parser's classes and a skeleton to the canonical part map.
+"""From soft segmentations and a skeleton to the canonical part map.
 
-The parser says what a pixel is, the skeleton which side of the body it belongs to, and the pose
-models whose body it is where people overlap.
+Who is trusted for what, as measured on labelled street photos: the cloth model for the outline of
+garments, the selfie model for hair and skin, the pose model for the outline of the person and for
+which limb a patch of skin belongs to. Lengths and areas are in units of the torso length T and its
+square; heights are above the hip line, along the body.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tryon_masks.domain import anatomy
 from tryon_masks.domain.anatomy import Bone, Segment
-from tryon_masks.domain.parts import SHOES, BoolMask, Part, PartMap, where
-from tryon_masks.domain.shapes import grow
-from tryon_masks.domain.skeleton import SIDES, Side, Skeleton
-from tryon_masks.vision.parser_classes import CLASSES, Class
+from tryon_masks.domain.parts import BoolMask, Part, PartMap
+from tryon_masks.domain.shapes import grow, without_specks
+from tryon_masks.domain.skeleton import Side, Skeleton
+from tryon_masks.vision import cloth, selfie
 from tryon_masks.vision.runtime import Floats
 
-PARTS: dict[Class, Part] = {
-    Class.BACKGROUND: Part.BACKGROUND,
-    Class.HAT: Part.HAT,
-    Class.HAIR: Part.HAIR,
-    Class.EYEWEAR: Part.EYEWEAR,
-    Class.FACE: Part.FACE,
-    Class.NECK: Part.NECK,
-    Class.TORSO_SKIN: Part.TORSO_SKIN,
-    Class.ARM: Part.RIGHT_ARM,
-    Class.HAND: Part.RIGHT_HAND,
-    Class.LEG: Part.RIGHT_LEG,
-    Class.TOP: Part.TOP,
-    Class.OUTERWEAR: Part.OUTERWEAR,
-    Class.DRESS: Part.DRESS,
-    Class.SKIRT: Part.SKIRT,
-    Class.TROUSERS: Part.TROUSERS,
-    Class.BELT: Part.BELT,
-    Class.LEGWEAR: Part.LEGWEAR,
-    Class.SHOE: Part.RIGHT_SHOE,
-    Class.BAG: Part.BAG,
-    Class.SCARF: Part.SCARF,
-}
-LIMBS: dict[tuple[Segment, Side], Part] = {
+LIMBS: dict[tuple[Segment, Side | None], Part] = {
+    ("head", None): Part.FACE,
+    ("neck", None): Part.NECK,
+    ("torso", None): Part.TORSO_SKIN,
     ("arm", "left"): Part.LEFT_ARM,
     ("arm", "right"): Part.RIGHT_ARM,
     ("hand", "left"): Part.LEFT_HAND,
@@ -51,47 +36,68 @@ LIMBS: dict[tuple[Segment, Side], Part] = {
     ("foot", "left"): Part.LEFT_SHOE,
     ("foot", "right"): Part.RIGHT_SHOE,
 }
-"""The part of each bone."""
-LEFT = {
-    Part.RIGHT_ARM: Part.LEFT_ARM,
-    Part.RIGHT_HAND: Part.LEFT_HAND,
-    Part.RIGHT_LEG: Part.LEFT_LEG,
-    Part.RIGHT_SHOE: Part.LEFT_SHOE,
-}
-COVERS = frozenset({Part.TROUSERS, Part.LEGWEAR})
-"""What cannot lie on a foot: there it is the shoe."""
+"""A bare foot counts as its shoe: both are kept."""
+TRUNK = (Part.TORSO_SKIN, Part.LEFT_ARM, Part.RIGHT_ARM)
 
-LEANING = {
-    Class.NECK: 2.0,
-    Class.ARM: 2.5,
-    Class.HAND: 0.7,
-    Class.LEG: 4.0,
-    Class.DRESS: 1.3,
-    Class.BAG: 0.3,
-}
-"""Weights of the classes, 1 where nothing is said: a slip does not cost a mask the same either way.
-A sliver of skin between hem and shoe, for one, is repainted rather than kept."""
 REACH = 0.35
-"""How far the person may reach beyond the pose model's outline, in T."""
-SHADOW = 6.0
-"""How many times likelier than skin hair on the throat must be."""
-OWN = 0.5
-"""Probability from which the pose model's outline of somebody else is believed."""
+"""How far cloth and hair may lie outside the pose model's outline."""
+BEHIND: dict[Segment, float] = {"torso": 0.4, "thigh": 0.6}
+"""Arms and hands lie before torso and thighs, which count as so many half widths further away."""
+
+FAINT = 0.2
+"""A garment this faint still counts where nothing else but clothes is seen."""
+SKIN_BIAS = 2.5
+"""On a limb, what the cloth model leaves out is skin before it is a thing carried."""
+THROAT_BIAS = 6.0
+"""The same on the throat, where the selfie model sees beards and shadows as hair."""
+
+CHEST, THIGH, KNEE, CALF, SHIN = 0.35, -0.4, -0.6, -1.0, -1.2
+"""Heights: over the waist, lower thighs, the highest boot, the longest coat, lower shins."""
+SHARE = 0.06
+"""Share of the garments of a region from which a second garment in it is believed."""
+WIDE = 0.15
+"""Share of the garments that shows inside a coat that stands wide open."""
+BARE = 0.3
+"""Bare skin about the knee, as a share of what covers the shin, from which that is a boot."""
+TRINKET = 0.03
+"""Area up to which a thing on the upper body is repainted with it (a necklace, a strap)."""
 
 
-def compose(
-    shares: Floats, skeleton: Skeleton, outline: Floats, others: Floats
-) -> tuple[PartMap, NDArray[np.float32]]:
+@dataclass(frozen=True)
+class Evidence:
+    """What the models say of one person, all on one grid.
+
+    ``selfie`` (H, W, 6) and ``cloth`` (H, W, 4): probabilities; ``outline`` (H, W): probability of
+    being this person; ``others`` (H, W): bool, pixels that belong to somebody else.
+    """
+
+    selfie: Floats
+    cloth: Floats
+    outline: Floats
+    others: BoolMask
+
+
+@dataclass(frozen=True)
+class _Body:
+    """What the skeleton says of every pixel, each (H, W).
+
+    ``height`` above the hips and distance ``across`` from the body's middle, in T; ``limb``: the
+    part of the nearest bone, and its ``distance`` in half widths of that bone.
+    """
+
+    unit: float
+    height: Floats
+    across: Floats
+    limb: PartMap
+    distance: Floats
+
+    def on(self, *parts: Part) -> BoolMask:
+        """Pixels whose nearest bone belongs to any of ``parts``."""
+        return np.isin(self.limb, parts)
+
+
+def compose(skeleton: Skeleton, evidence: Evidence) -> tuple[PartMap, NDArray[np.float32]]:
     """Label one person.
-
-    Parameters
-    ----------
-    shares
-        Probabilities (20, H, W) of the parser's classes, float32.
-    skeleton
-        The person's joints on the same grid.
-    outline, others
-        Probability of being this person, and of being somebody else: shape (H, W), float32.
 
     Returns
     -------
@@ -106,94 +112,148 @@ def compose(
     unit = skeleton.torso
     if unit is None:
         raise ValueError("a skeleton without shoulders cannot be composed")
-    label, sure = _likeliest(shares)
-    parts = np.array([PARTS[cls] for cls in Class], np.uint8)[label]
-    bones = anatomy.bones(skeleton, unit)
-    _bare_the_throat(parts, shares, bones)
-    _part_at_the_wrist(parts, bones)
-    _part_at_the_jaw(parts, skeleton)
-    _part_legs_and_feet(parts, bones)
-    parts[~grow(outline >= OWN, REACH * unit)] = Part.BACKGROUND
-    parts[(others > OWN) & (others > outline)] = Part.OTHER_PERSON
-    return parts, sure
+    soft = evidence.selfie
+    garment = 1 - evidence.cloth[..., cloth.BACKGROUND]
+    body = 1 - soft[..., selfie.BACKGROUND]
+    near = grow(evidence.outline >= 0.5, REACH * unit)
+    person = near & ((garment >= 0.5) | (body + evidence.outline >= 1.0)) & ~evidence.others
+    layout = _lay_out(skeleton, person, unit)
+
+    skin = soft[..., selfie.BODY_SKIN] + soft[..., selfie.FACE_SKIN]
+    hair = soft[..., selfie.HAIR]
+    worn = soft[..., selfie.CLOTHES] + soft[..., selfie.OTHER]
+    wearing = person & (
+        ((garment >= 0.5) & (garment >= hair)) | ((garment >= FAINT) & (worn > skin + hair))
+    )
+    throat = layout.on(Part.NECK) & (layout.distance < 1)
+    hairy = person & ~wearing & (hair >= np.where(throat, THROAT_BIAS, 1) * skin) & (hair >= worn)
+    limb_bias = np.where(layout.distance < 1, SKIN_BIAS, 1)
+    bare = person & ~wearing & ~hairy & (limb_bias * skin >= worn)
+
+    parts = np.zeros(person.shape, np.uint8)
+    _label_garments(parts, wearing, evidence.cloth, layout)
+    _label_skin(parts, bare, soft, skeleton, layout)
+    parts[hairy] = Part.HAIR
+    _label_things(parts, person & ~wearing & ~hairy & ~bare, soft, layout)
+    _label_footwear(parts, layout)
+    parts[evidence.others] = Part.OTHER_PERSON
+
+    seen = np.where(person, np.maximum(body, evidence.outline), 1 - body)
+    return parts, np.where(wearing, garment, seen).astype(np.float32)
 
 
-def _likeliest(shares: Floats) -> tuple[NDArray[np.uint8], Floats]:
-    """The class of the greatest weighted share, (H, W) uint8, and its share without the weight."""
-    label = np.zeros(shares.shape[1:], np.uint8)
-    best, sure = shares[0].copy(), shares[0].copy()
-    for cls in CLASSES[1:]:
-        weighted = shares[cls] * np.float32(LEANING.get(cls, 1.0))
-        better = weighted > best
-        label[better] = cls
-        np.copyto(sure, shares[cls], where=better)
-        np.maximum(best, weighted, out=best)
-    return label, sure
+def _lay_out(skeleton: Skeleton, person: BoolMask, unit: float) -> _Body:
+    axis = anatomy.axis(skeleton)
+    if axis is None:
+        raise ValueError("a skeleton without shoulders has no axis")
+    sideways = anatomy.Axis(axis.hip, (-axis.up[1], axis.up[0]))
+    limb, distance = _nearest(anatomy.bones(skeleton, unit), person)
+    return _Body(
+        unit=unit,
+        height=axis.height(person.shape) / np.float32(unit),
+        across=np.abs(sideways.height(person.shape) / np.float32(unit)),
+        limb=limb,
+        distance=distance,
+    )
 
 
-def _bare_the_throat(parts: PartMap, shares: Floats, bones: list[Bone]) -> None:
-    """On the throat, shadows and beards look like hair."""
-    for bone in bones:
-        if bone.segment == "neck":
-            hair = parts == Part.HAIR
-            y, x = np.nonzero(hair)
-            on = bone.distance(np.stack([x, y], -1).astype(np.float32)) < 1
-            y, x = y[on], x[on]
-            skin = shares[Class.NECK, y, x] + shares[Class.FACE, y, x]
-            bare = SHADOW * skin > shares[Class.HAIR, y, x]
-            parts[y[bare], x[bare]] = Part.NECK
-
-
-def _part_at_the_wrist(parts: PartMap, bones: list[Bone]) -> None:
-    """Skin of arms and hands goes to the bone that it lies on; a hand never to the other arm."""
-    hand, arm = parts == Part.RIGHT_HAND, parts == Part.RIGHT_ARM
-    _relabel(parts, arm, _nearest(bones, {"arm", "hand"}, arm)[0])
-    for own in SIDES:
-        nearer = np.zeros(parts.shape, bool)
-        nearer[hand] = where(_nearest(bones, {"hand"}, hand)[0], {LIMBS["hand", own]})
-        along = [bone for bone in bones if bone.side == own]
-        _relabel(parts, nearer, _nearest(along, {"arm", "hand"}, nearer)[0])
-
-
-def _relabel(parts: PartMap, there: BoolMask, limb: NDArray[np.uint8]) -> None:
-    parts[there] = np.where(limb == Part.BACKGROUND, parts[there], limb)
-
-
-def _part_at_the_jaw(parts: PartMap, skeleton: Skeleton) -> None:
-    if anatomy.chin(skeleton) is not None:
-        head = where(parts, {Part.FACE, Part.NECK})
-        above = anatomy.above_jaw(skeleton, (parts.shape[0], parts.shape[1]))
-        parts[head] = np.where(above, Part.FACE, Part.NECK)[head]
-
-
-def _part_legs_and_feet(parts: PartMap, bones: list[Bone]) -> None:
-    """Left and right; and shoes, where trousers or stockings seem to lie on a foot."""
-    there = where(parts, COVERS | {Part.RIGHT_LEG, Part.RIGHT_SHOE})
-    limb, distance = _nearest(bones, {"thigh", "shin", "foot"}, there)
-    label = parts[there]
-    left = where(limb, {Part.LEFT_LEG, Part.LEFT_SHOE})
-    for right in (Part.RIGHT_LEG, Part.RIGHT_SHOE):
-        label[left & (label == right)] = LEFT[right]
-    on_foot = where(label, COVERS) & where(limb, SHOES) & (distance < 1)
-    label[on_foot] = limb[on_foot]
-    parts[there] = label
-
-
-def _nearest(
-    bones: list[Bone], segments: set[Segment], there: BoolMask
-) -> tuple[NDArray[np.uint8], Floats]:
-    """The part of the nearest bone, and how near in half widths, for the N pixels of ``there``.
-
-    Shapes (N,); where no such bone was seen, background and infinity.
-    """
-    y, x = np.nonzero(there)
+def _nearest(bones: list[Bone], where: BoolMask) -> tuple[PartMap, Floats]:
+    """The part of the bone that is nearest in limb widths, and how near; elsewhere 0, infinity."""
+    y, x = np.nonzero(where)
     xy = np.stack([x, y], -1).astype(np.float32)
     best = np.full(len(xy), np.inf, np.float32)
-    part = np.full(len(xy), Part.BACKGROUND, np.uint8)
+    part = np.zeros(len(xy), np.uint8)
     for bone in bones:
-        if bone.segment in segments and bone.side is not None:
-            distance = bone.distance(xy)
-            closer = distance < best
-            best[closer] = distance[closer]
-            part[closer] = LIMBS[bone.segment, bone.side]
-    return part, best
+        distance = bone.distance(xy) + np.float32(BEHIND.get(bone.segment, 0.0))
+        closer = distance < best
+        best[closer] = distance[closer]
+        part[closer] = LIMBS[bone.segment, bone.side]
+    parts = np.zeros(where.shape, np.uint8)
+    parts[where] = part
+    distances = np.full(where.shape, np.inf, np.float32)
+    distances[where] = best
+    return parts, distances
+
+
+def _label_garments(parts: PartMap, wearing: BoolMask, probabilities: Floats, body: _Body) -> None:
+    """Tops, trousers, and what the model calls a full-body garment.
+
+    That may be a dress, a coat or a skirt. It is a coat or a long shirt when other garments show
+    inside it, along the body's middle, or when trousers come out below it; it is a skirt when it
+    leaves the chest to another garment. Trousers on the chest are a waistcoat.
+    """
+    label = probabilities[..., 1:].argmax(-1) + 1
+    chest = wearing & (body.height > CHEST)
+    below = wearing & (label == cloth.LOWER)
+    waistcoat = below & chest & body.on(*TRUNK, Part.NECK)
+    lower = below & ~waistcoat
+    upper = (wearing & (label == cloth.UPPER)) | waistcoat
+    full = wearing & (label == cloth.FULL)
+    parts[upper] = Part.TOP
+    parts[lower] = Part.TROUSERS
+    parts[full] = Part.DRESS
+    if not full.any():
+        return
+    if (full & chest).sum() < SHARE * chest.sum():
+        parts[full] = Part.SKIRT
+        return
+
+    def some(region: BoolMask) -> bool:
+        return bool(region.sum() > SHARE * wearing.sum())
+
+    out = np.median(body.across[full])
+    inner = (upper & (body.height > 0)) | (lower & (body.height <= 0))
+    outer = upper & (body.height > 0)
+    shins = wearing & (body.height < KNEE)
+    long = some(full & (body.height < CALF))
+    is_open = some(inner) and np.median(body.across[inner]) < out / 2
+    wide_open = is_open and inner.sum() > WIDE * wearing.sum()
+    under_top = some(outer) and np.median(body.across[outer]) > out
+    over_trousers = some(shins) and (lower & shins).sum() > shins.sum() / 2 and not under_top
+    if wide_open or ((is_open or over_trousers) and not long):
+        parts[full] = Part.OUTERWEAR
+
+
+def _label_skin(
+    parts: PartMap, bare: BoolMask, soft: Floats, skeleton: Skeleton, body: _Body
+) -> None:
+    """Skin belongs to the nearest limb; head and neck part at the jaw."""
+    parts[bare] = body.limb[bare]
+    above_jaw = anatomy.above_jaw(skeleton, bare.shape)
+    head = bare & body.on(Part.FACE, Part.NECK)
+    parts[head] = np.where(above_jaw, Part.FACE, Part.NECK)[head]
+    face = soft[..., selfie.FACE_SKIN] > soft[..., selfie.BODY_SKIN]
+    parts[bare & above_jaw & face] = Part.FACE
+
+
+def _label_things(parts: PartMap, rest: BoolMask, soft: Floats, body: _Body) -> None:
+    """What is neither skin, hair nor a garment that the cloth model knows."""
+    cloth_like = soft[..., selfie.CLOTHES] >= soft[..., selfie.OTHER]
+    near = body.distance < 1
+    leg = body.on(Part.LEFT_LEG, Part.RIGHT_LEG) & (body.distance < 2)
+    foot = body.on(Part.LEFT_SHOE, Part.RIGHT_SHOE)
+    shoe = rest & (foot | (leg & ~cloth_like & (body.height < KNEE)))
+    left = body.on(Part.LEFT_LEG, Part.LEFT_SHOE)
+    parts[rest] = Part.BAG
+    parts[rest & body.on(Part.FACE)] = Part.HAT
+    parts[rest & near & body.on(Part.NECK)] = Part.NECK
+    parts[rest & near & body.on(Part.LEFT_ARM, Part.RIGHT_ARM) & cloth_like] = Part.TOP
+    parts[rest & leg & cloth_like] = Part.LEGWEAR
+    parts[shoe] = np.where(left, Part.LEFT_SHOE, Part.RIGHT_SHOE)[shoe]
+    carried = (parts == Part.BAG) & near & body.on(*TRUNK)
+    parts[carried & ~without_specks(carried, TRINKET * body.unit**2)] = Part.TOP
+
+
+def _label_footwear(parts: PartMap, body: _Body) -> None:
+    """Give back to the shoes what was taken for trousers or stockings.
+
+    Over a foot that hangs below the shins it is the shoe; on a shin below a bare knee, a boot.
+    """
+    hanging = body.on(Part.LEFT_SHOE, Part.RIGHT_SHOE) & (body.distance < 1) & (body.height < SHIN)
+    hem = hanging & np.isin(parts, (Part.TROUSERS, Part.LEGWEAR))
+    parts[hem] = body.limb[hem]
+    knee = (body.height < THIGH) & (body.height > CALF)
+    for leg, shoe in ((Part.LEFT_LEG, Part.LEFT_SHOE), (Part.RIGHT_LEG, Part.RIGHT_SHOE)):
+        shaft = (parts == Part.LEGWEAR) & body.on(leg) & (body.height < KNEE)
+        if ((parts == leg) & knee).sum() > BARE * shaft.sum():
+            parts[shaft] = shoe

@@ -54,7 +54,7 @@ class GarmentParser:
         shown = tensor(rgb, skeleton, matrix)
         mirrored = np.ascontiguousarray(shown[..., ::-1])
         # A body is as likely to stand the other way round: two looks see more than one.
-        shares = (self._look(shown) + self._look(mirrored)[..., ::-1]) / 2
+        shares = np.float32(0.5) * (self._look(shown) + self._look(mirrored)[..., ::-1])
         rows, columns = region
         return laid_out(
             shares,

@@ -1,0 +1,199 @@
+"""From the parser's classes and a skeleton to the canonical part map.
+
+The parser says what a pixel is, the skeleton which side of the body it belongs to, and the pose
+models whose body it is where people overlap.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tryon_masks.domain import anatomy
+from tryon_masks.domain.anatomy import Bone, Segment
+from tryon_masks.domain.parts import SHOES, BoolMask, Part, PartMap, where
+from tryon_masks.domain.shapes import grow
+from tryon_masks.domain.skeleton import SIDES, Side, Skeleton
+from tryon_masks.vision.parser_classes import CLASSES, Class
+from tryon_masks.vision.runtime import Floats
+
+PARTS: dict[Class, Part] = {
+    Class.BACKGROUND: Part.BACKGROUND,
+    Class.HAT: Part.HAT,
+    Class.HAIR: Part.HAIR,
+    Class.EYEWEAR: Part.EYEWEAR,
+    Class.FACE: Part.FACE,
+    Class.NECK: Part.NECK,
+    Class.TORSO_SKIN: Part.TORSO_SKIN,
+    Class.ARM: Part.RIGHT_ARM,
+    Class.HAND: Part.RIGHT_HAND,
+    Class.LEG: Part.RIGHT_LEG,
+    Class.TOP: Part.TOP,
+    Class.OUTERWEAR: Part.OUTERWEAR,
+    Class.DRESS: Part.DRESS,
+    Class.SKIRT: Part.SKIRT,
+    Class.TROUSERS: Part.TROUSERS,
+    Class.BELT: Part.BELT,
+    Class.LEGWEAR: Part.LEGWEAR,
+    Class.SHOE: Part.RIGHT_SHOE,
+    Class.BAG: Part.BAG,
+    Class.SCARF: Part.SCARF,
+}
+LIMBS: dict[tuple[Segment, Side], Part] = {
+    ("arm", "left"): Part.LEFT_ARM,
+    ("arm", "right"): Part.RIGHT_ARM,
+    ("hand", "left"): Part.LEFT_HAND,
+    ("hand", "right"): Part.RIGHT_HAND,
+    ("thigh", "left"): Part.LEFT_LEG,
+    ("thigh", "right"): Part.RIGHT_LEG,
+    ("shin", "left"): Part.LEFT_LEG,
+    ("shin", "right"): Part.RIGHT_LEG,
+    ("foot", "left"): Part.LEFT_SHOE,
+    ("foot", "right"): Part.RIGHT_SHOE,
+}
+"""The part of each bone."""
+LEFT = {
+    Part.RIGHT_ARM: Part.LEFT_ARM,
+    Part.RIGHT_HAND: Part.LEFT_HAND,
+    Part.RIGHT_LEG: Part.LEFT_LEG,
+    Part.RIGHT_SHOE: Part.LEFT_SHOE,
+}
+COVERS = frozenset({Part.TROUSERS, Part.LEGWEAR})
+"""What cannot lie on a foot: there it is the shoe."""
+
+LEANING = {
+    Class.NECK: 2.0,
+    Class.ARM: 2.5,
+    Class.HAND: 0.7,
+    Class.LEG: 4.0,
+    Class.DRESS: 1.3,
+    Class.BAG: 0.3,
+}
+"""Weights of the classes, 1 where nothing is said: a slip does not cost a mask the same either way.
+A sliver of skin between hem and shoe, for one, is repainted rather than kept."""
+REACH = 0.35
+"""How far the person may reach beyond the pose model's outline, in T."""
+SHADOW = 6.0
+"""How many times likelier than skin hair on the throat must be."""
+OWN = 0.5
+"""Probability from which the pose model's outline of somebody else is believed."""
+
+
+def compose(
+    shares: Floats, skeleton: Skeleton, outline: Floats, others: Floats
+) -> tuple[PartMap, NDArray[np.float32]]:
+    """Label one person.
+
+    Parameters
+    ----------
+    shares
+        Probabilities (20, H, W) of the parser's classes, float32.
+    skeleton
+        The person's joints on the same grid.
+    outline, others
+        Probability of being this person, and of being somebody else: shape (H, W), float32.
+
+    Returns
+    -------
+    tuple
+        The part map (H, W) uint8, and the confidence (H, W) float32, 0 to 1, of its labels.
+
+    Raises
+    ------
+    ValueError
+        The skeleton has no body unit.
+    """
+    unit = skeleton.torso
+    if unit is None:
+        raise ValueError("a skeleton without shoulders cannot be composed")
+    label, sure = _likeliest(shares)
+    parts = np.array([PARTS[cls] for cls in Class], np.uint8)[label]
+    bones = anatomy.bones(skeleton, unit)
+    _bare_the_throat(parts, shares, bones)
+    _part_at_the_wrist(parts, bones)
+    _part_at_the_jaw(parts, skeleton)
+    _part_legs_and_feet(parts, bones)
+    parts[~grow(outline >= OWN, REACH * unit)] = Part.BACKGROUND
+    parts[(others > OWN) & (others > outline)] = Part.OTHER_PERSON
+    return parts, sure
+
+
+def _likeliest(shares: Floats) -> tuple[NDArray[np.uint8], Floats]:
+    """The class of the greatest weighted share, (H, W) uint8, and its share without the weight."""
+    label = np.zeros(shares.shape[1:], np.uint8)
+    best, sure = shares[0].copy(), shares[0].copy()
+    for cls in CLASSES[1:]:
+        weighted = shares[cls] * np.float32(LEANING.get(cls, 1.0))
+        better = weighted > best
+        label[better] = cls
+        np.copyto(sure, shares[cls], where=better)
+        np.maximum(best, weighted, out=best)
+    return label, sure
+
+
+def _bare_the_throat(parts: PartMap, shares: Floats, bones: list[Bone]) -> None:
+    """On the throat, shadows and beards look like hair."""
+    for bone in bones:
+        if bone.segment == "neck":
+            hair = parts == Part.HAIR
+            y, x = np.nonzero(hair)
+            on = bone.distance(np.stack([x, y], -1).astype(np.float32)) < 1
+            y, x = y[on], x[on]
+            skin = shares[Class.NECK, y, x] + shares[Class.FACE, y, x]
+            bare = SHADOW * skin > shares[Class.HAIR, y, x]
+            parts[y[bare], x[bare]] = Part.NECK
+
+
+def _part_at_the_wrist(parts: PartMap, bones: list[Bone]) -> None:
+    """Skin of arms and hands goes to the bone that it lies on; a hand never to the other arm."""
+    hand, arm = parts == Part.RIGHT_HAND, parts == Part.RIGHT_ARM
+    _relabel(parts, arm, _nearest(bones, {"arm", "hand"}, arm)[0])
+    for own in SIDES:
+        nearer = np.zeros(parts.shape, bool)
+        nearer[hand] = where(_nearest(bones, {"hand"}, hand)[0], {LIMBS["hand", own]})
+        along = [bone for bone in bones if bone.side == own]
+        _relabel(parts, nearer, _nearest(along, {"arm", "hand"}, nearer)[0])
+
+
+def _relabel(parts: PartMap, there: BoolMask, limb: NDArray[np.uint8]) -> None:
+    parts[there] = np.where(limb == Part.BACKGROUND, parts[there], limb)
+
+
+def _part_at_the_jaw(parts: PartMap, skeleton: Skeleton) -> None:
+    if anatomy.chin(skeleton) is not None:
+        head = where(parts, {Part.FACE, Part.NECK})
+        above = anatomy.above_jaw(skeleton, (parts.shape[0], parts.shape[1]))
+        parts[head] = np.where(above, Part.FACE, Part.NECK)[head]
+
+
+def _part_legs_and_feet(parts: PartMap, bones: list[Bone]) -> None:
+    """Left and right; and shoes, where trousers or stockings seem to lie on a foot."""
+    there = where(parts, COVERS | {Part.RIGHT_LEG, Part.RIGHT_SHOE})
+    limb, distance = _nearest(bones, {"thigh", "shin", "foot"}, there)
+    label = parts[there]
+    left = where(limb, {Part.LEFT_LEG, Part.LEFT_SHOE})
+    for right in (Part.RIGHT_LEG, Part.RIGHT_SHOE):
+        label[left & (label == right)] = LEFT[right]
+    on_foot = where(label, COVERS) & where(limb, SHOES) & (distance < 1)
+    label[on_foot] = limb[on_foot]
+    parts[there] = label
+
+
+def _nearest(
+    bones: list[Bone], segments: set[Segment], there: BoolMask
+) -> tuple[NDArray[np.uint8], Floats]:
+    """The part of the nearest bone, and how near in half widths, for the N pixels of ``there``.
+
+    Shapes (N,); where no such bone was seen, background and infinity.
+    """
+    y, x = np.nonzero(there)
+    xy = np.stack([x, y], -1).astype(np.float32)
+    best = np.full(len(xy), np.inf, np.float32)
+    part = np.full(len(xy), Part.BACKGROUND, np.uint8)
+    for bone in bones:
+        if bone.segment in segments and bone.side is not None:
+            distance = bone.distance(xy)
+            closer = distance < best
+            best[closer] = distance[closer]
+            part[closer] = LIMBS[bone.segment, bone.side]
+    return part, best

@@ -1,0 +1,85 @@
+"""The swift model set: BlazePose finds people, the garment parser takes one apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tryon_masks.domain.parts import Part
+from tryon_masks.domain.person import Box, Candidate, Person
+from tryon_masks.domain.skeleton import Keypoint, Skeleton
+from tryon_masks.telemetry import step
+from tryon_masks.vision.catalog import ModelSet
+from tryon_masks.vision.garment_parser import GarmentParser
+from tryon_masks.vision.parser_input import MARGIN
+from tryon_masks.vision.parsing import OWN, compose
+from tryon_masks.vision.people import PeopleFinder, Region, outline_of
+
+WARM_UP_SIDE = 256
+
+
+class SwiftVision:
+    """Loads the three models, runs each once, and then only infers.
+
+    Parameters
+    ----------
+    model_set
+        Verified files ``person_detector``, ``pose_landmark`` and ``garment_parser``.
+    threads
+        Intra-op threads of every model.
+    """
+
+    def __init__(self, model_set: ModelSet, threads: int) -> None:
+        self.model_set = model_set.name
+        self._people = PeopleFinder(model_set, threads)
+        self._parser = GarmentParser(model_set.files["garment_parser"].path, threads)
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        grey = np.full((WARM_UP_SIDE, WARM_UP_SIDE, 3), 127, np.uint8)
+        self._people.warm_up(grey)
+        whole = slice(0, WARM_UP_SIDE)
+        box = Box(0, 0, WARM_UP_SIDE, WARM_UP_SIDE)
+        shoulders = {"left_shoulder": Keypoint(160, 80, 1), "right_shoulder": Keypoint(96, 80, 1)}
+        self._parser.parse(grey, box, Skeleton(shoulders), (whole, whole))
+
+    def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
+        """Everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
+        return self._people.find(rgb)
+
+    def parse(
+        self, rgb: NDArray[np.uint8], chosen: Candidate, others: Sequence[Candidate]
+    ) -> Person:
+        """The part map of ``chosen``, on the grid of ``rgb``.
+
+        Raises
+        ------
+        TypeError
+            A candidate did not come from :meth:`find_people`.
+        """
+        frame = (rgb.shape[0], rgb.shape[1])
+        region = _around(chosen.box, frame)
+        with step("parse_garments", "garment_parser"):
+            shares = self._parser.parse(rgb, chosen.box, chosen.skeleton, region)
+        with step("compose_parts", "composition"):
+            whole = (slice(0, frame[0]), slice(0, frame[1]))
+            theirs = np.zeros(frame, np.float32)
+            for other in others:
+                np.maximum(theirs, outline_of(other, whole), out=theirs)
+            rows, columns = region
+            skeleton = chosen.skeleton.moved(-columns.start, -rows.start)
+            parts, sure = compose(shares, skeleton, outline_of(chosen, region), theirs[region])
+            part_map = np.where(theirs > OWN, np.uint8(Part.OTHER_PERSON), np.uint8(0))
+            confidence = np.ones(frame, np.float32)
+            part_map[region], confidence[region] = parts, sure
+        return Person(chosen.box, chosen.score, chosen.skeleton, part_map, confidence)
+
+
+def _around(box: Box, frame: tuple[int, int]) -> Region:
+    """What the parser is shown of the photo around ``box``."""
+    pad = MARGIN * max(box.width, box.height)
+    x0, y0 = max(0, int(box.x0 - pad)), max(0, int(box.y0 - pad))
+    x1, y1 = min(frame[1], int(box.x1 + pad) + 1), min(frame[0], int(box.y1 + pad) + 1)
+    return slice(y0, y1), slice(x0, x1)

@@ -1,0 +1,404 @@
+"""The parser's classes and a skeleton become the canonical part map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from tests import fakes, figures
+
+from tryon_masks.domain.parts import HEAD, LEGS, SHOES, BoolMask, Part, PartMap, where
+from tryon_masks.domain.skeleton import Skeleton
+from tryon_masks.vision.parser_classes import CLASSES, Class
+from tryon_masks.vision.parsing import compose
+
+Floats = NDArray[np.float32]
+
+LIMBS = tuple(figures.LIMBS.values())
+
+
+def answer(parts: PartMap, sure: float = 0.9) -> Floats:
+    """What a good parser would say of the painted parts: ``sure`` for the right class."""
+    shares = np.full((len(CLASSES), *parts.shape), (1 - sure) / (len(CLASSES) - 1), np.float32)
+    label = figures.classes(parts).astype(int)[None]
+    np.put_along_axis(shares, label, np.float32(sure), axis=0)
+    return shares
+
+
+def body(parts: PartMap) -> Floats:
+    """The pose model's outline of the figure."""
+    return (parts != Part.BACKGROUND).astype(np.float32)
+
+
+def nobody(parts: PartMap) -> Floats:
+    return np.zeros(parts.shape, np.float32)
+
+
+def composed(parts: PartMap, skeleton: Skeleton | None = None) -> PartMap:
+    """The figure's part map, nobody else being near."""
+    known = figures.skeleton() if skeleton is None else skeleton
+    return compose(answer(parts), known, body(parts), nobody(parts))[0]
+
+
+def share(parts: PartMap, inside: BoolMask, *wanted: Part) -> float:
+    """Share of a region that carries one of the parts."""
+    return float(where(parts, set(wanted))[inside].mean())
+
+
+def without_sides(parts: PartMap) -> PartMap:
+    """The part map with every left limb called right."""
+    table = np.arange(256, dtype=np.uint8)
+    for left, right in LIMBS:
+        table[left] = right
+    return table[parts]
+
+
+# What the classes become
+
+
+@pytest.mark.parametrize("part", [*np.unique(fakes.part_map())], ids=lambda part: Part(part).name)
+def test_clear_evidence_gives_each_part_its_label(part: int) -> None:
+    painted = fakes.part_map()
+
+    assert share(composed(painted), painted == part, Part(part)) > 0.9
+
+
+ARM_OR_HAND = frozenset({part for sides in LIMBS[:2] for part in sides})
+BY_THE_SKELETON = {
+    Class.FACE: {Part.FACE, Part.NECK},
+    Class.NECK: {Part.FACE, Part.NECK},
+    Class.ARM: ARM_OR_HAND,
+    Class.HAND: ARM_OR_HAND,
+    Class.LEG: LEGS,
+    Class.SHOE: SHOES,
+    Class.TROUSERS: {Part.TROUSERS, *SHOES},
+    Class.LEGWEAR: {Part.LEGWEAR, *SHOES},
+}
+"""What becomes of a class that is seen everywhere, where the skeleton has a say in it."""
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.name)
+def test_a_class_becomes_the_part_of_its_name_or_what_the_skeleton_makes_of_it(cls: Class) -> None:
+    shares = np.zeros((len(CLASSES), *figures.SHAPE), np.float32)
+    shares[cls] = 1
+    outline = np.ones(figures.SHAPE, np.float32)
+
+    parts, _ = compose(shares, figures.skeleton(), outline, np.zeros_like(outline))
+
+    assert set(np.unique(parts)) == (BY_THE_SKELETON.get(cls) or {Part[cls.name]})
+
+
+def test_bare_feet_are_kept_like_shoes() -> None:
+    """The parser has one class for both."""
+    painted = figures.bare_legged()
+    feet = where(painted, SHOES)
+
+    parts = composed(painted)
+
+    assert share(parts, feet, *SHOES) == 1
+    assert not (where(parts, SHOES) & ~feet).any()
+
+
+def test_the_part_map_lies_on_the_evidences_grid_and_confidence_is_a_share() -> None:
+    painted = fakes.part_map()
+
+    parts, sure = compose(answer(painted), figures.skeleton(), body(painted), nobody(painted))
+
+    assert parts.shape == sure.shape == figures.SHAPE
+    assert parts.dtype == np.uint8
+    assert sure.dtype == np.float32
+    assert sure.min() >= 0
+    assert sure.max() <= 1
+
+
+@pytest.mark.parametrize("probability", [0.3, 0.6, 0.95])
+def test_confidence_is_the_share_of_the_class_that_won(probability: float) -> None:
+    painted = fakes.part_map()
+    shares = answer(painted, probability)
+
+    _, sure = compose(shares, figures.skeleton(), body(painted), nobody(painted))
+
+    assert np.abs(sure - probability).max() < 1e-6
+
+
+def test_faint_evidence_is_less_sure_of_the_same_parts() -> None:
+    painted = fakes.part_map()
+    clear = answer(painted)
+    faint = clear.copy()
+    top = painted == Part.TOP
+    faint[:, top] = 0.6 * clear[:, top] + 0.4 / len(CLASSES)
+
+    parts, sure = compose(clear, figures.skeleton(), body(painted), nobody(painted))
+    same, fainter = compose(faint, figures.skeleton(), body(painted), nobody(painted))
+
+    assert (same == parts).all()
+    assert fainter[top].max() < sure[top].min()
+    assert (fainter[~top] == sure[~top]).all()
+
+
+def test_what_the_parser_said_is_left_as_it_was() -> None:
+    painted = figures.with_a_second_person()
+    given_shares, outline, others = answer(painted), body(painted), body(painted)
+    shares = given_shares.copy()
+
+    compose(given_shares, figures.skeleton(), outline, others)
+
+    assert (given_shares == shares).all()
+
+
+# Left and right
+
+
+@pytest.mark.parametrize("painted", [fakes.part_map(), figures.bare_legged(), figures.equipped()])
+def test_limbs_are_told_apart_by_the_bones_they_lie_on(painted: PartMap) -> None:
+    parts = composed(painted)
+
+    for sides in LIMBS:
+        for part in sides:
+            if (painted == part).any():
+                assert share(parts, painted == part, part) > 0.9
+    assert share(parts, painted == Part.TROUSERS, Part.TROUSERS) == 1
+    assert share(parts, where(painted, {Part.LEFT_ARM, Part.RIGHT_ARM}), *LEGS) == 0
+
+
+def test_left_and_right_come_from_the_skeleton_and_change_nothing_else() -> None:
+    front = figures.person(figures.bare_legged())
+    back = figures.swapped(front)
+    given_shares, outline = answer(front.part_map), body(front.part_map)
+    none = nobody(front.part_map)
+
+    parts, sure = compose(given_shares, front.skeleton, outline, none)
+    swapped, swapped_sure = compose(given_shares, back.skeleton, outline, none)
+
+    assert (without_sides(swapped) == without_sides(parts)).all()
+    assert (swapped_sure == sure).all()
+    for left, right in LIMBS:
+        on_left, on_right = parts == left, parts == right
+        assert share(swapped, on_left, right) > 0.97
+        assert share(swapped, on_right, left) > 0.97
+
+
+def test_a_hand_across_the_body_is_still_its_own_arms() -> None:
+    crossed = {
+        "left_elbow": (200.0, 170.0),
+        "left_wrist": (140.0, 224.0),
+        "left_index": (126.0, 230.0),
+        "left_pinky": (128.0, 234.0),
+        "right_elbow": (104.0, 150.0),
+        "right_wrist": (160.0, 158.0),
+        "right_index": (176.0, 160.0),
+        "right_pinky": (175.0, 164.0),
+    }
+    painted = fakes.part_map()
+    painted[where(painted, {part for sides in LIMBS[:2] for part in sides})] = Part.BACKGROUND
+    for side, hand in (("left", Part.LEFT_HAND), ("right", Part.RIGHT_HAND)):
+        ends = [np.round(crossed[f"{side}_{name}"]).astype(int) for name in ("wrist", "index")]
+        cv2.line(painted, *(end.tolist() for end in ends), int(hand), 12)
+
+    parts = composed(painted, figures.skeleton(moved=crossed))
+
+    for arm, hand in zip(*LIMBS[:2], strict=True):
+        assert share(parts, painted == hand, hand) > 0.6
+        assert share(parts, painted == hand, hand, arm) > 0.95
+
+
+@pytest.mark.parametrize(("gone", "kept"), [("left", 1), ("right", 0)])
+def test_where_one_sides_joints_are_lost_the_limb_is_the_others(gone: str, kept: int) -> None:
+    lost = [name for name in figures.JOINTS if name.startswith(gone) and "shoulder" not in name]
+    painted = figures.bare_legged()
+
+    parts = composed(painted, figures.skeleton(lost))
+
+    arm, hand, leg, shoe = (sides[kept] for sides in LIMBS)
+    assert share(parts, where(painted, ARM_OR_HAND), arm, hand) == 1
+    assert share(parts, where(painted, LEGS), leg) == 1
+    assert share(parts, where(painted, SHOES), shoe) == 1
+
+
+# What the skeleton knows better
+
+
+def test_skin_is_arm_up_to_the_wrist_and_hand_beyond_it() -> None:
+    for called in (Part.RIGHT_ARM, Part.RIGHT_HAND):
+        painted = fakes.part_map()
+        limbs = where(painted, ARM_OR_HAND)
+        taken_for = np.where(limbs, np.uint8(called), painted)
+
+        parts = composed(taken_for)
+
+        for sides in LIMBS[:2]:
+            for part in sides:
+                assert share(parts, painted == part, part) > 0.9
+
+
+def test_skin_of_the_head_is_face_down_to_the_jaw_and_neck_below_it() -> None:
+    for called in (Part.FACE, Part.NECK):
+        painted = fakes.part_map()
+        head = where(painted, {Part.FACE, Part.NECK})
+
+        parts = composed(np.where(head, np.uint8(called), painted))
+
+        assert share(parts, painted == Part.FACE, Part.FACE) > 0.9
+        assert share(parts, painted == Part.NECK, Part.NECK) > 0.9
+
+
+def throat(hair: float, skin: float) -> PartMap:
+    """The figure, where the parser sees so much hair and so much neck on its throat."""
+    painted = fakes.part_map()
+    shares = answer(painted)
+    neck = painted == Part.NECK
+    shares[:, neck] = (1 - hair - skin) / (len(CLASSES) - 2)
+    shares[Class.HAIR, neck] = hair
+    shares[Class.NECK, neck] = skin
+    return compose(shares, figures.skeleton(), body(painted), nobody(painted))[0]
+
+
+def test_a_shadow_on_the_throat_is_no_hair() -> None:
+    neck = fakes.part_map() == Part.NECK
+
+    assert share(throat(hair=0.7, skin=0.25), neck, Part.NECK) > 0.8
+    assert share(throat(hair=0.9, skin=0.05), neck, Part.HAIR) == 1
+
+
+def test_hair_beside_the_throat_stays_hair() -> None:
+    painted = fakes.part_map()
+    beside = np.zeros(figures.SHAPE, bool)
+    beside[90:130, 105:120] = True
+    painted[beside] = Part.HAIR
+
+    assert share(composed(painted), beside, Part.HAIR) == 1
+
+
+@pytest.mark.parametrize("called", [Part.TROUSERS, Part.LEGWEAR])
+def test_what_covers_the_leg_is_no_shoe(called: Part) -> None:
+    painted = fakes.part_map()
+    covered = painted == Part.TROUSERS
+    painted[covered] = called
+
+    assert share(composed(painted), covered, called) > 0.97
+
+
+def test_what_covers_a_foot_is_its_shoe() -> None:
+    painted = fakes.part_map()
+    feet = where(painted, SHOES)
+    taken_for = np.where(feet, np.uint8(Part.TROUSERS), painted)
+
+    parts = composed(taken_for)
+
+    for shoe in LIMBS[3]:
+        assert share(parts, painted == shoe, shoe) > 0.8
+
+
+# Somebody else, and nobody
+
+
+def test_what_belongs_to_somebody_else_is_marked_whatever_it_looks_like() -> None:
+    painted = fakes.part_map()
+    others = nobody(painted)
+    others[120:160, 130:300] = 0.9
+    outline = np.where(others > 0, np.float32(0.2), body(painted))
+
+    parts, _ = compose(answer(painted), figures.skeleton(), outline, others)
+
+    assert (parts[others > 0] == Part.OTHER_PERSON).all()
+    assert (parts[others == 0] == composed(painted)[others == 0]).all()
+
+
+def test_a_second_persons_arm_across_the_chest_is_not_this_persons() -> None:
+    scene = figures.with_a_second_person()
+    theirs = scene == Part.OTHER_PERSON
+    dressed_alike = np.where(theirs, np.uint8(Part.TOP), scene)
+    dressed_alike[150:170, 140:180][theirs[150:170, 140:180]] = Part.LEFT_ARM
+    others = theirs.astype(np.float32)
+
+    parts, _ = compose(answer(dressed_alike), figures.skeleton(), body(scene) - others, others)
+
+    assert (parts[theirs] == Part.OTHER_PERSON).all()
+    assert share(parts, scene == Part.TOP, Part.TOP) == 1
+
+
+@pytest.mark.parametrize(("theirs", "ours"), [(0.4, 0.6), (0.7, 0.9)])
+def test_where_the_other_outline_is_weaker_the_person_stays_whole(
+    theirs: float, ours: float
+) -> None:
+    """Two people's crops overlap: a faint outline, or a fainter one, takes nobody's pixels."""
+    painted = fakes.part_map()
+    others = np.full(painted.shape, theirs, np.float32)
+    outline = np.full(painted.shape, ours, np.float32)
+
+    parts, _ = compose(answer(painted), figures.skeleton(), outline, others)
+
+    assert (parts == composed(painted)).all()
+
+
+def test_a_garment_off_the_person_is_nobodys() -> None:
+    """A coat on the wall."""
+    painted = fakes.part_map()
+    with_coat = painted.copy()
+    cv2.rectangle(with_coat, (2, 20), (30, 90), int(Part.OUTERWEAR), -1)
+
+    parts, _ = compose(answer(with_coat), figures.skeleton(), body(painted), nobody(painted))
+
+    assert (parts == composed(painted)).all()
+
+
+def test_what_the_outline_misses_near_the_person_is_still_the_persons() -> None:
+    """It is coarse, and does not know wide skirts."""
+    painted = figures.in_a_long_dress()
+    outline = cv2.erode(body(painted), np.ones((21, 21), np.uint8))
+
+    parts, _ = compose(answer(painted), figures.skeleton(), outline, nobody(painted))
+
+    assert share(parts, painted == Part.DRESS, Part.DRESS) == 1
+
+
+def test_where_the_parser_sees_nobody_there_is_nobody() -> None:
+    """Whatever the pose model's outline says."""
+    empty = np.zeros(figures.SHAPE, np.uint8)
+
+    parts, _ = compose(answer(empty), figures.skeleton(), body(fakes.part_map()), nobody(empty))
+
+    assert not parts.any()
+
+
+def test_a_skeleton_without_a_body_unit_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="shoulders"):
+        composed(fakes.part_map(), figures.skeleton(["left_shoulder"]))
+
+
+# Sizes and lost joints
+
+
+@pytest.mark.parametrize("painted", [fakes.part_map(), figures.bare_legged()])
+def test_the_same_person_on_a_finer_grid_has_the_same_parts(painted: PartMap) -> None:
+    fine = composed(painted.repeat(2, 0).repeat(2, 1), figures.skeleton().scaled(2))
+
+    assert (fine[::2, ::2] == composed(painted)).mean() > 0.999
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.sampled_from(sorted(set(figures.JOINTS) - {"left_shoulder", "right_shoulder"})),
+        unique=True,
+    ),
+    st.sampled_from([fakes.part_map(), figures.in_a_long_dress(), figures.bare_legged()]),
+)
+def test_lost_joints_cost_sides_never_the_person(lost: Iterable[str], painted: PartMap) -> None:
+    parts = composed(painted, figures.skeleton(lost))
+
+    assert ((parts == Part.BACKGROUND) == (painted == Part.BACKGROUND)).all()
+    for group, more in (
+        (HEAD | {Part.NECK}, set()),
+        (ARM_OR_HAND, set()),
+        (LEGS | SHOES, set()),
+        ({Part.TOP}, set()),
+        ({Part.DRESS}, set()),
+        ({Part.TROUSERS}, SHOES),
+    ):
+        assert where(parts, {*group, *more})[where(painted, group)].all()
