@@ -209,6 +209,25 @@ def test_the_token_wins_over_the_body() -> None:
     assert [user for user, _, _ in api.profiles.merged] == ["firebase-user-1"]
 
 
+def test_a_token_without_a_subject_does_not_become_the_bodys_user() -> None:
+    api = Api()
+    event = post_event(json.dumps({"user_image_url": URL, "user_id": "somebody"}), sub="user-1")
+    del event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"]
+
+    status, answer = api.send(event)
+
+    assert (status, answer["error"]["code"]) == (401, "NOT_SIGNED_IN")
+    assert api.photos.asked == []
+
+
+def test_a_backend_with_aws_credentials_speaks_for_its_users() -> None:
+    api = Api()
+
+    api.send(read_event("api-masks-iam"))
+
+    assert [user for user, _, _ in api.profiles.merged] == ["user-1"]
+
+
 def test_a_token_that_names_no_user_id_is_refused() -> None:
     api = Api()
 

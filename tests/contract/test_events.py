@@ -45,6 +45,7 @@ def test_there_is_an_event_for_each_way_in() -> None:
         "api-health",
         "api-image",
         "api-masks",
+        "api-masks-iam",
         "api-root",
         "s3-data-json",
         "s3-upload",
@@ -55,6 +56,7 @@ def test_there_is_an_event_for_each_way_in() -> None:
     ("name", "more"),
     [
         ("api-masks", set()),
+        ("api-masks-iam", set()),
         ("api-root", set()),
         ("api-image", {"overlay"}),
         ("api-data-json", {"Mask"}),

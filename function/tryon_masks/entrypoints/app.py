@@ -27,6 +27,7 @@ from tryon_masks.domain.errors import (
     LogUnavailable,
     TryonMasksError,
 )
+from tryon_masks.entrypoints.caller import Caller
 from tryon_masks.entrypoints.schema import (
     Body,
     DataJson,
@@ -38,7 +39,6 @@ from tryon_masks.entrypoints.schema import (
     error_for,
     invalid,
     mask_request,
-    read_user_id,
 )
 from tryon_masks.ports import StepLog
 from tryon_masks.service import MaskService
@@ -182,9 +182,9 @@ class _Call:
     """What a route needs beside the body. ``reading`` holds the open step read_request."""
 
     service: MaskService
-    caller: str | None
+    caller: Caller
     log: RequestLog
-    reading: ExitStack = field(default_factory=ExitStack)
+    reading: ExitStack
     started: float = field(default_factory=time.perf_counter)
 
 
@@ -195,7 +195,7 @@ def _call() -> _Call:
 
 def _make(body: MaskRequestBody | DataJson) -> Response[MaskAnswer]:
     call = _call()
-    user_id = call.caller or body.user_id or ANONYMOUS
+    user_id = call.caller.user_id or body.user_id or ANONYMOUS
     request = mask_request(body, user_id)
     call.reading.close()
     call.log.identify(user_id)
@@ -232,28 +232,27 @@ def create_handler(service: MaskService, step_log: StepLog | None = None) -> Han
     """The Lambda handler for API Gateway's HTTP API, payload version 2."""
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        request_context = event["requestContext"]
-        request_id: str = request_context["requestId"]
-        authorizer = request_context.get("authorizer") or {}
-        caller: str | None = authorizer.get("jwt", {}).get("claims", {}).get("sub")
+        request_id: str = event["requestContext"]["requestId"]
         # A health probe a minute is not worth a document each.
         probe = APIGatewayProxyEventV2(event).path == HEALTH
         try:
-            with request_log(request_id, caller or ANONYMOUS, None if probe else step_log) as log:
-                return _answer(event, context, _Call(service, caller, log))
+            with request_log(request_id, ANONYMOUS, None if probe else step_log) as log:
+                return _answer(event, context, service, log)
         except LogUnavailable as error:
             return _error_response(error, error_for(error, request_id, log_saved=False))
 
     return handler
 
 
-def _answer(event: dict[str, Any], context: Any, call: _Call) -> dict[str, Any]:
+def _answer(
+    event: dict[str, Any], context: Any, service: MaskService, log: RequestLog
+) -> dict[str, Any]:
     try:
-        with call.reading:
-            call.reading.enter_context(step("read_request", "api"))
-            if call.caller is not None:
-                read_user_id(call.caller)
-            resolver.context["call"] = call
+        with ExitStack() as reading:
+            reading.enter_context(step("read_request", "api"))
+            caller = Caller.of(event["requestContext"])
+            log.identify(caller.user_id or ANONYMOUS)
+            resolver.context["call"] = _Call(service, caller, log, reading)
             return resolver.resolve(_with_json_body(event), context)
     except TryonMasksError as error:
         public = error
@@ -262,8 +261,8 @@ def _answer(event: dict[str, Any], context: Any, call: _Call) -> dict[str, Any]:
         # It may come from outside every step, and only steps are logged.
         with suppress(Exception), step("answer_request", "api"):
             raise error
-    call.log.flush()
-    return _error_response(public, error_for(public, call.log.request_id, call.log.saved))
+    log.flush()
+    return _error_response(public, error_for(public, log.request_id, log.saved))
 
 
 def _with_json_body(event: dict[str, Any]) -> dict[str, Any]:
