@@ -28,16 +28,23 @@ def iam(user_id: str) -> dict[str, Any]:
 )
 def test_the_authorizer_says_who_calls(context: dict[str, Any], caller: Caller) -> None:
     assert Caller.of(context) == caller
+    caller.check()
 
 
 @pytest.mark.parametrize(
-    "authorizer", [{}, {"jwt": {"claims": {"aud": "app"}}}, {"iam": {"userId": ""}}, {"lambda": {}}]
+    "authorizer",
+    [
+        {},
+        {"jwt": {"claims": {"aud": "app"}}},
+        {"jwt": {"claims": {"sub": ""}}},
+        {"iam": {"userId": ""}},
+    ],
 )
 def test_an_authorizer_that_names_nobody_lets_nobody_in(authorizer: dict[str, Any]) -> None:
     with pytest.raises(NotSignedIn):
-        Caller.of({"authorizer": authorizer})
+        Caller.of({"authorizer": authorizer}).check()
 
 
 def test_a_subject_that_cannot_be_a_user_id_is_refused() -> None:
     with pytest.raises(InvalidRequest):
-        Caller.of(jwt(sub="../users/1"))
+        Caller.of(jwt(sub="../users/1")).check()

@@ -233,11 +233,12 @@ def create_handler(service: MaskService, step_log: StepLog | None = None) -> Han
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         request_id: str = event["requestContext"]["requestId"]
+        caller = Caller.of(event["requestContext"])
         # A health probe a minute is not worth a document each.
         probe = APIGatewayProxyEventV2(event).path == HEALTH
         try:
-            with request_log(request_id, ANONYMOUS, None if probe else step_log) as log:
-                return _answer(event, context, service, log)
+            with request_log(request_id, caller.name, None if probe else step_log) as log:
+                return _answer(event, context, service, log, caller)
         except LogUnavailable as error:
             return _error_response(error, error_for(error, request_id, log_saved=False))
 
@@ -245,13 +246,12 @@ def create_handler(service: MaskService, step_log: StepLog | None = None) -> Han
 
 
 def _answer(
-    event: dict[str, Any], context: Any, service: MaskService, log: RequestLog
+    event: dict[str, Any], context: Any, service: MaskService, log: RequestLog, caller: Caller
 ) -> dict[str, Any]:
     try:
         with ExitStack() as reading:
             reading.enter_context(step("read_request", "api"))
-            caller = Caller.of(event["requestContext"])
-            log.identify(caller.user_id or ANONYMOUS)
+            caller.check()
             resolver.context["call"] = _Call(service, caller, log, reading)
             return resolver.resolve(_with_json_body(event), context)
     except TryonMasksError as error:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from tryon_masks.domain.errors import BadRequest
 from tryon_masks.entrypoints.schema import read_user_id
+from tryon_masks.telemetry import ANONYMOUS
 
 
 class NotSignedIn(BadRequest):
@@ -37,7 +38,25 @@ class Caller:
 
     @classmethod
     def of(cls, request_context: Mapping[str, Any]) -> Caller:
-        """The caller that ``requestContext`` of an HTTP API's event tells of.
+        """The caller that ``requestContext`` of an HTTP API's event tells of, yet unchecked."""
+        match request_context.get("authorizer"):
+            case None:
+                return cls()
+            case {"jwt": {"claims": {"sub": str(sub)}}}:
+                return cls(sub, sub)
+            case {"iam": {"userId": str(principal)}}:
+                # AROA...:session for a role; the next call may come from another session.
+                return cls(principal.partition(":")[0])
+            case _:
+                return cls(owner="")
+
+    @property
+    def name(self) -> str:
+        """For the log."""
+        return self.user_id or ANONYMOUS
+
+    def check(self) -> None:
+        """Make sure that this is somebody.
 
         Raises
         ------
@@ -46,13 +65,7 @@ class Caller:
         InvalidRequest
             A token's subject cannot be a user id.
         """
-        match request_context.get("authorizer"):
-            case None:
-                return cls()
-            case {"jwt": {"claims": {"sub": str(sub)}}}:
-                return cls(read_user_id(sub), sub)
-            case {"iam": {"userId": str(principal)}} if principal:
-                # AROA...:session for a role; the next call may come from another session.
-                return cls(principal.partition(":")[0])
-            case _:
-                raise NotSignedIn
+        if self.owner == "":
+            raise NotSignedIn
+        if self.user_id is not None:
+            read_user_id(self.user_id)
