@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tryon_masks.domain.errors import LogUnavailable, PhotoFetchFailed, StoreFailed, StoreTimeout
+from tryon_masks.domain.errors import (
+    InProgress,
+    LogUnavailable,
+    PhotoFetchFailed,
+    StoreFailed,
+    StoreTimeout,
+)
 from tryon_masks.domain.parts import Part, PartMap
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
@@ -223,6 +229,34 @@ class FakeStepLog:
         if self.full:
             raise LogUnavailable
         self.written[request_id] = list(records)
+
+
+class FakeContext:
+    """Lambda's context: who was invoked, and ``seconds`` until it is cut."""
+
+    def __init__(self, aws_request_id: str = "0c0e7d9d", seconds: float = 29.0) -> None:
+        self.aws_request_id = aws_request_id
+        self.seconds = seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return round(1000 * self.seconds)
+
+
+class FakeOnce:
+    """Remembers in memory; says that the keys of ``busy`` are being worked on."""
+
+    def __init__(self) -> None:
+        self.done: dict[str, dict[str, Any]] = {}
+        self.busy: set[str] = set()
+        self.asked: list[str] = []
+
+    def do(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        self.asked.append(key)
+        if key in self.busy:
+            raise InProgress
+        if key not in self.done:
+            self.done[key] = work()
+        return self.done[key]
 
 
 class FakeProfiles:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -63,6 +63,22 @@ class Vision(Protocol):
         self, rgb: NDArray[np.uint8], chosen: Candidate, others: Sequence[Candidate]
     ) -> Person:
         """The part map and skeleton of ``chosen``; pixels of ``others`` become ``OTHER_PERSON``."""
+
+
+class Once(Protocol):
+    """Remembers what was done, so that the same is not done twice."""
+
+    def do(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Do the work and remember its result (JSON values), or return what is remembered.
+
+        Work that raises is forgotten, so that it can be tried again.
+
+        Raises
+        ------
+        InProgress
+            Somebody else is doing the same at this moment.
+        StateUnavailable
+        """
 
 
 class StepLog(Protocol):

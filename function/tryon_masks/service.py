@@ -6,7 +6,9 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 from tryon_masks import images
 from tryon_masks.domain import fitness
@@ -14,7 +16,7 @@ from tryon_masks.domain.errors import InvalidRequest, NoPerson, Refusal
 from tryon_masks.domain.masks import Mask, MaskKind, make_mask
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
-from tryon_masks.ports import EncodedImage, MaskStore, PhotoSource, UserProfiles, Vision
+from tryon_masks.ports import EncodedImage, MaskStore, Once, PhotoSource, UserProfiles, Vision
 from tryon_masks.telemetry import RequestLog, count, step
 
 OVERLAY = "overlay"
@@ -94,8 +96,14 @@ class MaskResult:
     model_set: str
 
 
+_RECORD: TypeAdapter[MaskResult] = TypeAdapter(MaskResult)
+
+
 class MaskService:
-    """Made once in the init phase; :meth:`make` serves every request."""
+    """Made once in the init phase; :meth:`make` serves every request.
+
+    Without ``once`` the same request makes the same masks again.
+    """
 
     def __init__(
         self,
@@ -104,24 +112,41 @@ class MaskService:
         photos: PhotoSource,
         profiles: UserProfiles | None = None,
         limits: images.Limits | None = None,
+        once: Once | None = None,
     ) -> None:
         self.vision = vision
         self._store = store
         self._photos = photos
         self._profiles = profiles
         self._limits = limits or images.Limits()
+        self._once = once
 
     def make(self, request: MaskRequest, log: RequestLog) -> MaskResult:
         """Fetch, see, shape, store. Refusals are answers, in the result, not exceptions.
 
         Raises
         ------
-        BadRequest, Unavailable
+        BadRequest, InProgress, Unavailable
         """
-        options = request.options
         with step("download_image", "intake"):
             data = self._fetch(request.photo)
+        # Of the bytes and not of the address, behind which there may be another photo by now.
         sha256 = hashlib.sha256(data).hexdigest()
+        if self._once is None:
+            return self._make(request, data, sha256, log)
+
+        def work() -> dict[str, Any]:
+            result: dict[str, Any] = _RECORD.dump_python(
+                self._make(request, data, sha256, log), mode="json"
+            )
+            return result
+
+        with step("make_once", "once"):
+            what = [request.user_id, request.store_key, *self._what(sha256, request.options)]
+            return _RECORD.validate_python(self._once.do(_digest(what), work))
+
+    def _make(self, request: MaskRequest, data: bytes, sha256: str, log: RequestLog) -> MaskResult:
+        options = request.options
         with step("generate_masks", "service"):
             with step("decode_image", "intake"):
                 photo = images.decode(data, self._limits)
@@ -132,7 +157,7 @@ class MaskService:
         addresses: dict[str, str] = {}
         if made:
             with step("upload_masks", "store"):
-                key = request.store_key or self._key(sha256, options)
+                key = request.store_key or _digest(self._what(sha256, options))[:32]
                 addresses = self._store.save(key, files)
             count("MasksMade", len(made))
         masks = {mask.kind.value: addresses[mask.kind] for mask in made}
@@ -176,11 +201,13 @@ class MaskService:
             person = self.vision.parse(photo.rgb, chosen, others)
         return _Seen(len(people), chosen, person)
 
-    def _key(self, sha256: str, options: MaskOptions) -> str:
-        what = json.dumps(
-            [sha256, asdict(options), self.vision.model_set, MASK_RULES], sort_keys=True
-        )
-        return hashlib.sha256(what.encode()).hexdigest()[:32]
+    def _what(self, sha256: str, options: MaskOptions) -> list[Any]:
+        """All that the masks depend on."""
+        return [sha256, asdict(options), self.vision.model_set, MASK_RULES]
+
+
+def _digest(what: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ _STORES = ("cloudinary", "s3", "directory")
 _NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 _SECRET_ARN = r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+"  # noqa: S105  a pattern
 _BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+_TABLE = r"[A-Za-z0-9_.-]{3,255}"
 _PREFIX = r"[^/\s]+(/[^/\s]+)*"
 _WEEK_S = 7 * 24 * 3600
 
@@ -53,6 +54,9 @@ class Settings:
         Seconds for one photo, and for one upload.
     results_prefix
         Where the S3 worker writes its answers; ends with a slash.
+    once_table, once_ttl_s
+        The DynamoDB table that remembers for so many seconds what was made, so that the same
+        request is not served twice. Needed on Lambda; elsewhere nothing is remembered without it.
     """
 
     mask_store: StoreName
@@ -75,6 +79,8 @@ class Settings:
     fetch_timeout_s: float = 10.0
     upload_timeout_s: float = 10.0
     results_prefix: str = "results/"
+    once_table: str | None = None
+    once_ttl_s: int = 1800
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], *, on_lambda: bool, **explicit: Any) -> Self:
@@ -122,8 +128,16 @@ class Settings:
             fetch_timeout_s=read.seconds("FETCH_TIMEOUT_S", cls.fetch_timeout_s),
             upload_timeout_s=read.seconds("UPLOAD_TIMEOUT_S", cls.upload_timeout_s),
             results_prefix=read.text("RESULTS_PREFIX", _PREFIX + "/") or cls.results_prefix,
+            once_table=read.text("ONCE_TABLE", _TABLE),
+            once_ttl_s=read.whole("ONCE_TTL_S", cls.once_ttl_s, 60, _WEEK_S),
         )
         read.check_together(store, on_lambda)
+        signs = settings.mask_store == "s3" and not settings.mask_public_base_url
+        if settings.once_table and signs and 2 * settings.once_ttl_s > settings.mask_url_ttl_s:
+            read.problems.append(
+                "ONCE_TTL_S must be at most half of MASK_URL_TTL_S, or the addresses in a repeated "
+                "answer might work no longer."
+            )
         if read.problems:
             raise SettingsError("\n".join(read.problems))
         return settings
@@ -224,6 +238,8 @@ class _Reader:
                 )
         if self.raw("FIRESTORE_SECRET_ARN") and not self.raw("FIRESTORE_PROJECT"):
             self.problems.append("FIRESTORE_SECRET_ARN needs FIRESTORE_PROJECT.")
+        if on_lambda and self.raw("ONCE_TABLE") is None:
+            self.problems.append("ONCE_TABLE is not set.")
 
 
 def _is_cloudinary_url(value: str) -> bool:

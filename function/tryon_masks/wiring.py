@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, assert_never
 from tryon_masks.adapters.http import HttpPhotoSource
 from tryon_masks.domain.errors import SettingsError
 from tryon_masks.images import Limits
-from tryon_masks.ports import MaskStore, StepLog, Vision
+from tryon_masks.ports import MaskStore, Once, StepLog, Vision
 from tryon_masks.service import MaskService
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import step
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SECRET_TIMEOUT_S = 5.0
+STATE_TIMEOUT_S = 2.0
 CHECKOUT_MODELS = Path(__file__).resolve().parents[2] / "models" / "build"
 """Where a source checkout builds its model sets."""
 
@@ -109,7 +110,25 @@ def build_service(
         settings.max_photo_bytes, settings.fetch_timeout_s, settings.allow_http
     )
     limits = Limits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_photo_pixels)
-    return MaskService(load_vision(settings), store, photos, profiles, limits)
+    once = build_once(settings)
+    return MaskService(load_vision(settings), store, photos, profiles, limits, once)
+
+
+def build_once(settings: Settings) -> Once | None:
+    """The memory of what was made; None where ONCE_TABLE is not set, as the log says.
+
+    Raises
+    ------
+    SettingsError
+    """
+    with step("open_once", "once", on=settings.once_table is not None):
+        if settings.once_table is None:
+            return None
+        from tryon_masks.adapters.aws import aws_client
+        from tryon_masks.adapters.once import DynamoOnce
+
+        client = aws_client("dynamodb", STATE_TIMEOUT_S)
+        return DynamoOnce(settings.once_table, client, settings.once_ttl_s)
 
 
 def _firestore_for(settings: Settings) -> FirestoreLog | None:

@@ -43,23 +43,29 @@ class Api:
         store: fakes.FakeStore | None = None,
         step_log: fakes.FakeStepLog | None = None,
         limits: Limits | None = None,
+        once: fakes.FakeOnce | None = None,
     ) -> None:
         self.vision = vision or fakes.FakeVision()
         self.store = store or fakes.FakeStore()
         self.photos = fakes.FakePhotos({URL: fakes.photo()})
         self.profiles = fakes.FakeProfiles()
         self.step_log = step_log
-        service = MaskService(self.vision, self.store, self.photos, self.profiles, limits)
+        service = MaskService(self.vision, self.store, self.photos, self.profiles, limits, once)
         self._handler = create_handler(service, step_log)
 
     def send(self, event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status code and decoded answer of one event."""
-        response = self._handler(event, None)
+        _, status, answer = self.respond(event)
+        return status, answer
+
+    def respond(self, event: dict[str, Any]) -> tuple[dict[str, str], int, dict[str, Any]]:
+        """Headers, status code and decoded answer of one event."""
+        response = self._handler(event, fakes.FakeContext())
         assert response["headers"]["Content-Type"] == "application/json"
         assert response["isBase64Encoded"] is False
         answer = json.loads(response["body"])
         assert response["headers"]["x-request-id"] == answer["request_id"]
-        return response["statusCode"], answer
+        return response["headers"], response["statusCode"], answer
 
     def post(self, sub: str | None = None, **body: Any) -> tuple[int, dict[str, Any]]:
         return self.send(post_event(json.dumps(body), sub))
@@ -469,3 +475,30 @@ def test_a_start_without_settings_is_stopped_with_every_reason(module: str) -> N
     assert "SettingsError" in start.stderr
     assert "MASK_STORE is not set" in start.stderr
     assert "ORT_THREADS" in start.stderr
+
+
+def test_the_same_request_again_has_the_same_answer_without_the_work() -> None:
+    api = Api(once=fakes.FakeOnce())
+
+    _, first = api.post(user_image_url=URL)
+    status, second = api.post(user_image_url=URL)
+
+    assert status == 200
+    changing = {"total_time", "timing"}
+    assert {k: v for k, v in second.items() if k not in changing} == {
+        k: v for k, v in first.items() if k not in changing
+    }
+    assert second["timing"]["generate_masks"] == 0.0
+    assert api.vision.parsed == 1
+
+
+def test_two_at_once_and_the_second_is_told_when_to_ask_again() -> None:
+    once = fakes.FakeOnce()
+    api = Api(once=once)
+    api.post(user_image_url=URL)
+    once.busy = set(once.asked)
+
+    headers, status, answer = api.respond(post_event(json.dumps({"user_image_url": URL})))
+
+    assert (status, answer["error"]["code"]) == (409, "IN_PROGRESS")
+    assert headers["Retry-After"] == "5"

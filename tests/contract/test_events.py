@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -63,7 +62,7 @@ def test_there_is_an_event_for_each_way_in() -> None:
     ],
 )
 def test_an_api_event_makes_masks(service: MaskService, name: str, more: set[str]) -> None:
-    response = create_handler(service)(read_event(name), None)
+    response = create_handler(service)(read_event(name), fakes.FakeContext())
 
     answer = json.loads(response["body"])
     assert (response["statusCode"], answer["status"]) == (200, "success")
@@ -72,7 +71,7 @@ def test_an_api_event_makes_masks(service: MaskService, name: str, more: set[str
 
 
 def test_the_health_event_is_answered(service: MaskService) -> None:
-    response = create_handler(service)(read_event("api-health"), None)
+    response = create_handler(service)(read_event("api-health"), fakes.FakeContext())
 
     assert (response["statusCode"], json.loads(response["body"])["ready"]) == (200, True)
 
@@ -92,7 +91,7 @@ def test_an_s3_event_writes_its_answer(
         service, S3Objects(s3), results_prefix="results/", mask_folder=None, max_bytes=1_000_000
     )
 
-    uploads.handle(read_event(name), SimpleNamespace(aws_request_id="1"))
+    uploads.handle(read_event(name), fakes.FakeContext())
 
     written = s3.get_object(Bucket="tryon-masks-photos", Key=f"results/{key}.json")
     answer = json.load(written["Body"])

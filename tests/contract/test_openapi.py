@@ -26,7 +26,7 @@ def test_every_error_is_described_as_it_is_sent() -> None:
     document = openapi.document()
 
     responses = document["paths"]["/v1/masks"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "413", "415", "422", "500", "502", "503", "504"}
+    assert set(responses) == {"200", "400", "409", "413", "415", "422", "500", "502", "503", "504"}
     for status in set(responses) - {"200", "422"}:
         schema = responses[status]["content"]["application/json"]["schema"]
         assert schema == {"$ref": "#/components/schemas/ErrorAnswer"}

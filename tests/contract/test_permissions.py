@@ -36,6 +36,7 @@ def become(monkeypatch: pytest.MonkeyPatch) -> Iterator[Become]:
         "MaskBucket.Arn": f"arn:aws:s3:::{MASKS}",
         "ApiFunctionLogs.Arn": f"arn:aws:logs:{REGION}:123456789012:log-group:api:*",
         "WorkerFunctionLogs.Arn": f"arn:aws:logs:{REGION}:123456789012:log-group:worker:*",
+        "OnceTable.Arn": f"arn:aws:dynamodb:{REGION}:123456789012:table/once",
         "FailedUploads.Arn": f"arn:aws:sqs:{REGION}:123456789012:failed",
     }
 

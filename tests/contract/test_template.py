@@ -289,6 +289,7 @@ def test_calls_are_throttled() -> None:
 
 ROLES = {"ApiFunction": "ApiRole", "WorkerFunction": "WorkerRole"}
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+REMEMBER = {f"dynamodb:{do}Item" for do in ("Get", "Put", "Update", "Delete")}
 TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 
 
@@ -322,12 +323,14 @@ def test_the_api_may_do_just_this() -> None:
     assert _allowed(Deployment(**everything), "ApiRole") == {
         "ApiFunctionLogs.Arn": LOGS,
         "*": TRACES,
+        "OnceTable.Arn": REMEMBER,
         SECRET + "cloudinary-a1B2c3": {"secretsmanager:GetSecretValue"},
         SECRET + "firestore-a1B2c3": {"secretsmanager:GetSecretValue"},
     }
     assert _allowed(Deployment(AuthMode="IAM", MaskStore="s3"), "ApiRole") == {
         "ApiFunctionLogs.Arn": LOGS,
         "*": TRACES,
+        "OnceTable.Arn": REMEMBER,
         "MaskBucket.Arn/masks/*": {"s3:PutObject", "s3:GetObject"},
     }
 
@@ -336,6 +339,7 @@ def test_the_worker_may_do_just_this() -> None:
     always = {
         "WorkerFunctionLogs.Arn": LOGS,
         "*": TRACES,
+        "OnceTable.Arn": REMEMBER,
         "FailedUploads.Arn": {"sqs:SendMessage"},
         "PhotoBucket.Arn/uploads/*": {"s3:GetObject"},
         "PhotoBucket.Arn/results/*": {"s3:PutObject"},
@@ -379,6 +383,14 @@ def test_an_upload_that_is_given_up_is_kept_and_reported() -> None:
         _references(alarm["Dimensions"]) for alarm in of_type("AWS::CloudWatch::Alarm").values()
     ]
     assert {"FailedUploads"} in watched
+
+
+@pytest.mark.parametrize("name", of_type("AWS::DynamoDB::Table"))
+def test_tables_cost_nothing_unused_and_forget(name: str) -> None:
+    table = RESOURCES[name]["Properties"]
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expiration", "Enabled": True}
+    assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
 
 
 @pytest.mark.parametrize("name", BUCKETS)

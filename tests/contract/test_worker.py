@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -19,7 +18,7 @@ from tryon_masks.service import MaskService
 
 BUCKET = "tryon-masks-photos"
 URL = "https://example.com/photos/standing.jpg"
-CONTEXT = SimpleNamespace(aws_request_id="0c0e7d9d")
+CONTEXT = fakes.FakeContext("0c0e7d9d", 60)
 
 
 @pytest.fixture
@@ -41,6 +40,7 @@ class Worker:
         vision: fakes.FakeVision | None = None,
         store: fakes.FakeStore | S3MaskStore | None = None,
         step_log: fakes.FakeStepLog | None = None,
+        once: fakes.FakeOnce | None = None,
     ) -> None:
         self.s3 = s3
         self.vision = vision or fakes.FakeVision()
@@ -48,7 +48,7 @@ class Worker:
         self.profiles = fakes.FakeProfiles()
         photos = fakes.FakePhotos({URL: fakes.photo()})
         self._uploads = Uploads(
-            MaskService(self.vision, self.store, photos, self.profiles),
+            MaskService(self.vision, self.store, photos, self.profiles, once=once),
             S3Objects(s3),
             results_prefix="results/",
             mask_folder=(BUCKET, "masks"),
@@ -280,3 +280,16 @@ def test_the_same_event_again_has_the_same_masks(s3: Any) -> None:
     worker.notify("uploads/a.jpg")
 
     assert worker.answer("uploads/a.jpg")["masks"] == first
+    assert worker.vision.parsed == 2
+
+
+def test_the_same_event_three_times_is_one_inference(s3: Any) -> None:
+    worker = Worker(s3, once=fakes.FakeOnce())
+    worker.upload("uploads/a.jpg")
+
+    worker.notify("uploads/a.jpg")
+    first = worker.answer("uploads/a.jpg")["masks"]
+    worker.notify("uploads/a.jpg", "uploads/a.jpg")
+
+    assert worker.answer("uploads/a.jpg")["masks"] == first
+    assert worker.vision.parsed == 1

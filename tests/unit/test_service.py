@@ -11,6 +11,7 @@ from PIL import Image
 from tests import fakes
 
 from tryon_masks.domain.errors import (
+    InProgress,
     InvalidRequest,
     PhotoFetchFailed,
     PhotoTooLarge,
@@ -32,19 +33,29 @@ URL = "https://example.com/photo.jpg"
 class House:
     """A service on fakes, all of them within reach."""
 
-    def __init__(self, vision: fakes.FakeVision | None = None, **limits: int) -> None:
+    def __init__(
+        self,
+        vision: fakes.FakeVision | None = None,
+        once: fakes.FakeOnce | None = None,
+        **limits: int,
+    ) -> None:
         self.vision = vision or fakes.FakeVision()
         self.store = fakes.FakeStore()
         self.photos = fakes.FakePhotos({URL: fakes.photo()})
         self.profiles = fakes.FakeProfiles()
         self.service = MaskService(
-            self.vision, self.store, self.photos, self.profiles, Limits(**limits)
+            self.vision, self.store, self.photos, self.profiles, Limits(**limits), once
         )
 
     def make(
-        self, log: RequestLog, photo: str | bytes = URL, key: str | None = None, **options: Any
+        self,
+        log: RequestLog,
+        photo: str | bytes = URL,
+        key: str | None = None,
+        user: str = "user-1",
+        **options: Any,
     ) -> MaskResult:
-        return self.service.make(MaskRequest(photo, "user-1", MaskOptions(**options), key), log)
+        return self.service.make(MaskRequest(photo, user, MaskOptions(**options), key), log)
 
 
 @pytest.fixture
@@ -262,3 +273,77 @@ def test_half_a_store_is_an_error(log: RequestLog) -> None:
 def test_options_name_each_mask_once(masks: tuple[MaskKind, ...]) -> None:
     with pytest.raises(InvalidRequest):
         MaskOptions(masks=masks)
+
+
+def test_the_same_request_is_served_once_and_answered_the_same(log: RequestLog) -> None:
+    house = House(once=fakes.FakeOnce())
+
+    first, second = house.make(log), house.make(log)
+
+    assert second == first
+    assert house.vision.parsed == 1
+    assert len(house.profiles.merged) == 1
+
+
+def test_a_refusal_is_remembered_too(log: RequestLog) -> None:
+    house = House(fakes.FakeVision(people=0), once=fakes.FakeOnce())
+
+    first, second = house.make(log), house.make(log)
+
+    assert second == first
+    assert second.status == "refused"
+    assert len(house.vision.shown) == 1
+
+
+def test_another_user_option_or_photo_is_another_request(log: RequestLog) -> None:
+    house = House(once=fakes.FakeOnce())
+
+    house.make(log)
+    house.make(log, user="user-2")
+    house.make(log, profile=Profile.HULL)
+    house.make(log, masks=(MaskKind.UPPER,))
+    house.make(log, photo=fakes.photo(width=600, height=800))
+
+    assert house.vision.parsed == 5
+
+
+def test_another_photo_behind_the_same_address_is_a_new_one(log: RequestLog) -> None:
+    house = House(once=fakes.FakeOnce())
+
+    first = house.make(log)
+    house.photos.known = {URL: fakes.photo(format="PNG")}
+    second = house.make(log)
+
+    assert second.sha256 != first.sha256
+    assert second.masks != first.masks
+    assert house.vision.parsed == 2
+
+
+def test_the_same_photo_from_elsewhere_is_the_same(log: RequestLog) -> None:
+    house = House(once=fakes.FakeOnce())
+
+    assert house.make(log) == house.make(log, photo=fakes.photo())
+    assert house.vision.parsed == 1
+
+
+def test_what_is_being_made_is_not_made_beside_it(log: RequestLog) -> None:
+    once = fakes.FakeOnce()
+    house = House(once=once)
+    house.make(log)
+    once.busy = set(once.asked)
+
+    with pytest.raises(InProgress):
+        house.make(log)
+
+    assert house.vision.parsed == 1
+    assert steps(log)[-1] == ("make_once", "refused")
+
+
+def test_what_could_not_be_stored_is_made_again(log: RequestLog) -> None:
+    house = House(once=fakes.FakeOnce())
+    house.store.failing = "upper"
+    with pytest.raises(StoreFailed):
+        house.make(log)
+    house.store.failing = None
+
+    assert house.make(log).status == "success"

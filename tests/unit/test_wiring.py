@@ -14,6 +14,7 @@ import pytest
 from moto import mock_aws
 from numpy.typing import NDArray
 from PIL import Image
+from tests import fakes
 from tests.standins.cloudinary import CloudinaryStandIn
 
 from tryon_masks.domain.errors import (
@@ -158,6 +159,35 @@ def test_a_secret_that_is_no_cloudinary_url_stops_the_start(aws: None) -> None:
         build_store(settings(mask_store="cloudinary", cloudinary_secret_arn=arn))
 
     assert "hush" not in str(caught.value)
+
+
+def test_what_was_made_is_remembered_in_the_table_that_is_set(
+    aws: None, tmp_path: Path, log: RequestLog
+) -> None:
+    boto3.client("dynamodb").create_table(
+        TableName="once",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    chosen = settings(mask_dir=tmp_path, once_table="once")
+    service = build_service(chosen, lambda _: BlindVision())
+
+    for _ in range(2):
+        service.make(MaskRequest(fakes.photo(), "user-1"), log)
+
+    done = [record["step"] for record in log.records if record["status"] == "done"]
+    assert (done.count("find_people"), done.count("repeat_answer")) == (1, 1)
+
+
+@pytest.mark.parametrize("table", [None, "once"])
+def test_the_log_says_whether_anything_is_remembered(
+    aws: None, tmp_path: Path, log: RequestLog, table: str | None
+) -> None:
+    build_service(settings(mask_dir=tmp_path, once_table=table), lambda _: BlindVision())
+
+    (opened,) = [r for r in log.records if (r["step"], r["status"]) == ("open_once", "done")]
+    assert opened["on"] is (table is not None)
 
 
 def test_an_unknown_model_set_stops_the_start() -> None:

@@ -21,8 +21,10 @@ from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 from pydantic import BaseModel
 
 from tryon_masks import __version__
+from tryon_masks.deadline import time_limit
 from tryon_masks.domain.errors import (
     BadRequest,
+    InProgress,
     InvalidRequest,
     LogUnavailable,
     TryonMasksError,
@@ -104,6 +106,7 @@ _RESPONSES: dict[int, Any] = {
         **_content(MaskAnswer),
     },
     400: _error_doc("A field is missing, unknown or out of range, or the address is not allowed."),
+    409: _error_doc("The same request is being worked on: ask again after Retry-After seconds."),
     413: _error_doc("The photo has too many bytes or pixels."),
     415: _error_doc("The photo is not a JPEG, PNG, WebP, AVIF or HEIC image."),
     422: {
@@ -120,8 +123,8 @@ _RESPONSES: dict[int, Any] = {
         },
     },
     502: _error_doc("The photo's host or the mask store failed."),
-    503: _error_doc("The request could not be logged, so it was not started."),
-    504: _error_doc("The photo's host or the mask store did not answer in time."),
+    503: _error_doc("The log or the service's own records cannot be reached."),
+    504: _error_doc("The photo's host, the mask store or the work itself was not done in time."),
 }
 
 
@@ -234,10 +237,14 @@ def create_handler(service: MaskService, step_log: StepLog | None = None) -> Han
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         request_id: str = event["requestContext"]["requestId"]
         caller = Caller.of(event["requestContext"])
+        left = context.get_remaining_time_in_millis() / 1000
         # A health probe a minute is not worth a document each.
         probe = APIGatewayProxyEventV2(event).path == HEALTH
         try:
-            with request_log(request_id, caller.name, None if probe else step_log) as log:
+            with (
+                time_limit(left),
+                request_log(request_id, caller.name, None if probe else step_log) as log,
+            ):
                 return _answer(event, context, service, log, caller)
         except LogUnavailable as error:
             return _error_response(error, error_for(error, request_id, log_saved=False))
@@ -283,12 +290,15 @@ def _with_json_body(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _error_response(error: TryonMasksError, answer: ErrorAnswer) -> dict[str, Any]:
+    headers = {
+        "Content-Type": content_types.APPLICATION_JSON,
+        REQUEST_ID_HEADER: answer.request_id,
+    }
+    if isinstance(error, InProgress):
+        headers["Retry-After"] = str(error.retry_after_s)
     return {
         "statusCode": error.status,
-        "headers": {
-            "Content-Type": content_types.APPLICATION_JSON,
-            REQUEST_ID_HEADER: answer.request_id,
-        },
+        "headers": headers,
         "body": answer.model_dump_json(),
         "isBase64Encoded": False,
     }

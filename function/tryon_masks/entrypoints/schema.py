@@ -375,7 +375,7 @@ def answer_for(
         timing=Timing(
             setup_model_symlinks=0.0,
             download_image=_seconds(log.timings["download_image"]),
-            generate_masks=_seconds(log.timings["generate_masks"]),
+            generate_masks=_seconds(log.timings.get("generate_masks", 0.0)),
             upload_masks=_seconds(log.timings.get("upload_masks", 0.0)),
         ),
         model_set=result.model_set,

@@ -11,6 +11,7 @@ from urllib.parse import unquote_plus
 from aws_lambda_powertools.utilities.data_classes import S3Event
 
 from tryon_masks.adapters.s3 import S3Objects
+from tryon_masks.deadline import time_limit
 from tryon_masks.domain.errors import BadRequest, InvalidRequest
 from tryon_masks.entrypoints.schema import (
     ErrorAnswer,
@@ -72,9 +73,13 @@ class Uploads:
         Unavailable
             And any unexpected error; an ExceptionGroup of them where several records failed.
         """
+        with time_limit(context.get_remaining_time_in_millis() / 1000):
+            self._records(event, context.aws_request_id)
+
+    def _records(self, event: dict[str, Any], invocation: str) -> None:
         failed: list[Exception] = []
         for number, record in enumerate(S3Event(event).records, start=1):
-            request_id = f"{context.aws_request_id}-{number}"
+            request_id = f"{invocation}-{number}"
             try:
                 key = unquote_plus(record.s3.get_object.key)
                 self._record(record.s3.bucket.name, key, request_id)
