@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import cv2
@@ -16,13 +18,15 @@ from tryon_masks.domain.errors import (
     InProgress,
     LogUnavailable,
     PhotoFetchFailed,
+    StateUnavailable,
     StoreFailed,
     StoreTimeout,
 )
 from tryon_masks.domain.parts import Part, PartMap
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
-from tryon_masks.ports import EncodedImage
+from tryon_masks.entrypoints.desk import Desk
+from tryon_masks.ports import EncodedImage, Job, JobState, UploadForm
 
 WIDTH, HEIGHT = 300, 400
 TORSO = 100.0
@@ -257,6 +261,69 @@ class FakeOnce:
         if key not in self.done:
             self.done[key] = work()
         return self.done[key]
+
+
+class FakeJobs:
+    """Keeps jobs in memory, and every state that one has been in; fails on demand (``lost``)."""
+
+    def __init__(self) -> None:
+        self.lost = False
+        self.kept: dict[str, Job] = {}
+        self.states: list[JobState] = []
+
+    def add(self, job_id: str, owner: str, task: Mapping[str, Any]) -> Job:
+        self._reach()
+        assert job_id not in self.kept
+        now = "2026-03-02T10:15:30.000Z"
+        self.kept[job_id] = Job(
+            job_id, owner, "queued", json.loads(json.dumps(task)), now, now, None
+        )
+        return self.kept[job_id]
+
+    def get(self, job_id: str) -> Job | None:
+        self._reach()
+        return self.kept.get(job_id)
+
+    def update(self, job_id: str, state: JobState, answer: Mapping[str, Any] | None = None) -> None:
+        self._reach()
+        self.states.append(state)
+        if job_id in self.kept:
+            kept = None if answer is None else json.loads(json.dumps(answer))
+            self.kept[job_id] = replace(self.kept[job_id], state=state, answer=kept)
+
+    def _reach(self) -> None:
+        if self.lost:
+            raise StateUnavailable
+
+
+class FakeQueue:
+    """Keeps what was sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        self.sent.append(dict(message))
+
+
+class FakeForms:
+    """Signs nothing, and remembers what it was asked for."""
+
+    max_bytes = 1_000_000
+    lifetime_s = 60
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, str, dict[str, str]]] = []
+
+    def make(self, key: str, content_type: str, metadata: Mapping[str, str]) -> UploadForm:
+        self.made.append((key, content_type, dict(metadata)))
+        return UploadForm("https://photos.example.com/", {"key": key, "policy": "signed"})
+
+
+def desk() -> Desk:
+    """A desk whose jobs are numbered, on fakes."""
+    numbers = count(1)
+    return Desk(FakeJobs(), FakeQueue(), FakeForms(), lambda: f"{next(numbers):032x}")
 
 
 class FakeProfiles:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +77,89 @@ class Once(Protocol):
         ------
         InProgress
             Somebody else is doing the same at this moment.
+        StateUnavailable
+        """
+
+
+JobState = Literal["queued", "running", "success", "partial", "refused", "error"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work that is done later.
+
+    ``owner`` is who may look it up; ``task`` says what to do and ``answer`` what came of it, both
+    as JSON values; times are ISO 8601 in UTC.
+    """
+
+    job_id: str
+    owner: str
+    state: JobState
+    task: dict[str, Any]
+    created_at: str
+    updated_at: str
+    answer: dict[str, Any] | None
+
+
+class Jobs(Protocol):
+    """All jobs, until they are forgotten."""
+
+    def add(self, job_id: str, owner: str, task: Mapping[str, Any]) -> Job:
+        """Take a job; it is queued.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def get(self, job_id: str) -> Job | None:
+        """The job, or None.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def update(self, job_id: str, state: JobState, answer: Mapping[str, Any] | None = None) -> None:
+        """Say how far the job is; nothing where it is unknown.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+
+class WorkQueue(Protocol):
+    """The way to the workers."""
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Hand over JSON values; a worker gets them at least once.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+
+@dataclass(frozen=True)
+class UploadForm:
+    """Where a file is posted, as multipart/form-data: every field first, the file last."""
+
+    url: str
+    fields: dict[str, str]
+
+
+class UploadForms(Protocol):
+    """Lets somebody without credentials upload one file."""
+
+    max_bytes: int
+    lifetime_s: int
+
+    def make(self, key: str, content_type: str, metadata: Mapping[str, str]) -> UploadForm:
+        """A form that stores a file of this type under this key, and nothing else.
+
+        Raises
+        ------
         StateUnavailable
         """
 

@@ -19,6 +19,8 @@ _NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 _SECRET_ARN = r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+"  # noqa: S105  a pattern
 _BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _TABLE = r"[A-Za-z0-9_.-]{3,255}"
+_QUEUE_URL = r"https?://[A-Za-z0-9.:-]+/[0-9]{12}/[A-Za-z0-9_-]{1,80}"
+_STATE = ("ONCE_TABLE", "JOBS_TABLE", "WORK_QUEUE_URL", "PHOTO_BUCKET")
 _PREFIX = r"[^/\s]+(/[^/\s]+)*"
 _WEEK_S = 7 * 24 * 3600
 
@@ -57,6 +59,14 @@ class Settings:
     once_table, once_ttl_s
         The DynamoDB table that remembers for so many seconds what was made, so that the same
         request is not served twice. Needed on Lambda; elsewhere nothing is remembered without it.
+    jobs_table, job_ttl_s
+        The DynamoDB table of jobs, and the seconds that one can be looked up. Needed on Lambda.
+    work_queue_url, work_tries
+        The SQS queue to the worker, and how often it hands over a message before it gives up.
+        Needed on Lambda.
+    photo_bucket, upload_form_ttl_s
+        The S3 bucket that photos are uploaded to, and the seconds that a form for it works. Needed
+        on Lambda.
     """
 
     mask_store: StoreName
@@ -81,6 +91,12 @@ class Settings:
     results_prefix: str = "results/"
     once_table: str | None = None
     once_ttl_s: int = 1800
+    jobs_table: str | None = None
+    job_ttl_s: int = 86_400
+    work_queue_url: str | None = None
+    work_tries: int = 5
+    photo_bucket: str | None = None
+    upload_form_ttl_s: int = 900
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], *, on_lambda: bool, **explicit: Any) -> Self:
@@ -130,6 +146,12 @@ class Settings:
             results_prefix=read.text("RESULTS_PREFIX", _PREFIX + "/") or cls.results_prefix,
             once_table=read.text("ONCE_TABLE", _TABLE),
             once_ttl_s=read.whole("ONCE_TTL_S", cls.once_ttl_s, 60, _WEEK_S),
+            jobs_table=read.text("JOBS_TABLE", _TABLE),
+            job_ttl_s=read.whole("JOB_TTL_S", cls.job_ttl_s, 60, 13 * _WEEK_S),
+            work_queue_url=read.text("WORK_QUEUE_URL", _QUEUE_URL),
+            work_tries=read.whole("WORK_TRIES", cls.work_tries, 1, 1000),
+            photo_bucket=read.text("PHOTO_BUCKET", _BUCKET),
+            upload_form_ttl_s=read.whole("UPLOAD_FORM_TTL_S", cls.upload_form_ttl_s, 60, _WEEK_S),
         )
         read.check_together(store, on_lambda)
         signs = settings.mask_store == "s3" and not settings.mask_public_base_url
@@ -238,8 +260,8 @@ class _Reader:
                 )
         if self.raw("FIRESTORE_SECRET_ARN") and not self.raw("FIRESTORE_PROJECT"):
             self.problems.append("FIRESTORE_SECRET_ARN needs FIRESTORE_PROJECT.")
-        if on_lambda and self.raw("ONCE_TABLE") is None:
-            self.problems.append("ONCE_TABLE is not set.")
+        if on_lambda:
+            self.problems += [f"{name} is not set." for name in _STATE if self.raw(name) is None]
 
 
 def _is_cloudinary_url(value: str) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar, assert_never
 from tryon_masks.adapters.http import HttpPhotoSource
 from tryon_masks.domain.errors import SettingsError
 from tryon_masks.images import Limits
-from tryon_masks.ports import MaskStore, Once, StepLog, Vision
+from tryon_masks.ports import Jobs, MaskStore, Once, StepLog, UploadForms, Vision, WorkQueue
 from tryon_masks.service import MaskService
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import step
@@ -112,6 +112,54 @@ def build_service(
     limits = Limits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_photo_pixels)
     once = build_once(settings)
     return MaskService(load_vision(settings), store, photos, profiles, limits, once)
+
+
+def build_jobs(settings: Settings) -> Jobs:
+    """The table that JOBS_TABLE names.
+
+    Raises
+    ------
+    SettingsError
+    """
+    with step("open_jobs", "jobs"):
+        from tryon_masks.adapters.aws import aws_client
+        from tryon_masks.adapters.jobs import DynamoJobs
+
+        table = _needed("JOBS_TABLE", settings.jobs_table)
+        return DynamoJobs(table, aws_client("dynamodb", STATE_TIMEOUT_S), settings.job_ttl_s)
+
+
+def build_queue(settings: Settings) -> WorkQueue:
+    """The queue that WORK_QUEUE_URL names.
+
+    Raises
+    ------
+    SettingsError
+    """
+    with step("open_queue", "jobs"):
+        from tryon_masks.adapters.aws import aws_client
+        from tryon_masks.adapters.jobs import SqsQueue
+
+        url = _needed("WORK_QUEUE_URL", settings.work_queue_url)
+        return SqsQueue(url, aws_client("sqs", STATE_TIMEOUT_S))
+
+
+def build_forms(settings: Settings) -> UploadForms:
+    """Forms for the bucket that PHOTO_BUCKET names.
+
+    Raises
+    ------
+    SettingsError
+    """
+    with step("open_uploads", "s3"):
+        from tryon_masks.adapters.s3 import S3UploadForms, s3_client
+
+        return S3UploadForms(
+            _needed("PHOTO_BUCKET", settings.photo_bucket),
+            s3_client(settings.upload_timeout_s),
+            settings.max_photo_bytes,
+            settings.upload_form_ttl_s,
+        )
 
 
 def build_once(settings: Settings) -> Once | None:

@@ -23,7 +23,12 @@ from tests.standins.cloudinary import CloudinaryStandIn
 pytestmark = pytest.mark.stack
 
 MEMORY_MB = 3008
-STATE = {"ONCE_TABLE": "OnceTable"}
+STATE = {
+    "ONCE_TABLE": "OnceTable",
+    "JOBS_TABLE": "JobsTable",
+    "WORK_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/work",
+    "PHOTO_BUCKET": "tryon-masks-photos",
+}
 AWS = {
     "AWS_DEFAULT_REGION": REGION,
     "AWS_ACCESS_KEY_ID": "testing",
@@ -125,8 +130,9 @@ def test_an_api_event_becomes_masks(built: Sam, world: World, photo: bytes, repo
 def test_an_upload_becomes_masks_and_a_result(
     built: Sam, world: World, photo: bytes, report: Report
 ) -> None:
-    event = read_event("s3-upload")
-    (record,) = event["Records"]
+    event = read_event("sqs-upload")
+    (message,) = event["Records"]
+    (record,) = json.loads(message["body"])["Records"]
     bucket = record["s3"]["bucket"]["name"]
     key = urllib.parse.unquote_plus(record["s3"]["object"]["key"])
     s3 = world.client("s3")

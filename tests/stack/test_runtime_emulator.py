@@ -81,6 +81,9 @@ def emulated(emulator_path: Path, photo: bytes, tmp_path_factory: Any) -> Iterat
             "ALLOW_HTTP": "1",
             **account,
             "ONCE_TABLE": "once",
+            "JOBS_TABLE": "jobs",
+            "WORK_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/work",
+            "PHOTO_BUCKET": "photos",
         }
         addresses = ["--runtime-interface-emulator-address", f"{loopback.LOOPBACK}:{port}"]
         addresses += ["--runtime-api-address", f"{loopback.LOOPBACK}:{loopback.free_port()}"]

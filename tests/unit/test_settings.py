@@ -13,7 +13,13 @@ from tryon_masks.settings import Settings
 
 CLOUDINARY_URL = "cloudinary://1234:s3cr3t@cloud"
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:cloudinary-AbCdEf"
-STATE = {"ONCE_TABLE": "once"}
+QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/stack-WorkQueue-1A2B"
+STATE = {
+    "ONCE_TABLE": "once",
+    "JOBS_TABLE": "jobs",
+    "WORK_QUEUE_URL": QUEUE,
+    "PHOTO_BUCKET": "uploaded",
+}
 S3 = {"MASK_STORE": "s3", "MASK_BUCKET": "photos", **STATE}
 
 
@@ -68,6 +74,12 @@ def test_the_photo_limits_are_those_of_the_images_module() -> None:
         ("RESULTS_PREFIX", "answers/v1/", "answers/v1/"),
         ("ONCE_TABLE", "stack-OnceTable-1A2B", "stack-OnceTable-1A2B"),
         ("ONCE_TTL_S", "60", 60),
+        ("JOBS_TABLE", "jobs-2", "jobs-2"),
+        ("JOB_TTL_S", "60", 60),
+        ("WORK_QUEUE_URL", QUEUE, QUEUE),
+        ("WORK_TRIES", "1", 1),
+        ("PHOTO_BUCKET", "uploads.example", "uploads.example"),
+        ("UPLOAD_FORM_TTL_S", "60", 60),
     ],
 )
 def test_each_variable_sets_its_field(name: str, text: str, value: object) -> None:
@@ -108,6 +120,12 @@ def test_each_variable_sets_its_field(name: str, text: str, value: object) -> No
         ("RESULTS_PREFIX", "/"),
         ("ONCE_TABLE", "a/b"),
         ("ONCE_TTL_S", "59"),
+        ("JOBS_TABLE", "j"),
+        ("JOB_TTL_S", "0"),
+        ("WORK_QUEUE_URL", "WorkQueue"),
+        ("WORK_TRIES", "0"),
+        ("PHOTO_BUCKET", "s3://photos"),
+        ("UPLOAD_FORM_TTL_S", "604801"),
     ],
 )
 def test_a_malformed_value_stops_the_start_and_names_its_variable(name: str, text: str) -> None:

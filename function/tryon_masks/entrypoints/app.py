@@ -6,8 +6,9 @@ import base64
 import binascii
 import json
 import platform
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -17,6 +18,7 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Body as InBody
+from aws_lambda_powertools.event_handler.openapi.params import Header
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 from pydantic import BaseModel
 
@@ -30,40 +32,46 @@ from tryon_masks.domain.errors import (
     TryonMasksError,
 )
 from tryon_masks.entrypoints.caller import Caller
+from tryon_masks.entrypoints.desk import Desk, NotFound
 from tryon_masks.entrypoints.schema import (
     Body,
     DataJson,
     ErrorAnswer,
+    FormAnswer,
     HealthAnswer,
+    JobAnswer,
     MaskAnswer,
     MaskRequestBody,
+    UploadAnswer,
+    UploadBody,
     answer_for,
     error_for,
     invalid,
+    job_answer,
     mask_request,
 )
-from tryon_masks.ports import StepLog
+from tryon_masks.ports import Job, StepLog
 from tryon_masks.service import MaskService
 from tryon_masks.telemetry import ANONYMOUS, RequestLog, request_log, step
 
-T = TypeVar("T", MaskAnswer, HealthAnswer)
+T = TypeVar("T")
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 MASKS = "/v1/masks"
 ROOT = "/"
+UPLOADS = "/v1/uploads"
+JOB = "/v1/jobs/{job_id}"
 HEALTH = "/v1/health"
+POLL_S = 2
+"""What ``Retry-After`` says of a job that is not done."""
+Prefer = Annotated[
+    str | None, Header(description="respond-async: answer at once, with where to ask later.")
+]
 REQUEST_ID_HEADER = "x-request-id"
 SIGNED_IN = "token"
 """The security scheme of the routes that make masks."""
-METHODS = {MASKS: "POST", ROOT: "POST", HEALTH: "GET"}
-
-
-class NotFound(BadRequest):
-    """No such path."""
-
-    code: ClassVar[str] = "NOT_FOUND"
-    status: ClassVar[int] = 404
-    message: ClassVar[str] = "There is nothing at this path."
+METHODS = {MASKS: "POST", ROOT: "POST", UPLOADS: "POST", JOB: "GET", HEALTH: "GET"}
+_JOB_PATH = re.compile(r"/v1/jobs/[^/]+")
 
 
 class MethodNotAllowed(BadRequest):
@@ -106,6 +114,11 @@ _RESPONSES: dict[int, Any] = {
         **_content(MaskAnswer),
     },
     400: _error_doc("A field is missing, unknown or out of range, or the address is not allowed."),
+    202: {
+        "description": "With Prefer: respond-async. Location says where to ask for the answer.",
+        **_content(JobAnswer),
+    },
+    401: _error_doc("Nobody is signed in."),
     409: _error_doc("The same request is being worked on: ask again after Retry-After seconds."),
     413: _error_doc("The photo has too many bytes or pixels."),
     415: _error_doc("The photo is not a JPEG, PNG, WebP, AVIF or HEIC image."),
@@ -128,6 +141,18 @@ _RESPONSES: dict[int, Any] = {
 }
 
 
+_UPLOAD_RESPONSES: dict[int, Any] = {
+    201: {"description": "A form for one photo.", **_content(UploadAnswer)},
+    **{status: _RESPONSES[status] for status in (400, 401, 503)},
+}
+
+_JOB_RESPONSES: dict[int, Any] = {
+    200: {"description": "How far the job is, and its answer.", **_content(JobAnswer)},
+    401: _RESPONSES[401],
+    404: _error_doc("There is no such job of this caller, or none any more."),
+    503: _RESPONSES[503],
+}
+
 _HEALTH_RESPONSES: dict[int, Any] = {
     200: {"description": "Ready for requests.", **_content(HealthAnswer)}
 }
@@ -140,9 +165,11 @@ _HEALTH_RESPONSES: dict[int, Any] = {
     responses=_RESPONSES,
     security=[{SIGNED_IN: []}],
 )
-def post_masks(body: Annotated[Body, InBody()]) -> Response[MaskAnswer]:
-    """One photo in, its masks out."""
-    return _make(body)
+def post_masks(
+    body: Annotated[Body, InBody()], prefer: Prefer = None
+) -> Response[MaskAnswer | JobAnswer]:
+    """One photo in, its masks out: now, or later with Prefer: respond-async."""
+    return _make(body, prefer)
 
 
 @resolver.post(
@@ -152,9 +179,55 @@ def post_masks(body: Annotated[Body, InBody()]) -> Response[MaskAnswer]:
     responses=_RESPONSES,
     security=[{SIGNED_IN: []}],
 )
-def post_root(body: Annotated[Body, InBody()]) -> Response[MaskAnswer]:
+def post_root(
+    body: Annotated[Body, InBody()], prefer: Prefer = None
+) -> Response[MaskAnswer | JobAnswer]:
     """The same as POST /v1/masks."""
-    return _make(body)
+    return _make(body, prefer)
+
+
+@resolver.post(
+    UPLOADS,
+    summary="Get a form to upload one photo with, straight to S3",
+    operation_id="upload",
+    responses=_UPLOAD_RESPONSES,
+    security=[{SIGNED_IN: []}],
+)
+def post_uploads(body: Annotated[UploadBody, InBody()]) -> Response[UploadAnswer]:
+    """For photos that are too large for a request."""
+    call = _call()
+    owner = call.caller.known()
+    user_id = call.identify(body.user_id)
+    job, form = call.desk.hand_out_form(owner, user_id, body)
+    call.log.flush()
+    answer = UploadAnswer(
+        job_id=job.job_id,
+        job=_job_path(job),
+        key=job.task["upload"],
+        upload=FormAnswer(url=form.url, fields=form.fields),
+        max_bytes=call.desk.forms.max_bytes,
+        expires_in=call.desk.forms.lifetime_s,
+        request_id=call.log.request_id,
+    )
+    return _response(answer, 201, {"Location": answer.job})
+
+
+@resolver.get(
+    "/v1/jobs/<job_id>",
+    summary="How far a job is, and its answer",
+    operation_id="job",
+    responses=_JOB_RESPONSES,
+    security=[{SIGNED_IN: []}],
+)
+def get_job(job_id: str) -> Response[JobAnswer]:
+    """Only its owner can look a job up."""
+    call = _call()
+    owner = call.caller.known()
+    call.reading.close()
+    job = call.desk.look_up(owner, job_id)
+    call.log.flush()
+    waiting = {"Retry-After": str(POLL_S)} if job.answer is None else {}
+    return _response(job_answer(job, call.log.request_id), 200, waiting)
 
 
 @resolver.get(
@@ -185,10 +258,18 @@ class _Call:
     """What a route needs beside the body. ``reading`` holds the open step read_request."""
 
     service: MaskService
+    desk: Desk
     caller: Caller
     log: RequestLog
     reading: ExitStack
     started: float = field(default_factory=time.perf_counter)
+
+    def identify(self, user_id: str | None) -> str:
+        """Whose request it is, from now on in the log too; the request has been read."""
+        user_id = self.caller.user_id or user_id or ANONYMOUS
+        self.reading.close()
+        self.log.identify(user_id)
+        return user_id
 
 
 def _call() -> _Call:
@@ -196,12 +277,12 @@ def _call() -> _Call:
     return call
 
 
-def _make(body: MaskRequestBody | DataJson) -> Response[MaskAnswer]:
+def _make(body: MaskRequestBody | DataJson, prefer: str | None) -> Response[MaskAnswer | JobAnswer]:
     call = _call()
-    user_id = call.caller.user_id or body.user_id or ANONYMOUS
-    request = mask_request(body, user_id)
-    call.reading.close()
-    call.log.identify(user_id)
+    if "respond-async" in (wish.strip().lower() for wish in (prefer or "").split(",")):
+        return _make_later(call, body)
+    request = mask_request(body, call.caller.user_id or body.user_id or ANONYMOUS)
+    call.identify(body.user_id)
     result = call.service.make(request, call.log)
     call.log.flush()
     answer = answer_for(
@@ -214,8 +295,21 @@ def _make(body: MaskRequestBody | DataJson) -> Response[MaskAnswer]:
     return _response(answer, 422 if result.status == "refused" else 200)
 
 
-def _response(answer: T, status: int) -> Response[T]:
-    headers = {REQUEST_ID_HEADER: answer.request_id}
+def _make_later(call: _Call, body: MaskRequestBody | DataJson) -> Response[MaskAnswer | JobAnswer]:
+    owner = call.caller.known()
+    user_id = call.identify(body.user_id)
+    job = call.desk.hand_in(owner, user_id, body)
+    call.log.flush()
+    headers = {"Location": _job_path(job), "Preference-Applied": "respond-async"}
+    return _response(job_answer(job, call.log.request_id), 202, headers)
+
+
+def _job_path(job: Job) -> str:
+    return JOB.format(job_id=job.job_id)
+
+
+def _response(answer: T, status: int, more: Mapping[str, str] | None = None) -> Response[T]:
+    headers = {REQUEST_ID_HEADER: _call().log.request_id, **(more or {})}
     return Response(status, content_types.APPLICATION_JSON, answer, headers)
 
 
@@ -224,14 +318,16 @@ def _raise(error: Exception) -> NoReturn:
     if isinstance(error, RequestValidationError):
         raise invalid(error.errors()) from error
     if isinstance(error, NotFoundError):
-        raise (MethodNotAllowed if resolver.context["_path"] in METHODS else NotFound) from error
+        path = resolver.context["_path"]
+        known = path in METHODS or _JOB_PATH.fullmatch(path)
+        raise (MethodNotAllowed if known else NotFound) from error
     raise error
 
 
 resolver.exception_handler(Exception)(_raise)
 
 
-def create_handler(service: MaskService, step_log: StepLog | None = None) -> Handler:
+def create_handler(service: MaskService, desk: Desk, step_log: StepLog | None = None) -> Handler:
     """The Lambda handler for API Gateway's HTTP API, payload version 2."""
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -245,21 +341,19 @@ def create_handler(service: MaskService, step_log: StepLog | None = None) -> Han
                 time_limit(left),
                 request_log(request_id, caller.name, None if probe else step_log) as log,
             ):
-                return _answer(event, context, service, log, caller)
+                return _answer(event, context, _Call(service, desk, caller, log, ExitStack()))
         except LogUnavailable as error:
             return _error_response(error, error_for(error, request_id, log_saved=False))
 
     return handler
 
 
-def _answer(
-    event: dict[str, Any], context: Any, service: MaskService, log: RequestLog, caller: Caller
-) -> dict[str, Any]:
+def _answer(event: dict[str, Any], context: Any, call: _Call) -> dict[str, Any]:
     try:
-        with ExitStack() as reading:
-            reading.enter_context(step("read_request", "api"))
-            caller.check()
-            resolver.context["call"] = _Call(service, caller, log, reading)
+        with call.reading:
+            call.reading.enter_context(step("read_request", "api"))
+            call.caller.check()
+            resolver.context["call"] = call
             return resolver.resolve(_with_json_body(event), context)
     except TryonMasksError as error:
         public = error
@@ -268,8 +362,8 @@ def _answer(
         # It may come from outside every step, and only steps are logged.
         with suppress(Exception), step("answer_request", "api"):
             raise error
-    log.flush()
-    return _error_response(public, error_for(public, log.request_id, log.saved))
+    call.log.flush()
+    return _error_response(public, error_for(public, call.log.request_id, call.log.saved))
 
 
 def _with_json_body(event: dict[str, Any]) -> dict[str, Any]:

@@ -55,6 +55,17 @@ class Caller:
         """For the log."""
         return self.user_id or ANONYMOUS
 
+    def known(self) -> str:
+        """Whose the caller's uploads and jobs are.
+
+        Raises
+        ------
+        NotSignedIn
+        """
+        if self.owner is None:
+            raise NotSignedIn
+        return self.owner
+
     def check(self) -> None:
         """Make sure that this is somebody.
 
