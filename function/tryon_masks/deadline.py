@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from tryon_masks.domain.errors import OutOfTime
 
+clock: Callable[[], float] = time.monotonic
+"""In seconds."""
+
 _end: ContextVar[float] = ContextVar("deadline", default=math.inf)
-"""On the monotonic clock, in seconds."""
+"""On the clock."""
 
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
     """Everything inside has ``seconds``, or what is left of an outer limit if that is less."""
-    token = _end.set(min(_end.get(), time.monotonic() + seconds))
+    token = _end.set(min(_end.get(), clock() + seconds))
     try:
         yield
     finally:
@@ -26,7 +29,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 def time_left() -> float:
     """Seconds until the limit, negative after it; infinite where there is none."""
-    return _end.get() - time.monotonic()
+    return _end.get() - clock()
 
 
 def need(seconds: float) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from tryon_masks import images
+from tryon_masks.deadline import need, time_left, time_limit
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import InvalidRequest, NoPerson, Refusal
 from tryon_masks.domain.masks import Mask, MaskKind, make_mask
@@ -20,6 +21,11 @@ from tryon_masks.ports import EncodedImage, MaskStore, Once, PhotoSource, UserPr
 from tryon_masks.telemetry import RequestLog, count, step
 
 OVERLAY = "overlay"
+
+STORE_S = 3.0
+"""Seconds without which masks are not begun to be stored."""
+ANSWER_S = 1.0
+"""Seconds that are kept back for what comes after the masks."""
 
 MASK_RULES = "1"
 """Part of every storage key: raise it when the same photo must get new addresses."""
@@ -102,7 +108,8 @@ _RECORD: TypeAdapter[MaskResult] = TypeAdapter(MaskResult)
 class MaskService:
     """Made once in the init phase; :meth:`make` serves every request.
 
-    Without ``once`` the same request makes the same masks again.
+    Without ``once`` the same request makes the same masks again. ``photo_time_s`` is how long
+    seeing and shaping one photo can take, in seconds: with less left they are not begun.
     """
 
     def __init__(
@@ -113,6 +120,7 @@ class MaskService:
         profiles: UserProfiles | None = None,
         limits: images.Limits | None = None,
         once: Once | None = None,
+        photo_time_s: float = 0.0,
     ) -> None:
         self.vision = vision
         self._store = store
@@ -120,6 +128,7 @@ class MaskService:
         self._profiles = profiles
         self._limits = limits or images.Limits()
         self._once = once
+        self._photo_time_s = photo_time_s
 
     def make(self, request: MaskRequest, log: RequestLog) -> MaskResult:
         """Fetch, see, shape, store. Refusals are answers, in the result, not exceptions.
@@ -128,8 +137,11 @@ class MaskService:
         ------
         BadRequest, InProgress, Unavailable
         """
+        work_s = self._photo_time_s + STORE_S + ANSWER_S
         with step("download_image", "intake"):
-            data = self._fetch(request.photo)
+            need(work_s)
+            with time_limit(time_left() - work_s):
+                data = self._fetch(request.photo)
         # Of the bytes and not of the address, behind which there may be another photo by now.
         sha256 = hashlib.sha256(data).hexdigest()
         if self._once is None:
@@ -148,6 +160,7 @@ class MaskService:
     def _make(self, request: MaskRequest, data: bytes, sha256: str, log: RequestLog) -> MaskResult:
         options = request.options
         with step("generate_masks", "service"):
+            need(self._photo_time_s + STORE_S + ANSWER_S)
             with step("decode_image", "intake"):
                 photo = images.decode(data, self._limits)
             seen = self._see(photo, options)
@@ -158,7 +171,9 @@ class MaskService:
         if made:
             with step("upload_masks", "store"):
                 key = request.store_key or _digest(self._what(sha256, options))[:32]
-                addresses = self._store.save(key, files)
+                need(STORE_S + ANSWER_S)
+                with time_limit(time_left() - ANSWER_S):
+                    addresses = self._store.save(key, files)
             count("MasksMade", len(made))
         masks = {mask.kind.value: addresses[mask.kind] for mask in made}
         if masks and self._profiles is not None:

@@ -54,6 +54,8 @@ class Settings:
         Limits of one photo.
     fetch_timeout_s, upload_timeout_s
         Seconds for one photo, and for one upload.
+    photo_time_s
+        How long seeing and shaping one photo can take here; a call with less left is refused.
     results_prefix
         Where the S3 worker writes its answers; ends with a slash.
     once_table, once_ttl_s
@@ -88,6 +90,7 @@ class Settings:
     max_photo_pixels: int = 60_000_000
     fetch_timeout_s: float = 10.0
     upload_timeout_s: float = 10.0
+    photo_time_s: float = 12.0
     results_prefix: str = "results/"
     once_table: str | None = None
     once_ttl_s: int = 1800
@@ -143,6 +146,7 @@ class Settings:
             max_photo_pixels=read.whole("MAX_PHOTO_PIXELS", cls.max_photo_pixels, 1, 500_000_000),
             fetch_timeout_s=read.seconds("FETCH_TIMEOUT_S", cls.fetch_timeout_s),
             upload_timeout_s=read.seconds("UPLOAD_TIMEOUT_S", cls.upload_timeout_s),
+            photo_time_s=read.seconds("PHOTO_TIME_S", cls.photo_time_s),
             results_prefix=read.text("RESULTS_PREFIX", _PREFIX + "/") or cls.results_prefix,
             once_table=read.text("ONCE_TABLE", _TABLE),
             once_ttl_s=read.whole("ONCE_TTL_S", cls.once_ttl_s, 60, _WEEK_S),

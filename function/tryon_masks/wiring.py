@@ -111,7 +111,8 @@ def build_service(
     )
     limits = Limits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_photo_pixels)
     once = build_once(settings)
-    return MaskService(load_vision(settings), store, photos, profiles, limits, once)
+    vision = load_vision(settings)
+    return MaskService(vision, store, photos, profiles, limits, once, settings.photo_time_s)
 
 
 def build_jobs(settings: Settings) -> Jobs:

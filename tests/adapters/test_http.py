@@ -20,7 +20,9 @@ import trustme
 
 from tryon_masks.adapters.addresses import Address
 from tryon_masks.adapters.http import MAX_REDIRECTS, HttpPhotoSource, dial, resolve
+from tryon_masks.deadline import time_limit
 from tryon_masks.domain.errors import (
+    OutOfTime,
     PhotoFetchFailed,
     PhotoFetchTimeout,
     PhotoTooLarge,
@@ -738,3 +740,20 @@ class TestDeadline:
         internet.host("photos.example", script)
         with pytest.raises(PhotoFetchTimeout):
             source(timeout_s=0.25).fetch("https://photos.example/")
+
+    @pytest.mark.parametrize("seconds", [-1.0, 0.2])
+    def test_the_calls_own_limit_is_the_nearer_one(
+        self, source: Callable[..., HttpPhotoSource], internet: Internet, seconds: float
+    ) -> None:
+        go_on = threading.Event()
+
+        def hangs(_host: str, _port: int) -> list[Address]:
+            go_on.wait(60)
+            return []
+
+        internet.resolve = hangs  # type: ignore[method-assign]
+        try:
+            with time_limit(seconds), pytest.raises(OutOfTime):
+                source(timeout_s=60).fetch("https://photos.example/")
+        finally:
+            go_on.set()

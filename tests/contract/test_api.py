@@ -62,9 +62,11 @@ class Api:
         _, status, answer = self.respond(event)
         return status, answer
 
-    def respond(self, event: dict[str, Any]) -> tuple[dict[str, str], int, dict[str, Any]]:
-        """Headers, status code and decoded answer of one event."""
-        response = self._handler(event, fakes.FakeContext())
+    def respond(
+        self, event: dict[str, Any], seconds: float = 29.0
+    ) -> tuple[dict[str, str], int, dict[str, Any]]:
+        """Headers, status code and decoded answer of one event, with ``seconds`` to go."""
+        response = self._handler(event, fakes.FakeContext(seconds=seconds))
         assert response["headers"]["Content-Type"] == "application/json"
         assert response["isBase64Encoded"] is False
         answer = json.loads(response["body"])
@@ -697,3 +699,12 @@ def test_a_form_for_something_else_is_refused(body: dict[str, Any]) -> None:
 
     assert api.send(event)[0] == 400
     assert (api.forms.made, api.jobs.kept) == ([], {})
+
+
+def test_a_call_without_the_time_for_it_is_refused_before_any_work() -> None:
+    api = Api()
+
+    _, status, answer = api.respond(post_event(json.dumps({"user_image_url": URL})), seconds=3.5)
+
+    assert (status, answer["error"]["code"]) == (504, "DEADLINE")
+    assert api.photos.asked == []

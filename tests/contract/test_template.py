@@ -13,6 +13,7 @@ from tests.contract.template_file import PARAMETERS, RESOURCES, ROOT, TEMPLATE, 
 
 from tryon_masks.entrypoints.app import HEALTH, METHODS
 from tryon_masks.entrypoints.desk import UPLOADS
+from tryon_masks.service import ANSWER_S, STORE_S
 from tryon_masks.settings import Settings
 
 SOURCES = ROOT / "function"
@@ -148,6 +149,13 @@ def test_no_function_outlives_its_caller() -> None:
     (integration,) = of_type("AWS::ApiGatewayV2::Integration").values()
     assert integration["TimeoutInMillis"] <= HTTP_API_LIMIT_S * 1000
     assert max(PARAMETERS["WorkerTimeout"]["AllowedValues"]) <= LAMBDA_LIMIT_S
+
+
+def test_every_function_has_the_time_that_a_photo_needs() -> None:
+    settings = Settings.from_env(Deployment(**GOOD).environment() | MADE, on_lambda=True)
+    needed = settings.photo_time_s + STORE_S + ANSWER_S
+    assert needed < FUNCTIONS["ApiFunction"]["Timeout"]
+    assert needed < min(PARAMETERS["WorkerTimeout"]["AllowedValues"])
 
 
 @pytest.mark.parametrize("timeout", PARAMETERS["WorkerTimeout"]["AllowedValues"])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from tests import fakes
 
+from tryon_masks import deadline
 from tryon_masks.domain.errors import (
     InProgress,
     InvalidRequest,
+    OutOfTime,
     PhotoFetchFailed,
     PhotoTooLarge,
     StoreFailed,
@@ -20,7 +22,7 @@ from tryon_masks.domain.errors import (
 )
 from tryon_masks.domain.masks import MaskKind
 from tryon_masks.domain.parts import Part
-from tryon_masks.domain.person import Box
+from tryon_masks.domain.person import Box, Candidate
 from tryon_masks.domain.profiles import Profile
 from tryon_masks.images import Limits
 from tryon_masks.ports import EncodedImage
@@ -37,14 +39,21 @@ class House:
         self,
         vision: fakes.FakeVision | None = None,
         once: fakes.FakeOnce | None = None,
+        photo_time_s: float = 0.0,
         **limits: int,
     ) -> None:
         self.vision = vision or fakes.FakeVision()
         self.store = fakes.FakeStore()
-        self.photos = fakes.FakePhotos({URL: fakes.photo()})
+        self.photos: fakes.FakePhotos = fakes.FakePhotos({URL: fakes.photo()})
         self.profiles = fakes.FakeProfiles()
         self.service = MaskService(
-            self.vision, self.store, self.photos, self.profiles, Limits(**limits), once
+            self.vision,
+            self.store,
+            self.photos,
+            self.profiles,
+            Limits(**limits),
+            once,
+            photo_time_s,
         )
 
     def make(
@@ -347,3 +356,99 @@ def test_what_could_not_be_stored_is_made_again(log: RequestLog) -> None:
     house.store.failing = None
 
     assert house.make(log).status == "success"
+
+
+class Clock:
+    """Stands still, until somebody takes time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    stopped = Clock()
+    monkeypatch.setattr(deadline, "clock", stopped)
+    return stopped
+
+
+class SlowPhotos(fakes.FakePhotos):
+    """Takes ``seconds``, and notes how many it had."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        super().__init__({URL: fakes.photo()})
+        self.clock = clock
+        self.seconds = seconds
+        self.had: list[float] = []
+
+    def fetch(self, address: str) -> bytes:
+        self.had.append(deadline.time_left())
+        self.clock.now += self.seconds
+        return super().fetch(address)
+
+
+class SlowVision(fakes.FakeVision):
+    """Takes ``seconds``."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        super().__init__()
+        self.clock = clock
+        self.seconds = seconds
+
+    def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
+        self.clock.now += self.seconds
+        return super().find_people(rgb)
+
+
+def slow_house(clock: Clock, *, fetch: float, see: float) -> House:
+    """A service that knows of 10 s for a photo; with 4 s for the rest it needs 14."""
+    house = House(SlowVision(clock, see), photo_time_s=10.0)
+    house.photos = SlowPhotos(clock, fetch)
+    house.service._photos = house.photos
+    return house
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fetch", "see", "fetched", "seen"),
+    [
+        (13.9, 0, 0, False, False),
+        (29.0, 15.1, 0, True, False),
+        (29.0, 10.0, 15.1, True, True),
+    ],
+)
+def test_what_cannot_be_finished_is_not_begun(
+    log: RequestLog,
+    clock: Clock,
+    seconds: float,
+    fetch: float,
+    see: float,
+    fetched: bool,
+    seen: bool,
+) -> None:
+    house = slow_house(clock, fetch=fetch, see=see)
+
+    with deadline.time_limit(seconds), pytest.raises(OutOfTime):
+        house.make(log)
+
+    assert bool(house.photos.asked) is fetched
+    assert bool(house.vision.shown) is seen
+    assert house.store.files == {}
+
+
+def test_what_can_be_finished_is(log: RequestLog, clock: Clock) -> None:
+    house = slow_house(clock, fetch=15.0, see=10.0)
+
+    with deadline.time_limit(29):
+        assert house.make(log).status == "success"
+
+
+def test_a_download_leaves_time_for_the_rest(log: RequestLog, clock: Clock) -> None:
+    house = slow_house(clock, fetch=0, see=0)
+
+    with deadline.time_limit(29):
+        house.make(log)
+
+    assert cast(SlowPhotos, house.photos).had == [15.0]

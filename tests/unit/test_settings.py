@@ -71,6 +71,7 @@ def test_the_photo_limits_are_those_of_the_images_module() -> None:
         ("MAX_PHOTO_PIXELS", "1000", 1000),
         ("FETCH_TIMEOUT_S", "2.5", 2.5),
         ("UPLOAD_TIMEOUT_S", "120", 120.0),
+        ("PHOTO_TIME_S", "8.5", 8.5),
         ("RESULTS_PREFIX", "answers/v1/", "answers/v1/"),
         ("ONCE_TABLE", "stack-OnceTable-1A2B", "stack-OnceTable-1A2B"),
         ("ONCE_TTL_S", "60", 60),

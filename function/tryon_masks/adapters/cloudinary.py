@@ -14,6 +14,7 @@ from urllib3 import Timeout
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 
 from tryon_masks.adapters.side_by_side import save_side_by_side
+from tryon_masks.deadline import need, time_left
 from tryon_masks.domain.errors import SettingsError, StoreFailed, StoreTimeout
 from tryon_masks.ports import EncodedImage
 from tryon_masks.telemetry import step
@@ -21,6 +22,8 @@ from tryon_masks.telemetry import step
 _RATE_LIMITED = (420, 429)
 _STABLE_VERSION = "/v1/"
 _CONNECTIONS = 10
+_TRY_S = 1.0
+"""Seconds without which an upload is not begun."""
 _DETAIL_CHARS = 500
 _DICE = random.SystemRandom()
 
@@ -86,6 +89,7 @@ class CloudinaryMaskStore:
         while True:
             try:
                 with step("upload_mask", "cloudinary", mask=name, attempt=attempt):
+                    need(_TRY_S)
                     return self._try(public_id, name, file)
             except (StoreBusy, StoreSlow):
                 if attempt == self._tries:
@@ -101,7 +105,7 @@ class CloudinaryMaskStore:
                 resource_type="image",
                 overwrite=True,
                 invalidate=True,
-                timeout=Timeout(total=self._timeout_s),
+                timeout=Timeout(total=min(self._timeout_s, time_left())),
                 return_error=True,
                 **self._account,
             )

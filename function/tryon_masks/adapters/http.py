@@ -26,6 +26,7 @@ import certifi
 
 from tryon_masks import __version__
 from tryon_masks.adapters.addresses import Address, is_public
+from tryon_masks.deadline import need, time_left
 from tryon_masks.domain.errors import (
     PhotoFetchFailed,
     PhotoFetchTimeout,
@@ -111,10 +112,13 @@ class HttpPhotoSource(PhotoSource):
             No such host, no connection, no valid certificate, a status other than 200, too many
             redirects, compressed content, or an answer that is empty or breaks off.
         PhotoFetchTimeout
+        OutOfTime
+            The call had less time left than a photo may take.
         """
         try:
-            return self._follow(address, _Deadline(self._timeout_s))
+            return self._follow(address, _Deadline(min(self._timeout_s, time_left())))
         except TimeoutError as error:
+            need(0)
             raise PhotoFetchTimeout(detail=repr(error)) from error
         except socket.gaierror as error:
             raise PhotoFetchFailed("The photo's host was not found.", detail=repr(error)) from error
