@@ -302,8 +302,26 @@ class FakeQueue:
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
 
+        self.later: list[tuple[str, int]] = []
+
     def send(self, message: Mapping[str, Any]) -> None:
         self.sent.append(dict(message))
+
+    def again(self, receipt: str, seconds: int) -> None:
+        self.later.append((receipt, seconds))
+
+
+class FakeCallbacks:
+    """Keeps what was posted; does not take it while ``failure`` is set."""
+
+    def __init__(self) -> None:
+        self.posted: list[tuple[str, dict[str, Any]]] = []
+        self.failure: Exception | None = None
+
+    def post(self, address: str, body: bytes) -> None:
+        if self.failure:
+            raise self.failure
+        self.posted.append((address, json.loads(body)))
 
 
 class FakeForms:

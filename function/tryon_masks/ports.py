@@ -129,11 +129,31 @@ class Jobs(Protocol):
         """
 
 
+class Callbacks(Protocol):
+    """Tells others of answers."""
+
+    def post(self, address: str, body: bytes) -> None:
+        """Send JSON, once, so that the other side can tell that it comes from here.
+
+        Raises
+        ------
+        UrlNotAllowed, CallbackFailed
+        """
+
+
 class WorkQueue(Protocol):
     """The way to the workers."""
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Hand over JSON values; a worker gets them at least once.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def again(self, receipt: str, seconds: int) -> None:
+        """Deliver the message of this receipt once more after so many seconds.
 
         Raises
         ------

@@ -20,7 +20,7 @@ _SECRET_ARN = r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+"  # noqa
 _BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _TABLE = r"[A-Za-z0-9_.-]{3,255}"
 _QUEUE_URL = r"https?://[A-Za-z0-9.:-]+/[0-9]{12}/[A-Za-z0-9_-]{1,80}"
-_STATE = ("ONCE_TABLE", "JOBS_TABLE", "WORK_QUEUE_URL", "PHOTO_BUCKET")
+_STATE = ("ONCE_TABLE", "JOBS_TABLE", "WORK_QUEUE_URL", "PHOTO_BUCKET", "CALLBACK_SECRET_ARN")
 _PREFIX = r"[^/\s]+(/[^/\s]+)*"
 _WEEK_S = 7 * 24 * 3600
 
@@ -66,6 +66,8 @@ class Settings:
     work_queue_url, work_tries
         The SQS queue to the worker, and how often it hands over a message before it gives up.
         Needed on Lambda.
+    callback_secret_arn
+        The secret that callbacks are signed with. Needed on Lambda.
     photo_bucket, upload_form_ttl_s
         The S3 bucket that photos are uploaded to, and the seconds that a form for it works. Needed
         on Lambda.
@@ -98,6 +100,7 @@ class Settings:
     job_ttl_s: int = 86_400
     work_queue_url: str | None = None
     work_tries: int = 5
+    callback_secret_arn: str | None = None
     photo_bucket: str | None = None
     upload_form_ttl_s: int = 900
 
@@ -154,6 +157,7 @@ class Settings:
             job_ttl_s=read.whole("JOB_TTL_S", cls.job_ttl_s, 60, 13 * _WEEK_S),
             work_queue_url=read.text("WORK_QUEUE_URL", _QUEUE_URL),
             work_tries=read.whole("WORK_TRIES", cls.work_tries, 1, 1000),
+            callback_secret_arn=read.arn("CALLBACK_SECRET_ARN"),
             photo_bucket=read.text("PHOTO_BUCKET", _BUCKET),
             upload_form_ttl_s=read.whole("UPLOAD_FORM_TTL_S", cls.upload_form_ttl_s, 60, _WEEK_S),
         )

@@ -11,10 +11,19 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
-from tryon_masks.adapters.http import HttpPhotoSource
+from tryon_masks.adapters.http import HttpCallbacks, HttpPhotoSource
 from tryon_masks.domain.errors import SettingsError
 from tryon_masks.images import Limits
-from tryon_masks.ports import Jobs, MaskStore, Once, StepLog, UploadForms, Vision, WorkQueue
+from tryon_masks.ports import (
+    Callbacks,
+    Jobs,
+    MaskStore,
+    Once,
+    StepLog,
+    UploadForms,
+    Vision,
+    WorkQueue,
+)
 from tryon_masks.service import MaskService
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import step
@@ -143,6 +152,17 @@ def build_queue(settings: Settings) -> WorkQueue:
 
         url = _needed("WORK_QUEUE_URL", settings.work_queue_url)
         return SqsQueue(url, aws_client("sqs", STATE_TIMEOUT_S))
+
+
+def build_callbacks(settings: Settings) -> Callbacks:
+    """Callbacks signed with the key that CALLBACK_SECRET_ARN names.
+
+    Raises
+    ------
+    SettingsError
+    """
+    arn = _needed("CALLBACK_SECRET_ARN", settings.callback_secret_arn)
+    return HttpCallbacks(_secret("CALLBACK_SECRET_ARN", arn), settings.fetch_timeout_s)
 
 
 def build_forms(settings: Settings) -> UploadForms:

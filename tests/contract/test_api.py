@@ -547,6 +547,7 @@ def test_whoever_prefers_an_answer_later_gets_a_job_at_once() -> None:
         "options": {"masks": ["upper"]},
         "document": False,
         "include_logs": True,
+        "callback_url": None,
     }
 
 
@@ -708,3 +709,23 @@ def test_a_call_without_the_time_for_it_is_refused_before_any_work() -> None:
 
     assert (status, answer["error"]["code"]) == (504, "DEADLINE")
     assert api.photos.asked == []
+
+
+def test_a_callback_is_for_whoever_does_not_wait() -> None:
+    api = Api()
+    body = {"user_image_url": URL, "callback_url": "https://shop.example.com/masks?order=7"}
+
+    status, answer = api.post(**body)
+    assert (status, answer["error"]["code"]) == (400, "INVALID_REQUEST")
+    assert "Prefer" in answer["error"]["message"]
+
+    _, answer = api.send(later(body))
+    assert api.jobs.kept[answer["job_id"]].task["callback_url"] == body["callback_url"]
+
+
+@pytest.mark.parametrize("address", ["http://shop.example.com/", "https://", "/masks", "", 7])
+def test_a_callback_address_is_https(address: object) -> None:
+    status, answer = Api().send(later({"user_image_url": URL, "callback_url": address}))
+
+    assert (status, answer["error"]["code"]) == (400, "INVALID_REQUEST")
+    assert "callback_url" in answer["error"]["message"]

@@ -15,6 +15,7 @@ from tryon_masks.entrypoints.app import create_handler
 from tryon_masks.entrypoints.maker import Maker
 from tryon_masks.entrypoints.uploads import Uploads
 from tryon_masks.entrypoints.work import Worker
+from tryon_masks.entrypoints.workdesk import JobDesk
 from tryon_masks.service import MaskService
 
 URL = "https://example.com/photos/standing.jpg"
@@ -42,15 +43,16 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def worker(service: MaskService, s3: Any, jobs: fakes.FakeJobs) -> Worker:
     maker = Maker(service)
+    desk = JobDesk(jobs, fakes.FakeQueue(), fakes.FakeCallbacks())
     uploads = Uploads(
         maker,
         S3Objects(s3),
-        jobs,
+        desk,
         results_prefix="results/",
         mask_folder=None,
         max_bytes=1_000_000,
     )
-    return Worker(maker, uploads, jobs, tries=5)
+    return Worker(maker, uploads, desk, tries=5)
 
 
 def test_there_is_an_event_for_each_way_in() -> None:
@@ -64,6 +66,7 @@ def test_there_is_an_event_for_each_way_in() -> None:
         "api-masks-later",
         "api-root",
         "api-upload",
+        "sqs-callback",
         "sqs-data-json",
         "sqs-job",
         "sqs-s3-test",
@@ -150,6 +153,14 @@ def test_an_upload_begins_with_a_form(service: MaskService) -> None:
 
 def test_s3s_own_test_of_the_queue_is_taken(service: MaskService, s3: Any) -> None:
     event = read_event("sqs-s3-test")
+
+    answer = worker(service, s3, fakes.FakeJobs()).handle(event, fakes.FakeContext())
+
+    assert answer == {"batchItemFailures": []}
+
+
+def test_a_callback_for_a_job_that_was_forgotten_is_let_go(service: MaskService, s3: Any) -> None:
+    event = read_event("sqs-callback")
 
     answer = worker(service, s3, fakes.FakeJobs()).handle(event, fakes.FakeContext())
 

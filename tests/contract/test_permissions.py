@@ -50,6 +50,7 @@ API: Forbidden = {
     "empty the queue": ("sqs", "purge_queue", {"QueueUrl": QUEUE + "work"}),
     "fill another": ("sqs", "send_message", {"QueueUrl": QUEUE + "failed", "MessageBody": "{}"}),
     "read another secret": ("secretsmanager", "get_secret_value", {"SecretId": "other"}),
+    "sign callbacks": ("secretsmanager", "get_secret_value", {"SecretId": "callback"}),
 }
 WORKER: Forbidden = {
     "write an upload": ("s3", "put_object", {"Bucket": PHOTOS, "Key": UPLOAD, "Body": b""}),
@@ -62,7 +63,7 @@ WORKER: Forbidden = {
     "lose a job": ("dynamodb", "delete_item", {"TableName": "jobs", "Key": KEY}),
     "list jobs": ("dynamodb", "scan", {"TableName": "jobs"}),
     "use another table": ("dynamodb", "get_item", {"TableName": "other", "Key": KEY}),
-    "make work": ("sqs", "send_message", {"QueueUrl": QUEUE + "work", "MessageBody": "{}"}),
+    "fill another": ("sqs", "send_message", {"QueueUrl": QUEUE + "failed", "MessageBody": "{}"}),
     "empty the queue": ("sqs", "purge_queue", {"QueueUrl": QUEUE + "work"}),
     "take what was given up": ("sqs", "receive_message", {"QueueUrl": QUEUE + "failed"}),
     "read another secret": ("secretsmanager", "get_secret_value", {"SecretId": "other"}),
@@ -86,7 +87,7 @@ def _arn(service: str) -> str:
 
 @pytest.fixture
 def secret() -> list[str]:
-    """ARN of the secret that the functions need, once it is there."""
+    """ARNs of the secrets that the functions need, once they are there: Firestore's, callbacks'."""
     return []
 
 
@@ -115,6 +116,7 @@ def become(monkeypatch: pytest.MonkeyPatch, secret: list[str]) -> Iterator[Becom
             "OnceTable.Arn": f"{_arn('dynamodb')}:table/once",
             "JobsTable.Arn": f"{_arn('dynamodb')}:table/jobs",
             "WorkQueue.Arn": f"{_arn('sqs')}:work",
+            "CallbackSecret": secret[1],
         }
         iam, sts = boto3.client("iam"), boto3.client("sts")
         trust = deployment.resolve(RESOURCES[name]["Properties"]["AssumeRolePolicyDocument"])
@@ -130,12 +132,12 @@ def become(monkeypatch: pytest.MonkeyPatch, secret: list[str]) -> Iterator[Becom
         monkeypatch.setattr(settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)
 
     with mock_aws(), request_log("request-1", "user-1"):
-        secret.append(_fill())
+        secret += _fill()
         yield role
 
 
-def _fill() -> str:
-    """Everything that there is; gives the ARN of the functions' own secret."""
+def _fill() -> list[str]:
+    """Everything that there is; gives the ARNs of the functions' own secrets."""
     s3, dynamodb, sqs = boto3.client("s3"), boto3.client("dynamodb"), boto3.client("sqs")
     for bucket in (PHOTOS, MASKS):
         s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
@@ -153,8 +155,9 @@ def _fill() -> str:
     sqs.send_message(QueueUrl=QUEUE + "work", MessageBody="{}")
     secrets = boto3.client("secretsmanager")
     secrets.create_secret(Name="other", SecretString="hush")
-    arn: str = secrets.create_secret(Name="own", SecretString="hush")["ARN"]
-    return arn
+    return [
+        secrets.create_secret(Name=name, SecretString="hush")["ARN"] for name in ("own", "callback")
+    ]
 
 
 def _remembers() -> None:
@@ -207,8 +210,12 @@ def test_the_worker_may_do_what_it_does(become: Become, secret: list[str]) -> No
     sqs = aws_client("sqs", 2.0)
     (message,) = sqs.receive_message(QueueUrl=QUEUE + "work")["Messages"]
     sqs.get_queue_attributes(QueueUrl=QUEUE + "work", AttributeNames=["All"])
+    queue = SqsQueue(QUEUE + "work", sqs)
+    queue.again(message["ReceiptHandle"], 10)
+    queue.send({"callback": "1"})
     sqs.delete_message(QueueUrl=QUEUE + "work", ReceiptHandle=message["ReceiptHandle"])
-    assert read_secret(secret[0], aws_client("secretsmanager", 2.0)) == "hush"
+    for arn in secret:
+        assert read_secret(arn, aws_client("secretsmanager", 2.0)) == "hush"
 
 
 @pytest.mark.parametrize(("role", "forbidden"), [("ApiRole", API), ("WorkerRole", WORKER)])

@@ -39,6 +39,7 @@ GOOD: dict[str, str] = {
 }
 
 MADE = {
+    "CALLBACK_SECRET_ARN": SECRET + "callbacks-a1B2c3",
     "PHOTO_BUCKET": "the-name-that-the-bucket-gets",
     "WORK_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/stack-WorkQueue-1A2B",
 }
@@ -380,8 +381,13 @@ def test_the_worker_may_do_just_this() -> None:
         "OnceTable.Arn": REMEMBER,
         "JobsTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
         "WorkQueue.Arn": {
-            f"sqs:{do}" for do in ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+            "sqs:ReceiveMessage",
+            "sqs:DeleteMessage",
+            "sqs:ChangeMessageVisibility",
+            "sqs:GetQueueAttributes",
+            "sqs:SendMessage",
         },
+        "CallbackSecret": {"secretsmanager:GetSecretValue"},
         "PhotoBucket.Arn/uploads/*": {"s3:GetObject"},
         "PhotoBucket.Arn/results/*": {"s3:PutObject"},
     }

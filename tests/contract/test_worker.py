@@ -12,9 +12,11 @@ from tests import fakes
 from tests.contract.event_files import read_event
 
 from tryon_masks.adapters.s3 import S3MaskStore, S3Objects
+from tryon_masks.domain.errors import CallbackFailed, UrlNotAllowed
 from tryon_masks.entrypoints.maker import Maker
 from tryon_masks.entrypoints.uploads import Uploads
 from tryon_masks.entrypoints.work import Worker as RealWorker
+from tryon_masks.entrypoints.workdesk import JobDesk
 from tryon_masks.service import MaskService
 
 BUCKET = "tryon-masks-photos"
@@ -22,6 +24,7 @@ URL = "https://example.com/photos/standing.jpg"
 CONTEXT = fakes.FakeContext("0c0e7d9d", 60)
 MESSAGE = "059f36b4"
 TRIES = 3
+CALLBACK = "https://shop.example.com/masks"
 JOB = "1".zfill(32)
 
 
@@ -52,17 +55,20 @@ class Worker:
         self.profiles = fakes.FakeProfiles()
         self.photos = fakes.FakePhotos({URL: fakes.photo()})
         self.jobs = fakes.FakeJobs()
+        self.queue = fakes.FakeQueue()
+        self.callbacks = fakes.FakeCallbacks()
+        desk = JobDesk(self.jobs, self.queue, self.callbacks)
         service = MaskService(self.vision, self.store, self.photos, self.profiles, once=once)
         maker = Maker(service, step_log)
         uploads = Uploads(
             maker,
             S3Objects(s3),
-            self.jobs,
+            desk,
             results_prefix="results/",
             mask_folder=(BUCKET, "masks"),
             max_bytes=1_000_000,
         )
-        self._worker = RealWorker(maker, uploads, self.jobs, tries=TRIES)
+        self._worker = RealWorker(maker, uploads, desk, tries=TRIES)
 
     def upload(
         self, key: str, data: bytes | None = None, metadata: Mapping[str, str] | None = None
@@ -368,6 +374,7 @@ def task(**more: Any) -> dict[str, Any]:
         "options": {"masks": ["upper"], "profile": "hull"},
         "document": False,
         "include_logs": False,
+        "callback_url": None,
         **more,
     }
 
@@ -489,7 +496,7 @@ def test_a_job_that_is_being_done_elsewhere_comes_again(s3: Any) -> None:
 
 def form(worker: Worker, key: str, data: bytes | None = None) -> None:
     """An upload by a form of the API, whose job was taken before."""
-    worker.jobs.add(JOB, "user-7", {"upload": "uploads/user-7/photo"})
+    worker.jobs.add(JOB, "user-7", {"upload": "uploads/user-7/photo", "callback_url": CALLBACK})
     options = json.dumps({"masks": ["upper"]})
     worker.upload(key, data, {"job-id": JOB, "user-id": "user-7", "options": options})
 
@@ -503,6 +510,7 @@ def test_an_upload_by_a_form_answers_its_job(s3: Any) -> None:
     job = worker.jobs.kept[JOB]
     assert worker.jobs.states == ["running", "success"]
     assert job.answer == worker.answer("uploads/user-7/photo")
+    assert worker.queue.sent == [{"callback": JOB}]
 
 
 def test_a_bad_photo_by_a_form_is_its_jobs_answer(s3: Any) -> None:
@@ -524,3 +532,72 @@ def test_an_upload_cannot_answer_anothers_job(s3: Any) -> None:
 
     assert worker.jobs.kept[JOB].state == "queued"
     assert worker.answer("uploads/user-8/photo")["error"]["code"] == "INVALID_REQUEST"
+
+
+def test_a_finished_job_is_posted_to_whoever_asked_for_it(s3: Any) -> None:
+    worker = Worker(s3)
+    worker.jobs.add(JOB, "user-7", task(callback_url=CALLBACK))
+
+    assert worker.deliver({"job_id": JOB}) == []
+    assert (worker.queue.sent, worker.callbacks.posted) == ([{"callback": JOB}], [])
+    assert worker.deliver(*worker.queue.sent) == []
+
+    ((address, body),) = worker.callbacks.posted
+    job = worker.jobs.kept[JOB]
+    assert address == CALLBACK
+    assert (body["job_id"], body["state"], body["answer"]) == (JOB, "success", job.answer)
+
+
+def test_a_job_that_is_given_up_is_posted_too(s3: Any) -> None:
+    worker = Worker(s3, store=fakes.FakeStore(failing="upper"))
+    worker.jobs.add(JOB, "user-7", task(callback_url=CALLBACK))
+
+    worker.deliver({"job_id": JOB}, delivery=TRIES)
+    worker.deliver(*worker.queue.sent)
+
+    assert worker.callbacks.posted[0][1]["answer"]["error"]["code"] == "STORE_FAILED"
+
+
+def test_a_callback_that_is_not_taken_comes_again_ever_later(s3: Any) -> None:
+    worker = Worker(s3)
+    worker.jobs.add(JOB, "user-7", task(callback_url=CALLBACK))
+    worker.deliver({"job_id": JOB})
+    worker.callbacks.failure = CallbackFailed()
+
+    for delivery in (1, 2, 3, 4, 5):
+        assert worker.deliver({"callback": JOB}, delivery=delivery) == [MESSAGE]
+
+    pauses = [seconds for _, seconds in worker.queue.later]
+    assert pauses == [10, 30, 90, 270, 270]
+    worker.callbacks.failure = None
+    assert worker.deliver({"callback": JOB}) == []
+    assert len(worker.callbacks.posted) == 1
+    assert worker.vision.parsed == 1
+
+
+def test_a_callback_to_where_none_may_go_is_not_tried_again(s3: Any) -> None:
+    worker = Worker(s3)
+    worker.jobs.add(JOB, "user-7", task(callback_url=CALLBACK))
+    worker.deliver({"job_id": JOB})
+    worker.callbacks.failure = UrlNotAllowed()
+
+    assert worker.deliver({"callback": JOB}) == []
+
+
+def test_a_callback_waits_for_the_answer(s3: Any) -> None:
+    worker = Worker(s3)
+    worker.jobs.add(JOB, "user-7", task(callback_url=CALLBACK))
+
+    assert worker.deliver({"callback": JOB}) == [MESSAGE]
+    assert worker.callbacks.posted == []
+
+
+def test_what_is_in_progress_keeps_all_the_time_of_the_queue(s3: Any) -> None:
+    once = fakes.FakeOnce()
+    worker = Worker(s3, once=once)
+    worker.upload("uploads/a.jpg")
+    worker.notify("uploads/a.jpg")
+    once.busy = set(once.asked)
+
+    assert worker.notify("uploads/a.jpg") == [MESSAGE]
+    assert worker.queue.later == []

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import pytest
@@ -53,7 +54,11 @@ class World:
 
     @property
     def environ(self) -> dict[str, str]:
+        secret = self.client("secretsmanager").create_secret(
+            Name=f"callbacks-{uuid4().hex}", SecretString="key"
+        )
         return {
+            "CALLBACK_SECRET_ARN": secret["ARN"],
             "AWS_ENDPOINT_URL": f"http://{self.host}:{self.aws_port}",
             "ALLOW_HTTP": "1",
             **STATE,

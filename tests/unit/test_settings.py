@@ -19,6 +19,7 @@ STATE = {
     "JOBS_TABLE": "jobs",
     "WORK_QUEUE_URL": QUEUE,
     "PHOTO_BUCKET": "uploaded",
+    "CALLBACK_SECRET_ARN": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:key-AbCdEf",
 }
 S3 = {"MASK_STORE": "s3", "MASK_BUCKET": "photos", **STATE}
 
@@ -126,6 +127,7 @@ def test_each_variable_sets_its_field(name: str, text: str, value: object) -> No
         ("WORK_QUEUE_URL", "WorkQueue"),
         ("WORK_TRIES", "0"),
         ("PHOTO_BUCKET", "s3://photos"),
+        ("CALLBACK_SECRET_ARN", "the key itself"),
         ("UPLOAD_FORM_TTL_S", "604801"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,16 @@ from tryon_masks.ports import EncodedImage, Vision
 from tryon_masks.service import MaskRequest
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import RequestLog, init_log
-from tryon_masks.wiring import build_service, build_step_log, build_store, build_vision
+from tryon_masks.wiring import (
+    build_callbacks,
+    build_forms,
+    build_jobs,
+    build_queue,
+    build_service,
+    build_step_log,
+    build_store,
+    build_vision,
+)
 
 REGION = "eu-central-1"
 GONE = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:gone-AbCdEf"
@@ -188,6 +197,44 @@ def test_the_log_says_whether_anything_is_remembered(
 
     (opened,) = [r for r in log.records if (r["step"], r["status"]) == ("open_once", "done")]
     assert opened["on"] is (table is not None)
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (build_jobs, "JOBS_TABLE is not set"),
+        (build_queue, "WORK_QUEUE_URL is not set"),
+        (build_forms, "PHOTO_BUCKET is not set"),
+        (build_callbacks, "CALLBACK_SECRET_ARN is not set"),
+    ],
+)
+def test_a_part_without_its_place_stops_the_start(
+    aws: None, build: Callable[[Settings], object], says: str
+) -> None:
+    with pytest.raises(SettingsError, match=says):
+        build(settings())
+
+
+def test_forms_are_for_the_bucket_and_the_size_that_are_set(aws: None) -> None:
+    chosen = settings(photo_bucket="uploaded", max_photo_bytes=99, upload_form_ttl_s=77)
+
+    forms = build_forms(chosen)
+
+    assert (forms.max_bytes, forms.lifetime_s) == (99, 77)
+    assert "uploaded" in forms.make("uploads/user-1/1", "image/png", {}).url
+
+
+def test_a_job_is_kept_in_the_table_that_is_set(aws: None) -> None:
+    boto3.client("dynamodb").create_table(
+        TableName="taken",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+    build_jobs(settings(jobs_table="taken")).add("1", "user-1", {})
+
+    assert boto3.client("dynamodb").scan(TableName="taken")["Count"] == 1
 
 
 def test_an_unknown_model_set_stops_the_start() -> None:

@@ -1,4 +1,4 @@
-"""Photos by address, from the public internet only.
+"""Photos by address, from the public internet only; and answers, to there only.
 
 The address decides nothing that is not checked: the host is resolved once, every answer must be
 public, and the connection goes to the very address that was checked. Redirects pass the same gate.
@@ -7,13 +7,15 @@ One deadline and one allowance of bytes bound everything that the other side sen
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import http.client
 import io
 import re
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,14 +30,16 @@ from tryon_masks import __version__
 from tryon_masks.adapters.addresses import Address, is_public
 from tryon_masks.deadline import need, time_left
 from tryon_masks.domain.errors import (
+    CallbackFailed,
     PhotoFetchFailed,
     PhotoFetchTimeout,
     PhotoTooLarge,
     UrlNotAllowed,
 )
-from tryon_masks.ports import PhotoSource
+from tryon_masks.ports import Callbacks, PhotoSource
 
 MAX_REDIRECTS = 5
+SIGNATURE_HEADER = "Tryon-Signature"
 
 Resolve = Callable[[str, int], Sequence[Address]]
 """(host, port) -> addresses. Raises OSError."""
@@ -63,24 +67,8 @@ def dial(address: Address, port: int, timeout: float) -> socket.socket:
     return socket.create_connection((str(address), port), timeout)
 
 
-class HttpPhotoSource(PhotoSource):
-    """Fetches photos over HTTPS, and over HTTP where that is allowed.
-
-    Proxies named in the environment are not used: a proxy would connect where nothing is checked.
-
-    Parameters
-    ----------
-    max_bytes
-        The largest photo.
-    timeout_s
-        Seconds for everything together: name look-up, redirects, every byte.
-    allow_http
-        Whether an address may start with ``http://``. A redirect from HTTPS to HTTP never may.
-    resolve, dial
-        The way to the network.
-    tls
-        How hosts prove themselves; certifi's authorities when None.
-    """
+class _Door:
+    """The way out, to public hosts alone; see :class:`HttpPhotoSource`."""
 
     def __init__(
         self,
@@ -98,6 +86,77 @@ class HttpPhotoSource(PhotoSource):
         self._resolve = resolve
         self._dial = dial
         self._tls = tls or ssl.create_default_context(cafile=certifi.where())
+
+    @contextmanager
+    def _exchange(
+        self,
+        target: _Target,
+        deadline: _Deadline,
+        method: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[http.client.HTTPResponse]:
+        with self._connect(target, deadline) as plain:
+            plain.settimeout(deadline.left())
+            with self._secured(plain, target) as sock:
+                connection = http.client.HTTPConnection(target.host, target.port)
+                wire = _Wire(sock, deadline, self._max_bytes + _FRAMING_BYTES)
+                connection.sock = cast(socket.socket, wire)
+                connection.request(method, target.path, body, {**target.headers, **(headers or {})})
+                with connection.getresponse() as response:
+                    yield response
+
+    def _connect(self, target: _Target, deadline: _Deadline) -> socket.socket:
+        addresses = self._addresses(target, deadline)
+        for address in addresses:
+            if not is_public(address):
+                raise UrlNotAllowed(detail=f"{target.host} is at {address}")
+        failure = OSError(f"{target.host} has no address")
+        for index, address in enumerate(addresses):
+            patience = deadline.left() / (len(addresses) - index)
+            try:
+                return self._dial(address, target.port, patience)
+            except OSError as error:
+                failure = error
+        raise failure
+
+    def _addresses(self, target: _Target, deadline: _Deadline) -> list[Address]:
+        # A look-up cannot be interrupted, only left behind.
+        answer: Future[list[Address]] = Future()
+
+        def ask() -> None:
+            try:
+                answer.set_result(list(dict.fromkeys(self._resolve(target.host, target.port))))
+            except (OSError, ValueError) as error:
+                answer.set_exception(error)
+
+        Thread(target=ask, daemon=True).start()
+        return answer.result(deadline.left())
+
+    def _secured(self, plain: socket.socket, target: _Target) -> socket.socket:
+        if not target.secure:
+            return plain
+        return self._tls.wrap_socket(plain, server_hostname=target.host.rstrip("."))
+
+
+class HttpPhotoSource(_Door, PhotoSource):
+    """Fetches photos over HTTPS, and over HTTP where that is allowed.
+
+    Proxies named in the environment are not used: a proxy would connect where nothing is checked.
+
+    Parameters
+    ----------
+    max_bytes
+        The largest photo.
+    timeout_s
+        Seconds for everything together: name look-up, redirects, every byte.
+    allow_http
+        Whether an address may start with ``http://``. A redirect from HTTPS to HTTP never may.
+    resolve, dial
+        The way to the network.
+    tls
+        How hosts prove themselves; certifi's authorities when None.
+    """
 
     def fetch(self, address: str) -> bytes:
         """Return the file's bytes, whatever they are: what counts as a photo is not told here.
@@ -134,7 +193,7 @@ class HttpPhotoSource(PhotoSource):
         for _ in range(MAX_REDIRECTS + 1):
             target = _Target.of(address, allow_http)
             allow_http = allow_http and not target.secure
-            with self._get(target, deadline) as response:
+            with self._exchange(target, deadline, "GET") as response:
                 if response.status == http.client.OK:
                     return self._body(response)
                 location = response.getheader("Location")
@@ -143,50 +202,6 @@ class HttpPhotoSource(PhotoSource):
             # http.client reads headers as Latin-1; quoting the bytes gives back what was sent.
             address = urljoin(address, quote(location.encode("latin-1"), _URL_SAFE + "#"))
         raise PhotoFetchFailed("The photo's address redirects too often.")
-
-    @contextmanager
-    def _get(self, target: _Target, deadline: _Deadline) -> Iterator[http.client.HTTPResponse]:
-        with self._connect(target, deadline) as plain:
-            plain.settimeout(deadline.left())
-            with self._secured(plain, target) as sock:
-                connection = http.client.HTTPConnection(target.host, target.port)
-                wire = _Wire(sock, deadline, self._max_bytes + _FRAMING_BYTES)
-                connection.sock = cast(socket.socket, wire)
-                connection.request("GET", target.path, headers=target.headers)
-                with connection.getresponse() as response:
-                    yield response
-
-    def _connect(self, target: _Target, deadline: _Deadline) -> socket.socket:
-        addresses = self._addresses(target, deadline)
-        for address in addresses:
-            if not is_public(address):
-                raise UrlNotAllowed(detail=f"{target.host} is at {address}")
-        failure = OSError(f"{target.host} has no address")
-        for index, address in enumerate(addresses):
-            patience = deadline.left() / (len(addresses) - index)
-            try:
-                return self._dial(address, target.port, patience)
-            except OSError as error:
-                failure = error
-        raise failure
-
-    def _addresses(self, target: _Target, deadline: _Deadline) -> list[Address]:
-        # A look-up cannot be interrupted, only left behind.
-        answer: Future[list[Address]] = Future()
-
-        def ask() -> None:
-            try:
-                answer.set_result(list(dict.fromkeys(self._resolve(target.host, target.port))))
-            except (OSError, ValueError) as error:
-                answer.set_exception(error)
-
-        Thread(target=ask, daemon=True).start()
-        return answer.result(deadline.left())
-
-    def _secured(self, plain: socket.socket, target: _Target) -> socket.socket:
-        if not target.secure:
-            return plain
-        return self._tls.wrap_socket(plain, server_hostname=target.host.rstrip("."))
 
     def _body(self, response: http.client.HTTPResponse) -> bytes:
         encoding = response.getheader("Content-Encoding", "identity")
@@ -207,6 +222,61 @@ class HttpPhotoSource(PhotoSource):
 
     def _too_large(self) -> PhotoTooLarge:
         return PhotoTooLarge(f"The photo is larger than {self._max_bytes} bytes.")
+
+
+class HttpCallbacks(_Door, Callbacks):
+    """Posts answers over HTTPS, signed, to hosts that a photo could be fetched from.
+
+    Each has the header ``Tryon-Signature: t=SECONDS,v1=HEX``: the Unix time, and the HMAC-SHA256 of
+    the time, a dot and the body.
+
+    Parameters
+    ----------
+    key
+        Of the signature; whoever is called knows it too.
+    timeout_s
+        Seconds for everything together.
+    clock
+        Gives the Unix time.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        timeout_s: float,
+        *,
+        clock: Callable[[], float] = time.time,
+        resolve: Resolve = resolve,
+        dial: Dial = dial,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(0, timeout_s, resolve=resolve, dial=dial, tls=tls)
+        self._key = key.encode()
+        self._clock = clock
+
+    def post(self, address: str, body: bytes) -> None:
+        """Send ``body``, JSON, once; redirects are not followed.
+
+        Raises
+        ------
+        UrlNotAllowed
+        CallbackFailed
+            No connection, no valid certificate, no time, or a status other than 2xx.
+        """
+        now = int(self._clock())
+        signature = hmac.new(self._key, b"%d." % now + body, hashlib.sha256).hexdigest()
+        headers = {
+            "Content-Type": "application/json",
+            SIGNATURE_HEADER: f"t={now},v1={signature}",
+        }
+        try:
+            target = _Target.of(address, allow_http=False)
+            deadline = _Deadline(min(self._timeout_s, time_left()))
+            with self._exchange(target, deadline, "POST", body, headers) as response:
+                if not 200 <= response.status < 300:
+                    raise CallbackFailed(detail=f"answered {response.status}")
+        except (OSError, http.client.HTTPException, PhotoTooLarge) as error:
+            raise CallbackFailed(detail=repr(error)) from error
 
 
 @dataclass(frozen=True)

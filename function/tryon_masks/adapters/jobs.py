@@ -99,6 +99,13 @@ class SqsQueue:
         with _reported():
             self._client.send_message(QueueUrl=self._url, MessageBody=json.dumps(message))
 
+    def again(self, receipt: str, seconds: int) -> None:
+        """Deliver the message of this receipt once more after so many seconds."""
+        with _reported():
+            self._client.change_message_visibility(
+                QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=seconds
+            )
+
 
 def _job(item: Mapping[str, Any]) -> Job:
     state = item["state"]["S"]

@@ -26,6 +26,7 @@
         ├── StoreFailed                 502  STORE_FAILED
         ├── StoreTimeout                504  STORE_TIMEOUT
         ├── LogUnavailable              503  LOG_UNAVAILABLE
+        ├── CallbackFailed              502  CALLBACK_FAILED
         ├── StateUnavailable            503  STATE_UNAVAILABLE
         └── OutOfTime                   504  DEADLINE
 
@@ -232,3 +233,10 @@ class OutOfTime(Unavailable):
     code = "DEADLINE"
     status = 504
     message = "There was not enough time left to finish this."
+
+
+class CallbackFailed(Unavailable):
+    """Whoever wanted to be told of an answer could not be; it is tried again."""
+
+    code = "CALLBACK_FAILED"
+    message = "The callback address did not take the answer."

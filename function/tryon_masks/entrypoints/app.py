@@ -281,6 +281,8 @@ def _make(body: MaskRequestBody | DataJson, prefer: str | None) -> Response[Mask
     call = _call()
     if "respond-async" in (wish.strip().lower() for wish in (prefer or "").split(",")):
         return _make_later(call, body)
+    if body.callback_url is not None:
+        raise InvalidRequest("callback_url needs the header Prefer: respond-async.")
     request = mask_request(body, call.caller.user_id or body.user_id or ANONYMOUS)
     call.identify(body.user_id)
     result = call.service.make(request, call.log)

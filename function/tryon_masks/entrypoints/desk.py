@@ -20,6 +20,7 @@ JOB_METADATA = "job-id"
 """Object metadata that says whose job an upload is; only a signed form can set it."""
 OPTIONS_METADATA = "options"
 USER_METADATA = "user-id"
+CALLBACK = "callback_url"
 
 
 class NotFound(BadRequest):
@@ -63,6 +64,7 @@ class Desk:
             "options": options_of(body),
             "document": isinstance(body, DataJson),
             "include_logs": body.include_logs,
+            CALLBACK: body.callback_url,
         }
         with step("queue_job", "jobs"):
             job = self.jobs.add(self.new_id(), owner, task)
@@ -87,7 +89,7 @@ class Desk:
                 OPTIONS_METADATA: json.dumps(options_of(body)),
             }
             form = self.forms.make(key, body.content_type, metadata)
-            return self.jobs.add(job_id, owner, {"upload": key}), form
+            return self.jobs.add(job_id, owner, {"upload": key, CALLBACK: body.callback_url}), form
 
     def look_up(self, owner: str, job_id: str) -> Job:
         """How far the job is.

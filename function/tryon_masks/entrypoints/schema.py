@@ -37,6 +37,8 @@ USER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,127}")
 
 UserId = Annotated[StrictStr, Field(pattern=f"^{USER_ID.pattern}$")]
 
+CallbackUrl = Annotated[StrictStr, Field(pattern=r"^https://[^/\s]+(/\S*)?$", max_length=2048)]
+
 PROBLEMS_SHOWN = 10
 
 Margin = Annotated[float, Field(strict=True, ge=0, le=1)]
@@ -140,6 +142,10 @@ class _CallBody(OptionsBody):
     include_logs: StrictBool = Field(
         default=False, description="Return the request's log records in the answer."
     )
+    callback_url: CallbackUrl | None = Field(
+        default=None,
+        description="With Prefer: respond-async: https address that the finished job is posted to.",
+    )
 
 
 class MaskRequestBody(_CallBody):
@@ -177,6 +183,9 @@ class UploadBody(OptionsBody):
     content_type: PhotoType = Field(description="Of the file; S3 takes no other with this form.")
     user_id: UserId | None = Field(
         default=None, description="Whose photo; a signed-in caller's token wins over it."
+    )
+    callback_url: CallbackUrl | None = Field(
+        default=None, description="https address that the job is posted to when done."
     )
 
 

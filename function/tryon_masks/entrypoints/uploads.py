@@ -14,7 +14,8 @@ from tryon_masks.domain.errors import InvalidRequest
 from tryon_masks.entrypoints.desk import JOB_METADATA, OPTIONS_METADATA, USER_METADATA
 from tryon_masks.entrypoints.maker import Maker
 from tryon_masks.entrypoints.schema import photo_of_document, read_options, read_user_id
-from tryon_masks.ports import Job, Jobs
+from tryon_masks.entrypoints.workdesk import JobDesk
+from tryon_masks.ports import Job
 from tryon_masks.service import MaskRequest
 from tryon_masks.telemetry import ANONYMOUS, RequestLog, request_log, step
 
@@ -38,7 +39,7 @@ class Uploads:
         self,
         maker: Maker,
         objects: S3Objects,
-        jobs: Jobs,
+        jobs: JobDesk,
         *,
         results_prefix: str,
         mask_folder: tuple[str, str] | None,
@@ -95,7 +96,7 @@ class Uploads:
             with step("write_result", "worker"):
                 self._objects.put_json(bucket, f"{self._results_prefix}{key}.json", answer)
                 if job is not None:
-                    self._jobs.update(job.job_id, answer["status"], answer)
+                    self._jobs.finish(job, answer)
 
         self._maker.serve(request_id, read, write, last=last, document=_is_document(key))
 
@@ -105,10 +106,10 @@ class Uploads:
         if job_id is None:
             return None
         job = self._jobs.get(job_id)
-        if job is not None and job.task != {"upload": key}:
+        if job is not None and job.task.get("upload") != key:
             raise InvalidRequest(f"The metadata {JOB_METADATA} is another upload's.")
         if job is not None:
-            self._jobs.update(job_id, "running")
+            self._jobs.start(job_id)
         return job
 
     def _is_ours(self, bucket: str, key: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch import (
@@ -14,16 +15,21 @@ from aws_lambda_powertools.utilities.batch import (
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from tryon_masks.deadline import time_limit
+from tryon_masks.domain.errors import BadRequest, InProgress
 from tryon_masks.entrypoints.maker import Maker
 from tryon_masks.entrypoints.schema import read_options
 from tryon_masks.entrypoints.uploads import Uploads
-from tryon_masks.ports import Jobs
+from tryon_masks.entrypoints.workdesk import JobDesk
 from tryon_masks.service import MaskRequest
 from tryon_masks.telemetry import ANONYMOUS, RequestLog, request_log, step
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 DONE = frozenset({"success", "partial", "refused"})
+
+
+PAUSES_S = (10, 30, 90, 270)
+"""Before the second delivery, the third and so on, of what may work then."""
 
 
 class UnknownMessage(Exception):
@@ -39,7 +45,14 @@ class Worker:
         How often the queue delivers a message before it gives it up.
     """
 
-    def __init__(self, maker: Maker, uploads: Uploads, jobs: Jobs, *, tries: int) -> None:
+    def __init__(
+        self,
+        maker: Maker,
+        uploads: Uploads,
+        jobs: JobDesk,
+        *,
+        tries: int,
+    ) -> None:
         self._maker = maker
         self._uploads = uploads
         self._jobs = jobs
@@ -57,12 +70,26 @@ class Worker:
     def _message(self, record: SQSRecord) -> None:
         delivery = int(record.attributes.approximate_receive_count)
         request_id = f"{record.message_id}-{delivery}"
-        last = delivery >= self._tries
+        try:
+            self._serve(record, request_id, last=delivery >= self._tries)
+        except InProgress:
+            # Whoever is at it may need all the time that the queue gives.
+            raise
+        except Exception:
+            with request_log(request_id, ANONYMOUS), step("try_again_later", "worker"):
+                self._jobs.queue.again(
+                    record.receipt_handle, PAUSES_S[min(delivery, len(PAUSES_S)) - 1]
+                )
+            raise
+
+    def _serve(self, record: SQSRecord, request_id: str, *, last: bool) -> None:
         match _read(record.body):
             case {"Records": [_, *_]} as event:
                 self._uploads.handle(event, request_id, last=last)
             case {"job_id": str(job_id)}:
                 self._job(job_id, request_id, last=last)
+            case {"callback": str(job_id)}:
+                self._call_back(job_id, request_id)
             case {"Event": "s3:TestEvent"}:
                 with request_log(request_id, ANONYMOUS), step("ignore_test_event", "worker"):
                     return
@@ -77,7 +104,7 @@ class Worker:
             # what was given up.
             if job is None or job.state in DONE:
                 return
-            self._jobs.update(job_id, "running")
+            self._jobs.start(job_id)
         task = job.task
 
         def read(log: RequestLog) -> MaskRequest:
@@ -86,7 +113,7 @@ class Worker:
 
         def write(answer: dict[str, Any]) -> None:
             with step("write_answer", "worker"):
-                self._jobs.update(job_id, answer["status"], answer)
+                self._jobs.finish(job, answer)
 
         self._maker.serve(
             request_id,
@@ -96,6 +123,15 @@ class Worker:
             document=task["document"],
             include_logs=task["include_logs"],
         )
+
+    def _call_back(self, job_id: str, request_id: str) -> None:
+        # An address that is not allowed stays so. The log says it; nobody else would hear of it.
+        with (
+            suppress(BadRequest),
+            request_log(request_id, ANONYMOUS),
+            step("call_back", "worker", job_id=job_id),
+        ):
+            self._jobs.call_back(job_id, request_id)
 
 
 def _read(body: str) -> dict[str, Any]:
