@@ -144,7 +144,7 @@ def test_records_after_a_flush_follow_those_before_it(firestore: Any) -> None:
 def test_more_records_than_one_commit_takes_stay_in_order(firestore: Any) -> None:
     request_id = unique("request")
     records = [{"step": f"step {n}", "user_id": "marie"} for n in range(BATCH + 2)]
-    FirestoreLog(PROJECT).write(request_id, records)
+    FirestoreLog(PROJECT, timeout_s=30).write(request_id, records)
     saved = saved_steps(firestore, request_id)
     assert [one["step"] for one in saved.values()] == [one["step"] for one in records]
 

@@ -25,6 +25,7 @@ PAGES = [
         "benchmarks/README.md",
         "docs/architecture.md",
         "docs/faults.md",
+        "docs/privacy.md",
         "models/README.md",
         "tests/README.md",
     )
