@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import cv2
@@ -12,11 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tryon_masks.domain.errors import LogUnavailable, PhotoFetchFailed, StoreFailed, StoreTimeout
+from tryon_masks.domain.errors import (
+    InProgress,
+    LogUnavailable,
+    PhotoFetchFailed,
+    StateUnavailable,
+    StoreFailed,
+    StoreTimeout,
+)
 from tryon_masks.domain.parts import Part, PartMap
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
-from tryon_masks.ports import EncodedImage
+from tryon_masks.entrypoints.desk import Desk
+from tryon_masks.ports import EncodedImage, Job, JobState, UploadForm
 
 WIDTH, HEIGHT = 300, 400
 TORSO = 100.0
@@ -223,6 +233,115 @@ class FakeStepLog:
         if self.full:
             raise LogUnavailable
         self.written[request_id] = list(records)
+
+
+class FakeContext:
+    """Lambda's context: who was invoked, and ``seconds`` until it is cut."""
+
+    def __init__(self, aws_request_id: str = "0c0e7d9d", seconds: float = 29.0) -> None:
+        self.aws_request_id = aws_request_id
+        self.seconds = seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return round(1000 * self.seconds)
+
+
+class FakeOnce:
+    """Remembers in memory; says that the keys of ``busy`` are being worked on."""
+
+    def __init__(self) -> None:
+        self.done: dict[str, dict[str, Any]] = {}
+        self.busy: set[str] = set()
+        self.asked: list[str] = []
+
+    def do(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        self.asked.append(key)
+        if key in self.busy:
+            raise InProgress
+        if key not in self.done:
+            self.done[key] = work()
+        return self.done[key]
+
+
+class FakeJobs:
+    """Keeps jobs in memory, and every state that one has been in; fails on demand (``lost``)."""
+
+    def __init__(self) -> None:
+        self.lost = False
+        self.kept: dict[str, Job] = {}
+        self.states: list[JobState] = []
+
+    def add(self, job_id: str, owner: str, task: Mapping[str, Any]) -> Job:
+        self._reach()
+        assert job_id not in self.kept
+        now = "2026-03-02T10:15:30.000Z"
+        self.kept[job_id] = Job(
+            job_id, owner, "queued", json.loads(json.dumps(task)), now, now, None
+        )
+        return self.kept[job_id]
+
+    def get(self, job_id: str) -> Job | None:
+        self._reach()
+        return self.kept.get(job_id)
+
+    def update(self, job_id: str, state: JobState, answer: Mapping[str, Any] | None = None) -> None:
+        self._reach()
+        self.states.append(state)
+        if job_id in self.kept:
+            kept = None if answer is None else json.loads(json.dumps(answer))
+            self.kept[job_id] = replace(self.kept[job_id], state=state, answer=kept)
+
+    def _reach(self) -> None:
+        if self.lost:
+            raise StateUnavailable
+
+
+class FakeQueue:
+    """Keeps what was sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+
+        self.later: list[tuple[str, int]] = []
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        self.sent.append(dict(message))
+
+    def again(self, receipt: str, seconds: int) -> None:
+        self.later.append((receipt, seconds))
+
+
+class FakeCallbacks:
+    """Keeps what was posted; does not take it while ``failure`` is set."""
+
+    def __init__(self) -> None:
+        self.posted: list[tuple[str, dict[str, Any]]] = []
+        self.failure: Exception | None = None
+
+    def post(self, address: str, body: bytes) -> None:
+        if self.failure:
+            raise self.failure
+        self.posted.append((address, json.loads(body)))
+
+
+class FakeForms:
+    """Signs nothing, and remembers what it was asked for."""
+
+    max_bytes = 1_000_000
+    lifetime_s = 60
+
+    def __init__(self) -> None:
+        self.made: list[tuple[str, str, dict[str, str]]] = []
+
+    def make(self, key: str, content_type: str, metadata: Mapping[str, str]) -> UploadForm:
+        self.made.append((key, content_type, dict(metadata)))
+        return UploadForm("https://photos.example.com/", {"key": key, "policy": "signed"})
+
+
+def desk() -> Desk:
+    """A desk whose jobs are numbered, on fakes."""
+    numbers = count(1)
+    return Desk(FakeJobs(), FakeQueue(), FakeForms(), lambda: f"{next(numbers):032x}")
 
 
 class FakeProfiles:

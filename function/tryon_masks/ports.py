@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +63,125 @@ class Vision(Protocol):
         self, rgb: NDArray[np.uint8], chosen: Candidate, others: Sequence[Candidate]
     ) -> Person:
         """The part map and skeleton of ``chosen``; pixels of ``others`` become ``OTHER_PERSON``."""
+
+
+class Once(Protocol):
+    """Remembers what was done, so that the same is not done twice."""
+
+    def do(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Do the work and remember its result (JSON values), or return what is remembered.
+
+        Work that raises is forgotten, so that it can be tried again.
+
+        Raises
+        ------
+        InProgress
+            Somebody else is doing the same at this moment.
+        StateUnavailable
+        """
+
+
+JobState = Literal["queued", "running", "success", "partial", "refused", "error"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work that is done later.
+
+    ``owner`` is who may look it up; ``task`` says what to do and ``answer`` what came of it, both
+    as JSON values; times are ISO 8601 in UTC.
+    """
+
+    job_id: str
+    owner: str
+    state: JobState
+    task: dict[str, Any]
+    created_at: str
+    updated_at: str
+    answer: dict[str, Any] | None
+
+
+class Jobs(Protocol):
+    """All jobs, until they are forgotten."""
+
+    def add(self, job_id: str, owner: str, task: Mapping[str, Any]) -> Job:
+        """Take a job; it is queued.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def get(self, job_id: str) -> Job | None:
+        """The job, or None.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def update(self, job_id: str, state: JobState, answer: Mapping[str, Any] | None = None) -> None:
+        """Say how far the job is; nothing where it is unknown.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+
+class Callbacks(Protocol):
+    """Tells others of answers."""
+
+    def post(self, address: str, body: bytes) -> None:
+        """Send JSON, once, so that the other side can tell that it comes from here.
+
+        Raises
+        ------
+        UrlNotAllowed, CallbackFailed
+        """
+
+
+class WorkQueue(Protocol):
+    """The way to the workers."""
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Hand over JSON values; a worker gets them at least once.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def again(self, receipt: str, seconds: int) -> None:
+        """Deliver the message of this receipt once more after so many seconds.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+
+@dataclass(frozen=True)
+class UploadForm:
+    """Where a file is posted, as multipart/form-data: every field first, the file last."""
+
+    url: str
+    fields: dict[str, str]
+
+
+class UploadForms(Protocol):
+    """Lets somebody without credentials upload one file."""
+
+    max_bytes: int
+    lifetime_s: int
+
+    def make(self, key: str, content_type: str, metadata: Mapping[str, str]) -> UploadForm:
+        """A form that stores a file of this type under this key, and nothing else.
+
+        Raises
+        ------
+        StateUnavailable
+        """
 
 
 class StepLog(Protocol):

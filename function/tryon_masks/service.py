@@ -6,18 +6,26 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Literal
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 from tryon_masks import images
+from tryon_masks.deadline import need, time_left, time_limit
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import InvalidRequest, NoPerson, Refusal
 from tryon_masks.domain.masks import Mask, MaskKind, make_mask
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
-from tryon_masks.ports import EncodedImage, MaskStore, PhotoSource, UserProfiles, Vision
+from tryon_masks.ports import EncodedImage, MaskStore, Once, PhotoSource, UserProfiles, Vision
 from tryon_masks.telemetry import RequestLog, count, step
 
 OVERLAY = "overlay"
+
+STORE_S = 3.0
+"""Seconds without which masks are not begun to be stored."""
+ANSWER_S = 1.0
+"""Seconds that are kept back for what comes after the masks."""
 
 MASK_RULES = "1"
 """Part of every storage key: raise it when the same photo must get new addresses."""
@@ -94,8 +102,15 @@ class MaskResult:
     model_set: str
 
 
+_RECORD: TypeAdapter[MaskResult] = TypeAdapter(MaskResult)
+
+
 class MaskService:
-    """Made once in the init phase; :meth:`make` serves every request."""
+    """Made once in the init phase; :meth:`make` serves every request.
+
+    Without ``once`` the same request makes the same masks again. ``photo_time_s`` is how long
+    seeing and shaping one photo can take, in seconds: with less left they are not begun.
+    """
 
     def __init__(
         self,
@@ -104,25 +119,48 @@ class MaskService:
         photos: PhotoSource,
         profiles: UserProfiles | None = None,
         limits: images.Limits | None = None,
+        once: Once | None = None,
+        photo_time_s: float = 0.0,
     ) -> None:
         self.vision = vision
         self._store = store
         self._photos = photos
         self._profiles = profiles
         self._limits = limits or images.Limits()
+        self._once = once
+        self._photo_time_s = photo_time_s
 
     def make(self, request: MaskRequest, log: RequestLog) -> MaskResult:
         """Fetch, see, shape, store. Refusals are answers, in the result, not exceptions.
 
         Raises
         ------
-        BadRequest, Unavailable
+        BadRequest, InProgress, Unavailable
         """
-        options = request.options
+        work_s = self._photo_time_s + STORE_S + ANSWER_S
         with step("download_image", "intake"):
-            data = self._fetch(request.photo)
+            need(work_s)
+            with time_limit(time_left() - work_s):
+                data = self._fetch(request.photo)
+        # Of the bytes and not of the address, behind which there may be another photo by now.
         sha256 = hashlib.sha256(data).hexdigest()
+        if self._once is None:
+            return self._make(request, data, sha256, log)
+
+        def work() -> dict[str, Any]:
+            result: dict[str, Any] = _RECORD.dump_python(
+                self._make(request, data, sha256, log), mode="json"
+            )
+            return result
+
+        with step("make_once", "once"):
+            what = [request.user_id, request.store_key, *self._what(sha256, request.options)]
+            return _RECORD.validate_python(self._once.do(_digest(what), work))
+
+    def _make(self, request: MaskRequest, data: bytes, sha256: str, log: RequestLog) -> MaskResult:
+        options = request.options
         with step("generate_masks", "service"):
+            need(self._photo_time_s + STORE_S + ANSWER_S)
             with step("decode_image", "intake"):
                 photo = images.decode(data, self._limits)
             seen = self._see(photo, options)
@@ -132,8 +170,10 @@ class MaskService:
         addresses: dict[str, str] = {}
         if made:
             with step("upload_masks", "store"):
-                key = request.store_key or self._key(sha256, options)
-                addresses = self._store.save(key, files)
+                key = request.store_key or _digest(self._what(sha256, options))[:32]
+                need(STORE_S + ANSWER_S)
+                with time_limit(time_left() - ANSWER_S):
+                    addresses = self._store.save(key, files)
             count("MasksMade", len(made))
         masks = {mask.kind.value: addresses[mask.kind] for mask in made}
         if masks and self._profiles is not None:
@@ -176,11 +216,13 @@ class MaskService:
             person = self.vision.parse(photo.rgb, chosen, others)
         return _Seen(len(people), chosen, person)
 
-    def _key(self, sha256: str, options: MaskOptions) -> str:
-        what = json.dumps(
-            [sha256, asdict(options), self.vision.model_set, MASK_RULES], sort_keys=True
-        )
-        return hashlib.sha256(what.encode()).hexdigest()[:32]
+    def _what(self, sha256: str, options: MaskOptions) -> list[Any]:
+        """All that the masks depend on."""
+        return [sha256, asdict(options), self.vision.model_set, MASK_RULES]
+
+
+def _digest(what: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ _STORES = ("cloudinary", "s3", "directory")
 _NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 _SECRET_ARN = r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+"  # noqa: S105  a pattern
 _BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
+_TABLE = r"[A-Za-z0-9_.-]{3,255}"
+_QUEUE_URL = r"https?://[A-Za-z0-9.:-]+/[0-9]{12}/[A-Za-z0-9_-]{1,80}"
+_STATE = ("ONCE_TABLE", "JOBS_TABLE", "WORK_QUEUE_URL", "PHOTO_BUCKET", "CALLBACK_SECRET_ARN")
 _PREFIX = r"[^/\s]+(/[^/\s]+)*"
 _HOST = r"(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)+[a-z][a-z0-9-]*"
 _WEEK_S = 7 * 24 * 3600
@@ -55,8 +58,23 @@ class Settings:
         Limits of one photo.
     fetch_timeout_s, upload_timeout_s
         Seconds for one photo, and for one upload with all its tries.
+    photo_time_s
+        How long seeing and shaping one photo can take here; a call with less left is refused.
     results_prefix
         Where the S3 worker writes its answers; ends with a slash.
+    once_table, once_ttl_s
+        The DynamoDB table that remembers for so many seconds what was made, so that the same
+        request is not served twice. Needed on Lambda; elsewhere nothing is remembered without it.
+    jobs_table, job_ttl_s
+        The DynamoDB table of jobs, and the seconds that one can be looked up. Needed on Lambda.
+    work_queue_url, work_tries
+        The SQS queue to the worker, and how often it hands over a message before it gives up.
+        Needed on Lambda.
+    callback_secret_arn
+        The secret that callbacks are signed with. Needed on Lambda.
+    photo_bucket, upload_form_ttl_s
+        The S3 bucket that photos are uploaded to, and the seconds that a form for it works. Needed
+        on Lambda.
     """
 
     mask_store: StoreName
@@ -79,7 +97,17 @@ class Settings:
     max_photo_pixels: int = 60_000_000
     fetch_timeout_s: float = 6.0
     upload_timeout_s: float = 5.0
+    photo_time_s: float = 9.0
     results_prefix: str = "results/"
+    once_table: str | None = None
+    once_ttl_s: int = 1800
+    jobs_table: str | None = None
+    job_ttl_s: int = 86_400
+    work_queue_url: str | None = None
+    work_tries: int = 5
+    callback_secret_arn: str | None = None
+    photo_bucket: str | None = None
+    upload_form_ttl_s: int = 900
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], *, on_lambda: bool, **explicit: Any) -> Self:
@@ -127,9 +155,25 @@ class Settings:
             max_photo_pixels=read.whole("MAX_PHOTO_PIXELS", cls.max_photo_pixels, 1, 500_000_000),
             fetch_timeout_s=read.seconds("FETCH_TIMEOUT_S", cls.fetch_timeout_s),
             upload_timeout_s=read.seconds("UPLOAD_TIMEOUT_S", cls.upload_timeout_s),
+            photo_time_s=read.seconds("PHOTO_TIME_S", cls.photo_time_s),
             results_prefix=read.text("RESULTS_PREFIX", _PREFIX + "/") or cls.results_prefix,
+            once_table=read.text("ONCE_TABLE", _TABLE),
+            once_ttl_s=read.whole("ONCE_TTL_S", cls.once_ttl_s, 60, _WEEK_S),
+            jobs_table=read.text("JOBS_TABLE", _TABLE),
+            job_ttl_s=read.whole("JOB_TTL_S", cls.job_ttl_s, 60, 13 * _WEEK_S),
+            work_queue_url=read.text("WORK_QUEUE_URL", _QUEUE_URL),
+            work_tries=read.whole("WORK_TRIES", cls.work_tries, 1, 1000),
+            callback_secret_arn=read.arn("CALLBACK_SECRET_ARN"),
+            photo_bucket=read.text("PHOTO_BUCKET", _BUCKET),
+            upload_form_ttl_s=read.whole("UPLOAD_FORM_TTL_S", cls.upload_form_ttl_s, 60, _WEEK_S),
         )
         read.check_together(store, on_lambda)
+        signs = settings.mask_store == "s3" and not settings.mask_public_base_url
+        if settings.once_table and signs and 2 * settings.once_ttl_s > settings.mask_url_ttl_s:
+            read.problems.append(
+                "ONCE_TTL_S must be at most half of MASK_URL_TTL_S, or the addresses in a repeated "
+                "answer might work no longer."
+            )
         if read.problems:
             raise SettingsError("\n".join(read.problems))
         return settings
@@ -241,6 +285,8 @@ class _Reader:
                 )
         if self.raw("FIRESTORE_SECRET_ARN") and not self.raw("FIRESTORE_PROJECT"):
             self.problems.append("FIRESTORE_SECRET_ARN needs FIRESTORE_PROJECT.")
+        if on_lambda:
+            self.problems += [f"{name} is not set." for name in _STATE if self.raw(name) is None]
 
 
 def _is_cloudinary_url(value: str) -> bool:

@@ -42,7 +42,13 @@ from urllib.parse import urlsplit
 from aws_lambda_powertools import Logger, Tracer
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from tryon_masks.domain.errors import BadRequest, LogUnavailable, Refusal, TryonMasksError
+from tryon_masks.domain.errors import (
+    BadRequest,
+    InProgress,
+    LogUnavailable,
+    Refusal,
+    TryonMasksError,
+)
 from tryon_masks.ports import StepLog
 
 SERVICE = "tryon-masks"
@@ -372,7 +378,7 @@ def step(name: str, component: str, **fields: Any) -> Iterator[None]:
         with _segment(name, log):
             yield
     except BaseException as error:
-        status = "refused" if isinstance(error, BadRequest | Refusal) else "failed"
+        status = "refused" if isinstance(error, BadRequest | Refusal | InProgress) else "failed"
         duration = _since(started)
         log.write(name, component, status, duration, {**fields, **_describe(error)}, error)
         raise

@@ -12,10 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
 from tryon_masks.adapters.addresses import AddressRules
-from tryon_masks.adapters.http import HttpPhotoSource
+from tryon_masks.adapters.http import HttpCallbacks, HttpPhotoSource
 from tryon_masks.domain.errors import SettingsError
 from tryon_masks.images import Limits
-from tryon_masks.ports import MaskStore, StepLog, Vision
+from tryon_masks.ports import (
+    Callbacks,
+    Jobs,
+    MaskStore,
+    Once,
+    StepLog,
+    UploadForms,
+    Vision,
+    WorkQueue,
+)
 from tryon_masks.service import MaskService
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import step
@@ -27,6 +36,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SECRET_TIMEOUT_S = 5.0
+STATE_TIMEOUT_S = 0.5
+STATE_TRIES = 2
+"""Of each call to DynamoDB and SQS, that must fit beside everything else in one API call."""
 CHECKOUT_MODELS = Path(__file__).resolve().parents[2] / "models" / "build"
 """Where a source checkout builds its model sets."""
 
@@ -136,7 +148,86 @@ def build_service(
     rules = AddressRules(settings.allow_http, settings.allowed_image_hosts)
     photos = HttpPhotoSource(settings.max_photo_bytes, settings.fetch_timeout_s, rules)
     limits = Limits(max_bytes=settings.max_photo_bytes, max_pixels=settings.max_photo_pixels)
-    return MaskService(load_vision(settings), store, photos, profiles, limits)
+    once = build_once(settings)
+    vision = load_vision(settings)
+    return MaskService(vision, store, photos, profiles, limits, once, settings.photo_time_s)
+
+
+def build_jobs(settings: Settings) -> Jobs:
+    """The table that JOBS_TABLE names.
+
+    Raises
+    ------
+    SettingsError
+    """
+    with step("open_jobs", "jobs"):
+        from tryon_masks.adapters.aws import aws_client
+        from tryon_masks.adapters.jobs import DynamoJobs
+
+        table = _needed("JOBS_TABLE", settings.jobs_table)
+        client = aws_client("dynamodb", STATE_TIMEOUT_S, tries=STATE_TRIES)
+        return DynamoJobs(table, client, settings.job_ttl_s)
+
+
+def build_queue(settings: Settings) -> WorkQueue:
+    """The queue that WORK_QUEUE_URL names.
+
+    Raises
+    ------
+    SettingsError
+    """
+    with step("open_queue", "jobs"):
+        from tryon_masks.adapters.aws import aws_client
+        from tryon_masks.adapters.jobs import SqsQueue
+
+        url = _needed("WORK_QUEUE_URL", settings.work_queue_url)
+        return SqsQueue(url, aws_client("sqs", STATE_TIMEOUT_S, tries=STATE_TRIES))
+
+
+def build_callbacks(settings: Settings) -> Callbacks:
+    """Callbacks signed with the key that CALLBACK_SECRET_ARN names.
+
+    Raises
+    ------
+    SettingsError
+    """
+    arn = _needed("CALLBACK_SECRET_ARN", settings.callback_secret_arn)
+    return HttpCallbacks(_secret("CALLBACK_SECRET_ARN", arn), settings.fetch_timeout_s)
+
+
+def build_forms(settings: Settings) -> UploadForms:
+    """Forms for the bucket that PHOTO_BUCKET names.
+
+    Raises
+    ------
+    SettingsError
+    """
+    with step("open_uploads", "s3"):
+        from tryon_masks.adapters.s3 import S3UploadForms, s3_client
+
+        return S3UploadForms(
+            _needed("PHOTO_BUCKET", settings.photo_bucket),
+            s3_client(settings.upload_timeout_s),
+            settings.max_photo_bytes,
+            settings.upload_form_ttl_s,
+        )
+
+
+def build_once(settings: Settings) -> Once | None:
+    """The memory of what was made; None where ONCE_TABLE is not set, as the log says.
+
+    Raises
+    ------
+    SettingsError
+    """
+    with step("open_once", "once", on=settings.once_table is not None):
+        if settings.once_table is None:
+            return None
+        from tryon_masks.adapters.aws import aws_client
+        from tryon_masks.adapters.once import DynamoOnce
+
+        client = aws_client("dynamodb", STATE_TIMEOUT_S, tries=STATE_TRIES)
+        return DynamoOnce(settings.once_table, client, settings.once_ttl_s)
 
 
 def _firestore_for(settings: Settings) -> FirestoreLog | None:

@@ -18,7 +18,8 @@ from tests.standins import cloudinary as standin_module
 from tests.standins.cloudinary import CloudinaryStandIn, signature_base
 
 from tryon_masks.adapters.cloudinary import CloudinaryMaskStore
-from tryon_masks.domain.errors import SettingsError, StoreFailed, StoreTimeout
+from tryon_masks.deadline import time_limit
+from tryon_masks.domain.errors import OutOfTime, SettingsError, StoreFailed, StoreTimeout
 from tryon_masks.ports import EncodedImage
 from tryon_masks.telemetry import RequestLog, request_log
 
@@ -383,3 +384,12 @@ def test_the_stand_in_runs_as_a_process_and_fails_on_demand(log: RequestLog) -> 
         f"tryon-masks/{KEY}/lower": 1,
     }
     assert len(listed["requests"]) == 4
+
+
+def test_without_the_time_for_it_nothing_is_uploaded(
+    cloudinary: CloudinaryStandIn, log: RequestLog
+) -> None:
+    with time_limit(0.9), pytest.raises(OutOfTime):
+        store_for(cloudinary.url).save(KEY, FILES)
+
+    assert cloudinary.uploads == {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import socket
 import struct
 import threading
@@ -14,6 +16,7 @@ from tests.standins.internet import (
     OTHER,
     PHOTO,
     PUBLIC,
+    Authority,
     Internet,
     Script,
     chunked,
@@ -24,8 +27,11 @@ from tests.standins.internet import (
 )
 
 from tryon_masks.adapters.addresses import Address
-from tryon_masks.adapters.http import MAX_REDIRECTS, HttpPhotoSource, dial
+from tryon_masks.adapters.http import MAX_REDIRECTS, HttpCallbacks, HttpPhotoSource, dial
+from tryon_masks.deadline import time_limit
 from tryon_masks.domain.errors import (
+    CallbackFailed,
+    OutOfTime,
     PhotoFetchFailed,
     PhotoFetchTimeout,
     PhotoTooLarge,
@@ -487,3 +493,90 @@ class TestDeadline:
         internet.host("photos.example", script)
         with pytest.raises(PhotoFetchTimeout):
             source(timeout_s=0.25).fetch("https://photos.example/")
+
+    @pytest.mark.parametrize("seconds", [-1.0, 0.2])
+    def test_the_calls_own_limit_is_the_nearer_one(
+        self, source: Make, internet: Internet, seconds: float
+    ) -> None:
+        go_on = threading.Event()
+
+        def hangs(_host: str, _port: int) -> list[Address]:
+            go_on.wait(60)
+            return []
+
+        internet.resolve = hangs  # type: ignore[method-assign]
+        try:
+            with time_limit(seconds), pytest.raises(OutOfTime):
+                source(timeout_s=60).fetch("https://photos.example/")
+        finally:
+            go_on.set()
+
+
+class TestCallbacks:
+    @pytest.fixture
+    def callbacks(self, internet: Internet, authority: Authority) -> HttpCallbacks:
+        return HttpCallbacks(
+            "key",
+            5,
+            clock=lambda: 1_772_446_530.7,
+            resolve=internet.resolve,
+            dial=internet.dial,
+            tls=authority.trusting,
+        )
+
+    def test_an_answer_arrives_signed(self, internet: Internet, callbacks: HttpCallbacks) -> None:
+        body = b'{"state": "success"}'
+        received: list[bytes] = []
+
+        def script(connection: socket.socket, head: str) -> None:
+            received.append(head.partition("\r\n\r\n")[2].encode() or connection.recv(4096))
+            connection.sendall(status(204))
+
+        server = internet.host("shop.example", script)
+
+        callbacks.post("https://shop.example/masks?order=7", body)
+
+        (head,) = server.heads
+        assert head.startswith("POST /masks?order=7 HTTP/1.1\r\n")
+        assert "\r\nContent-Type: application/json\r\n" in head
+        mac = hmac.new(b"key", b"1772446530." + body, hashlib.sha256).hexdigest()
+        assert f"\r\nTryon-Signature: t=1772446530,v1={mac}\r\n" in head
+        assert received == [body]
+
+    @pytest.mark.parametrize("code", [302, 400, 404, 500])
+    def test_anything_but_thanks_is_a_failure(
+        self, internet: Internet, callbacks: HttpCallbacks, code: int
+    ) -> None:
+        def script(connection: socket.socket, head: str) -> None:
+            if head.endswith("\r\n\r\n"):
+                connection.recv(4096)
+            connection.sendall(status(code, "Location: https://other.example/"))
+
+        internet.host("shop.example", script)
+
+        with pytest.raises(CallbackFailed):
+            callbacks.post("https://shop.example/", b"{}")
+        assert internet.asked == ["shop.example"]
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "http://shop.example/",
+            "https://shop.example:8443/",
+            "https://user@shop.example/",
+            "https://10.0.0.1/",
+            "https://169.254.169.254/latest/meta-data/",
+        ],
+    )
+    def test_where_no_photo_is_fetched_nothing_is_posted(
+        self, internet: Internet, callbacks: HttpCallbacks, address: str
+    ) -> None:
+        with pytest.raises(UrlNotAllowed):
+            callbacks.post(address, b"{}")
+        assert internet.called == []
+
+    def test_a_host_that_is_not_there(self, callbacks: HttpCallbacks, internet: Internet) -> None:
+        internet.names["shop.example"] = [PUBLIC]
+
+        with pytest.raises(CallbackFailed):
+            callbacks.post("https://shop.example/", b"{}")

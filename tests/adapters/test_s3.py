@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,7 +14,7 @@ import requests
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from tryon_masks.adapters.s3 import S3MaskStore, S3Objects, s3_client
+from tryon_masks.adapters.s3 import S3MaskStore, S3Objects, S3UploadForms, s3_client
 from tryon_masks.domain.errors import (
     PhotoFetchFailed,
     PhotoFetchTimeout,
@@ -306,3 +308,42 @@ def test_nobody_listening_is_a_typed_error(
         call(S3Objects(s3_client(1.0, tries=1)))
 
     assert caught.value.status == 502
+
+
+def test_a_form_takes_one_photo_of_its_type_and_size_under_its_key(client: Any) -> None:
+    metadata = {"user-id": "user-1", "job-id": "7", "options": '{"masks": ["upper"]}'}
+
+    form = S3UploadForms(BUCKET, client, 20_000_000, 900).make(
+        "uploads/user-1/7", "image/jpeg", metadata
+    )
+
+    assert form.url == f"https://{BUCKET}.s3.eu-central-1.amazonaws.com/"
+    policy = json.loads(base64.b64decode(form.fields["policy"]))
+    fixed = {
+        "key": "uploads/user-1/7",
+        "Content-Type": "image/jpeg",
+        "x-amz-meta-user-id": "user-1",
+        "x-amz-meta-job-id": "7",
+        "x-amz-meta-options": '{"masks": ["upper"]}',
+    }
+    assert fixed.items() <= form.fields.items()
+    conditions = policy["conditions"]
+    assert ["content-length-range", 1, 20_000_000] in conditions
+    for name, value in {"bucket": BUCKET, **fixed}.items():
+        assert {name: value} in conditions
+    assert not any(one[0] == "starts-with" for one in conditions if isinstance(one, list))
+    ends = datetime.fromisoformat(policy["expiration"]) - datetime.now(UTC)
+    assert timedelta(seconds=880) < ends <= timedelta(seconds=900)
+    assert "x-amz-signature" in form.fields
+
+
+def test_a_form_works_as_it_is(client: Any) -> None:
+    form = S3UploadForms(BUCKET, client, 100, 900).make(
+        "uploads/user-1/7", "image/jpeg", {"job-id": "7"}
+    )
+
+    answer = requests.post(form.url, data=form.fields, files={"file": b"photo"}, timeout=9)
+
+    assert answer.status_code < 300
+    data, metadata = S3Objects(client).get(BUCKET, "uploads/user-1/7", 100)
+    assert (data, metadata) == (b"photo", {"job-id": "7"})

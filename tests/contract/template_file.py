@@ -83,6 +83,8 @@ class Deployment:
             case {"Fn::If": [condition, yes, no]}:
                 holds = self.resolve(TEMPLATE["Conditions"][condition])
                 return self.resolve(yes if holds else no)
+            case {"Fn::FindInMap": [table, row, column]}:
+                return TEMPLATE["Mappings"][table][str(self.resolve(row))][column]
             case {"Fn::Join": [glue, what]}:
                 parts = self.resolve(what)
                 return parts if isinstance(parts, str) else glue.join(parts)

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests import fakes
@@ -43,23 +43,35 @@ class Api:
         store: fakes.FakeStore | None = None,
         step_log: fakes.FakeStepLog | None = None,
         limits: Limits | None = None,
+        once: fakes.FakeOnce | None = None,
     ) -> None:
         self.vision = vision or fakes.FakeVision()
         self.store = store or fakes.FakeStore()
         self.photos = fakes.FakePhotos({URL: fakes.photo()})
         self.profiles = fakes.FakeProfiles()
         self.step_log = step_log
-        service = MaskService(self.vision, self.store, self.photos, self.profiles, limits)
-        self.handler = create_handler(service, step_log)
+        self.desk = fakes.desk()
+        self.jobs = cast(fakes.FakeJobs, self.desk.jobs)
+        self.queue = cast(fakes.FakeQueue, self.desk.queue)
+        self.forms = cast(fakes.FakeForms, self.desk.forms)
+        service = MaskService(self.vision, self.store, self.photos, self.profiles, limits, once)
+        self._handler = create_handler(service, self.desk, step_log)
 
     def send(self, event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status code and decoded answer of one event."""
-        response = self.handler(event, None)
+        _, status, answer = self.respond(event)
+        return status, answer
+
+    def respond(
+        self, event: dict[str, Any], seconds: float = 29.0
+    ) -> tuple[dict[str, str], int, dict[str, Any]]:
+        """Headers, status code and decoded answer of one event, with ``seconds`` to go."""
+        response = self._handler(event, fakes.FakeContext(seconds=seconds))
         assert response["headers"]["Content-Type"] == "application/json"
         assert response["isBase64Encoded"] is False
         answer = json.loads(response["body"])
         assert response["headers"]["x-request-id"] == answer["request_id"]
-        return response["statusCode"], answer
+        return response["headers"], response["statusCode"], answer
 
     def post(self, sub: str | None = None, **body: Any) -> tuple[int, dict[str, Any]]:
         return self.send(post_event(json.dumps(body), sub))
@@ -209,6 +221,25 @@ def test_the_token_wins_over_the_body() -> None:
     assert [user for user, _, _ in api.profiles.merged] == ["firebase-user-1"]
 
 
+def test_a_token_without_a_subject_does_not_become_the_bodys_user() -> None:
+    api = Api()
+    event = post_event(json.dumps({"user_image_url": URL, "user_id": "somebody"}), sub="user-1")
+    del event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"]
+
+    status, answer = api.send(event)
+
+    assert (status, answer["error"]["code"]) == (401, "NOT_SIGNED_IN")
+    assert api.photos.asked == []
+
+
+def test_a_backend_with_aws_credentials_speaks_for_its_users() -> None:
+    api = Api()
+
+    api.send(read_event("api-masks-iam"))
+
+    assert [user for user, _, _ in api.profiles.merged] == ["user-1"]
+
+
 def test_a_token_that_names_no_user_id_is_refused() -> None:
     api = Api()
 
@@ -299,14 +330,23 @@ def test_another_address(method: str, path: str, status: int, code: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("path", "allowed"), [("/v1/masks", "POST"), ("/", "POST"), ("/v1/health", "GET")]
+    ("path", "allowed"),
+    [
+        ("/v1/masks", "POST"),
+        ("/", "POST"),
+        ("/v1/uploads", "POST"),
+        ("/v1/jobs/" + "0" * 32, "GET"),
+        ("/v1/health", "GET"),
+    ],
 )
 def test_another_method_is_told_which_is_right(path: str, allowed: str) -> None:
     event = post_event(None)
     event["rawPath"] = path
     event["requestContext"]["http"] |= {"method": "PUT", "path": path}
 
-    assert Api().handler(event, None)["headers"]["Allow"] == allowed
+    headers, _, _ = Api().respond(event)
+
+    assert headers["Allow"] == allowed
 
 
 @pytest.mark.parametrize(
@@ -461,3 +501,254 @@ def test_a_start_without_settings_is_stopped_with_every_reason(module: str) -> N
     assert "SettingsError" in start.stderr
     assert "MASK_STORE is not set" in start.stderr
     assert "ORT_THREADS" in start.stderr
+
+
+def test_the_same_request_again_has_the_same_answer_without_the_work() -> None:
+    api = Api(once=fakes.FakeOnce())
+
+    _, first = api.post(user_image_url=URL)
+    status, second = api.post(user_image_url=URL)
+
+    assert status == 200
+    changing = {"total_time", "timing"}
+    assert {k: v for k, v in second.items() if k not in changing} == {
+        k: v for k, v in first.items() if k not in changing
+    }
+    assert second["timing"]["generate_masks"] == 0.0
+    assert api.vision.parsed == 1
+
+
+def test_two_at_once_and_the_second_is_told_when_to_ask_again() -> None:
+    once = fakes.FakeOnce()
+    api = Api(once=once)
+    api.post(user_image_url=URL)
+    once.busy = set(once.asked)
+
+    headers, status, answer = api.respond(post_event(json.dumps({"user_image_url": URL})))
+
+    assert (status, answer["error"]["code"]) == (409, "IN_PROGRESS")
+    assert headers["Retry-After"] == "5"
+
+
+def later(body: dict[str, Any], sub: str | None = "user-1") -> dict[str, Any]:
+    event = post_event(json.dumps(body), sub)
+    event["headers"]["prefer"] = "wait=5, Respond-Async"
+    return event
+
+
+def look_up(path: str, sub: str | None = "user-1") -> dict[str, Any]:
+    event = read_event("api-job")
+    event["rawPath"] = event["requestContext"]["http"]["path"] = path
+    if sub is None:
+        del event["requestContext"]["authorizer"]
+    else:
+        event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"] = sub
+    return event
+
+
+def test_whoever_prefers_an_answer_later_gets_a_job_at_once() -> None:
+    api = Api()
+    body = {"user_image_url": URL, "masks": ["upper"], "include_logs": True, "user_id": "nobody"}
+
+    headers, status, answer = api.respond(later(body))
+
+    assert status == 202
+    assert headers["Location"] == f"/v1/jobs/{answer['job_id']}"
+    assert headers["Preference-Applied"] == "respond-async"
+    assert answer["state"] == "queued"
+    assert "answer" not in answer
+    assert api.photos.asked == []
+    assert api.queue.sent == [{"job_id": answer["job_id"]}]
+    job = api.jobs.kept[answer["job_id"]]
+    assert job.owner == "user-1"
+    assert job.task == {
+        "photo": URL,
+        "user_id": "user-1",
+        "options": {"masks": ["upper"]},
+        "document": False,
+        "include_logs": True,
+        "callback_url": None,
+    }
+
+
+def test_without_that_wish_the_answer_comes_now() -> None:
+    api = Api()
+    event = later({"user_image_url": URL})
+    event["headers"]["prefer"] = "return=minimal"
+
+    assert api.send(event)[0] == 200
+    assert api.queue.sent == []
+
+
+def test_a_document_is_remembered_as_one_without_what_is_its_owners() -> None:
+    api = Api()
+
+    _, answer = api.send(later({"userImageUrl": URL, "name": "Ada", "profile": "hull"}))
+
+    task = api.jobs.kept[answer["job_id"]].task
+    assert (task["document"], task["photo"], task["options"]) == (True, URL, {"profile": "hull"})
+    assert "Ada" not in json.dumps(task)
+
+
+def test_a_photo_in_the_body_is_not_kept_for_later() -> None:
+    api = Api()
+
+    status, answer = api.send(later({"image": base64.b64encode(fakes.photo()).decode()}))
+
+    assert (status, answer["error"]["code"]) == (400, "INVALID_REQUEST")
+    assert "/v1/uploads" in answer["error"]["message"]
+    assert api.jobs.kept == {}
+
+
+def test_a_job_is_looked_up_by_its_owner() -> None:
+    api = Api()
+    headers, _, _ = api.respond(later({"user_image_url": URL}))
+    path = headers["Location"]
+
+    headers, status, answer = api.respond(look_up(path))
+    assert (status, answer["state"]) == (200, "queued")
+    assert headers["Retry-After"] == "2"
+
+    done = {"status": "partial", "masks": {"upper": "https://example.com/upper.png"}}
+    api.jobs.update(answer["job_id"], "partial", done)
+    headers, status, answer = api.respond(look_up(path))
+    assert (status, answer["state"], answer["answer"]) == (200, "partial", done)
+    assert "Retry-After" not in headers
+
+
+@pytest.mark.parametrize("sub", ["user-2", "user-10", "USER-1"])
+def test_somebody_elses_job_looks_like_none(sub: str) -> None:
+    api = Api()
+    headers, _, _ = api.respond(later({"user_image_url": URL}))
+
+    theirs = api.send(look_up(headers["Location"], sub))
+    none = api.send(look_up("/v1/jobs/" + "0" * 32, sub))
+
+    assert theirs == none
+    assert theirs[0] == 404
+    assert theirs[1]["error"]["code"] == "NOT_FOUND"
+
+
+def test_a_job_of_a_role_is_found_from_its_next_session() -> None:
+    api = Api()
+    event = read_event("api-masks-iam")
+    event["headers"]["prefer"] = "respond-async"
+    headers, _, _ = api.respond(event)
+
+    asked = look_up(headers["Location"])
+    asked["requestContext"]["authorizer"] = event["requestContext"]["authorizer"]
+    asked["requestContext"]["authorizer"]["iam"]["userId"] = "AROACKCEVSQ6C2EXAMPLE:another"
+
+    assert api.send(asked)[0] == 200
+    assert api.jobs.kept["1".zfill(32)].task["user_id"] == "user-1"
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/jobs/x", "/v1/jobs/" + "f" * 5000, "/v1/jobs/..%2F", "/v1/jobs/\x9b", "/v1/jobs/#"],
+)
+def test_what_is_no_job_id_is_not_looked_for(path: str) -> None:
+    api = Api()
+    api.jobs.lost = True
+
+    assert api.send(look_up(path))[0] == 404
+
+
+def test_nobody_has_no_jobs_and_no_uploads() -> None:
+    api = Api()
+    upload = read_event("api-upload")
+    del upload["requestContext"]["authorizer"]
+
+    for event in (
+        later({"user_image_url": URL}, sub=None),
+        look_up("/v1/jobs/" + "0" * 32, sub=None),
+        upload,
+    ):
+        status, answer = api.send(event)
+        assert (status, answer["error"]["code"]) == (401, "NOT_SIGNED_IN")
+    assert (api.jobs.kept, api.queue.sent, api.forms.made) == ({}, [], [])
+
+
+def test_a_job_that_cannot_be_kept_is_not_taken() -> None:
+    api = Api()
+    api.jobs.lost = True
+
+    status, answer = api.send(later({"user_image_url": URL}))
+
+    assert (status, answer["error"]["code"]) == (503, "STATE_UNAVAILABLE")
+    assert api.queue.sent == []
+
+
+def test_another_method_on_a_job_is_not_allowed() -> None:
+    event = look_up("/v1/jobs/" + "0" * 32)
+    event["requestContext"]["http"]["method"] = "DELETE"
+
+    assert Api().send(event)[0] == 405
+
+
+def test_a_form_for_one_photo() -> None:
+    api = Api()
+
+    headers, status, answer = api.respond(read_event("api-upload"))
+
+    assert status == 201
+    assert headers["Location"] == answer["job"] == f"/v1/jobs/{answer['job_id']}"
+    assert answer["key"] == f"uploads/firebase-user-1/{answer['job_id']}"
+    assert answer["upload"]["url"] == "https://photos.example.com/"
+    assert answer["upload"]["fields"]["key"] == answer["key"]
+    assert (answer["max_bytes"], answer["expires_in"]) == (1_000_000, 60)
+    ((key, content_type, metadata),) = api.forms.made
+    assert (key, content_type) == (answer["key"], "image/heic")
+    assert metadata["user-id"] == "firebase-user-1"
+    assert metadata["job-id"] == answer["job_id"]
+    assert json.loads(metadata["options"]) == {"masks": ["upper"], "profile": "hull"}
+    assert api.queue.sent == []
+    assert api.send(look_up(answer["job"], "firebase-user-1"))[1]["state"] == "queued"
+    assert api.send(look_up(answer["job"], "user-2"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"content_type": "text/html"},
+        {"content_type": "image/jpeg", "masks": ["torso"]},
+        {"content_type": "image/jpeg", "key": "uploads/user-2/a"},
+    ],
+)
+def test_a_form_for_something_else_is_refused(body: dict[str, Any]) -> None:
+    api = Api()
+    event = read_event("api-upload")
+    event["body"] = json.dumps(body)
+
+    assert api.send(event)[0] == 400
+    assert (api.forms.made, api.jobs.kept) == ([], {})
+
+
+def test_a_call_without_the_time_for_it_is_refused_before_any_work() -> None:
+    api = Api()
+
+    _, status, answer = api.respond(post_event(json.dumps({"user_image_url": URL})), seconds=3.5)
+
+    assert (status, answer["error"]["code"]) == (504, "DEADLINE")
+    assert api.photos.asked == []
+
+
+def test_a_callback_is_for_whoever_does_not_wait() -> None:
+    api = Api()
+    body = {"user_image_url": URL, "callback_url": "https://shop.example.com/masks?order=7"}
+
+    status, answer = api.post(**body)
+    assert (status, answer["error"]["code"]) == (400, "INVALID_REQUEST")
+    assert "Prefer" in answer["error"]["message"]
+
+    _, answer = api.send(later(body))
+    assert api.jobs.kept[answer["job_id"]].task["callback_url"] == body["callback_url"]
+
+
+@pytest.mark.parametrize("address", ["http://shop.example.com/", "https://", "/masks", "", 7])
+def test_a_callback_address_is_https(address: object) -> None:
+    status, answer = Api().send(later({"user_image_url": URL, "callback_url": address}))
+
+    assert (status, answer["error"]["code"]) == (400, "INVALID_REQUEST")
+    assert "callback_url" in answer["error"]["message"]

@@ -11,35 +11,113 @@ import pytest
 from botocore.exceptions import ClientError
 from moto import mock_aws, settings
 from moto.core.authorization import ActionAuthenticatorMixin
+from moto.core.responses import BaseResponse
+from moto.dynamodb.responses import DynamoHandler
+from moto.secretsmanager.responses import SecretsManagerResponse
+from moto.sqs.responses import SQSResponse
 from tests.contract.template_file import RESOURCES, Deployment
 
+from tryon_masks.adapters.aws import aws_client
+from tryon_masks.adapters.jobs import DynamoJobs, SqsQueue
+from tryon_masks.adapters.once import DynamoOnce
 from tryon_masks.adapters.s3 import S3MaskStore, S3Objects, s3_client
-from tryon_masks.domain.errors import PhotoFetchFailed, StoreFailed
+from tryon_masks.adapters.secrets import read_secret
+from tryon_masks.domain.errors import StoreFailed
 from tryon_masks.ports import EncodedImage
 from tryon_masks.telemetry import request_log
 
-REGION = "eu-central-1"
+REGION, ACCOUNT = "eu-central-1", "123456789012"
 PHOTOS, MASKS = "the-photo-bucket", "the-mask-bucket"
+UPLOAD, RESULT = "uploads/user-1/photo", "results/uploads/user-1/photo.json"
+QUEUE = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/"
 MASK = EncodedImage(b"pixels", "image/png", "png")
-Become = Callable[[str], Any]
+KEY = {"id": {"S": "1"}}
+
+Forbidden = dict[str, tuple[str, str, dict[str, Any]]]
+
+API: Forbidden = {
+    "read an upload": ("s3", "get_object", {"Bucket": PHOTOS, "Key": UPLOAD}),
+    "read a result": ("s3", "get_object", {"Bucket": PHOTOS, "Key": RESULT}),
+    "write a result": ("s3", "put_object", {"Bucket": PHOTOS, "Key": RESULT, "Body": b""}),
+    "list photos": ("s3", "list_objects_v2", {"Bucket": PHOTOS}),
+    "delete a photo": ("s3", "delete_object", {"Bucket": PHOTOS, "Key": UPLOAD}),
+    "write beside masks": ("s3", "put_object", {"Bucket": MASKS, "Key": "index", "Body": b""}),
+    "change a job": ("dynamodb", "delete_item", {"TableName": "jobs", "Key": KEY}),
+    "list jobs": ("dynamodb", "scan", {"TableName": "jobs"}),
+    "list what was made": ("dynamodb", "scan", {"TableName": "once"}),
+    "use another table": ("dynamodb", "get_item", {"TableName": "other", "Key": KEY}),
+    "take work": ("sqs", "receive_message", {"QueueUrl": QUEUE + "work"}),
+    "empty the queue": ("sqs", "purge_queue", {"QueueUrl": QUEUE + "work"}),
+    "fill another": ("sqs", "send_message", {"QueueUrl": QUEUE + "failed", "MessageBody": "{}"}),
+    "read another secret": ("secretsmanager", "get_secret_value", {"SecretId": "other"}),
+    "sign callbacks": ("secretsmanager", "get_secret_value", {"SecretId": "callback"}),
+}
+WORKER: Forbidden = {
+    "write an upload": ("s3", "put_object", {"Bucket": PHOTOS, "Key": UPLOAD, "Body": b""}),
+    "read a result": ("s3", "get_object", {"Bucket": PHOTOS, "Key": RESULT}),
+    "list photos": ("s3", "list_objects_v2", {"Bucket": PHOTOS}),
+    "delete a photo": ("s3", "delete_object", {"Bucket": PHOTOS, "Key": UPLOAD}),
+    "write beside masks": ("s3", "put_object", {"Bucket": MASKS, "Key": "index", "Body": b""}),
+    "read beside masks": ("s3", "get_object", {"Bucket": MASKS, "Key": "private/key"}),
+    "take a job": ("dynamodb", "put_item", {"TableName": "jobs", "Item": KEY}),
+    "lose a job": ("dynamodb", "delete_item", {"TableName": "jobs", "Key": KEY}),
+    "list jobs": ("dynamodb", "scan", {"TableName": "jobs"}),
+    "use another table": ("dynamodb", "get_item", {"TableName": "other", "Key": KEY}),
+    "fill another": ("sqs", "send_message", {"QueueUrl": QUEUE + "failed", "MessageBody": "{}"}),
+    "empty the queue": ("sqs", "purge_queue", {"QueueUrl": QUEUE + "work"}),
+    "take what was given up": ("sqs", "receive_message", {"QueueUrl": QUEUE + "failed"}),
+    "read another secret": ("secretsmanager", "get_secret_value", {"SecretId": "other"}),
+}
+Become = Callable[[str], None]
+
+
+def _named(service: str, kind: str, parameter: str) -> Callable[[BaseResponse], str]:
+    """Which resource a request is about. Moto itself asks that of S3 alone."""
+
+    def resource(request: BaseResponse) -> str:
+        name = str(json.loads(request.raw_body).get(parameter, "*")).rpartition("/")[2]
+        return name if name.startswith("arn:") else f"{_arn(service)}:{kind}{name}"
+
+    return resource
+
+
+def _arn(service: str) -> str:
+    return f"arn:aws:{service}:{REGION}:{ACCOUNT}"
 
 
 @pytest.fixture
-def become(monkeypatch: pytest.MonkeyPatch) -> Iterator[Become]:
-    """From its first call on, IAM is enforced; gives the S3 client that a role of the stack has."""
+def secret() -> list[str]:
+    """ARNs of the secrets that the functions need, once they are there: Firestore's, callbacks'."""
+    return []
+
+
+@pytest.fixture
+def become(monkeypatch: pytest.MonkeyPatch, secret: list[str]) -> Iterator[Become]:
+    """From its first call on, IAM is enforced, and the process is a role of the stack."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
-    deployment = Deployment(AuthMode="IAM", MaskStore="s3")
-    deployment.values |= {
-        "PhotoBucket.Arn": f"arn:aws:s3:::{PHOTOS}",
-        "MaskBucket.Arn": f"arn:aws:s3:::{MASKS}",
-        "ApiFunctionLogs.Arn": f"arn:aws:logs:{REGION}:123456789012:log-group:api:*",
-        "WorkerFunctionLogs.Arn": f"arn:aws:logs:{REGION}:123456789012:log-group:worker:*",
-        "FailedUploads.Arn": f"arn:aws:sqs:{REGION}:123456789012:failed",
-    }
+    for handler, *named in (
+        (DynamoHandler, "dynamodb", "table/", "TableName"),
+        (SQSResponse, "sqs", "", "QueueUrl"),
+        (SecretsManagerResponse, "secretsmanager", "secret:", "SecretId"),
+    ):
+        monkeypatch.setattr(handler, "_determine_resource", _named(*named), raising=False)
 
-    def role(name: str) -> Any:
+    def role(name: str) -> None:
+        deployment = Deployment(
+            AuthMode="IAM", MaskStore="s3", FirestoreProject="my-app", FirestoreSecretArn=secret[0]
+        )
+        deployment.values |= {
+            "PhotoBucket.Arn": f"arn:aws:s3:::{PHOTOS}",
+            "MaskBucket.Arn": f"arn:aws:s3:::{MASKS}",
+            "ApiFunctionLogs.Arn": f"{_arn('logs')}:log-group:api:*",
+            "WorkerFunctionLogs.Arn": f"{_arn('logs')}:log-group:worker:*",
+            "OnceTable.Arn": f"{_arn('dynamodb')}:table/once",
+            "JobsTable.Arn": f"{_arn('dynamodb')}:table/jobs",
+            "WorkQueue.Arn": f"{_arn('sqs')}:work",
+            "CallbackSecret": secret[1],
+        }
         iam, sts = boto3.client("iam"), boto3.client("sts")
         trust = deployment.resolve(RESOURCES[name]["Properties"]["AssumeRolePolicyDocument"])
         made = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(trust))
@@ -52,63 +130,108 @@ def become(monkeypatch: pytest.MonkeyPatch) -> Iterator[Become]:
         monkeypatch.setenv("AWS_SESSION_TOKEN", key["SessionToken"])
         monkeypatch.setattr(ActionAuthenticatorMixin, "request_count", 0)
         monkeypatch.setattr(settings, "INITIAL_NO_AUTH_ACTION_COUNT", 0)
-        return s3_client(5.0)
 
     with mock_aws(), request_log("request-1", "user-1"):
-        admin = boto3.client("s3")
-        for bucket in (PHOTOS, MASKS):
-            admin.create_bucket(
-                Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION}
-            )
-        for key in ("uploads/photo.jpg", "results/uploads/photo.jpg.json"):
-            admin.put_object(Bucket=PHOTOS, Key=key, Body=b"{}")
-        admin.put_object(Bucket=MASKS, Key="private/key", Body=b"{}")
+        secret += _fill()
         yield role
 
 
-def _store(client: Any, prefix: str = "masks") -> S3MaskStore:
-    return S3MaskStore(MASKS, prefix, client, None, 60)
+def _fill() -> list[str]:
+    """Everything that there is; gives the ARNs of the functions' own secrets."""
+    s3, dynamodb, sqs = boto3.client("s3"), boto3.client("dynamodb"), boto3.client("sqs")
+    for bucket in (PHOTOS, MASKS):
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
+    for bucket, key in ((PHOTOS, UPLOAD), (PHOTOS, RESULT), (MASKS, "private/key")):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"{}")
+    for table in ("once", "jobs", "other"):
+        dynamodb.create_table(
+            TableName=table,
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+    for queue in ("work", "failed"):
+        sqs.create_queue(QueueName=queue)
+    sqs.send_message(QueueUrl=QUEUE + "work", MessageBody="{}")
+    secrets = boto3.client("secretsmanager")
+    secrets.create_secret(Name="other", SecretString="hush")
+    return [
+        secrets.create_secret(Name=name, SecretString="hush")["ARN"] for name in ("own", "callback")
+    ]
 
 
-def test_the_worker_reads_uploads_and_writes_results_and_masks(become: Become) -> None:
-    client = become("WorkerRole")
-    objects = S3Objects(client)
+def _remembers() -> None:
+    """Every call that a memory of what was made needs: put, update, get and delete."""
+    once = DynamoOnce("once", aws_client("dynamodb", 2.0), 600)
 
-    assert objects.get(PHOTOS, "uploads/photo.jpg", 100)[0] == b"{}"
-    objects.put_json(PHOTOS, "results/uploads/photo.jpg.json", {"status": "success"})
-    assert "upper" in _store(client).save("key", {"upper": MASK})
+    def fails() -> dict[str, Any]:
+        raise StoreFailed
 
-
-def test_the_worker_does_nothing_else(become: Become) -> None:
-    client = become("WorkerRole")
-    objects = S3Objects(client)
-
-    with pytest.raises(PhotoFetchFailed):
-        objects.get(PHOTOS, "results/uploads/photo.jpg.json", 100)
+    assert once.do("key", lambda: {"made": 1}) == once.do("key", lambda: {"made": 2})
     with pytest.raises(StoreFailed):
-        objects.put_json(PHOTOS, "uploads/another.json", {})
-    with pytest.raises(StoreFailed):
-        _store(client, "elsewhere").save("key", {"upper": MASK})
-    for forbidden in (
-        lambda: client.list_objects_v2(Bucket=PHOTOS),
-        lambda: client.delete_object(Bucket=PHOTOS, Key="uploads/photo.jpg"),
-        lambda: client.get_object(Bucket=MASKS, Key="private/key"),
-    ):
-        with pytest.raises(ClientError, match="AccessDenied"):
-            forbidden()
+        once.do("other", fails)
+    client = aws_client("dynamodb", 2.0)
+    assert client.get_item(TableName="once", Key=KEY, ConsistentRead=True)
 
 
-def test_the_api_writes_masks_and_presigns_what_it_may_read(become: Become) -> None:
-    client = become("ApiRole")
+def _keeps_masks() -> None:
+    assert "upper" in S3MaskStore(MASKS, "masks", s3_client(5.0), None, 60).save(
+        "key", {"upper": MASK}
+    )
+    # A presigned address can do what its signer may.
+    found = s3_client(5.0).get_object(Bucket=MASKS, Key="masks/key/upper.png")
+    assert found["Body"].read() == MASK.data
 
-    assert "upper" in _store(client).save("key", {"upper": MASK})
-    assert client.get_object(Bucket=MASKS, Key="masks/key/upper.png")["Body"].read() == MASK.data
+
+def test_the_api_may_do_what_it_does(become: Become, secret: list[str]) -> None:
+    become("ApiRole")
+
+    _remembers()
+    _keeps_masks()
+    jobs = DynamoJobs("jobs", aws_client("dynamodb", 2.0), 600)
+    assert jobs.add("1", "user-1", {"upload": UPLOAD}) == jobs.get("1")
+    SqsQueue(QUEUE + "work", aws_client("sqs", 2.0)).send({"job_id": "1"})
+    # And so can a form.
+    s3_client(5.0).put_object(Bucket=PHOTOS, Key=UPLOAD, Body=b"photo")
+    assert read_secret(secret[0], aws_client("secretsmanager", 2.0)) == "hush"
 
 
-def test_the_api_does_not_touch_uploads(become: Become) -> None:
-    client = become("ApiRole")
+def test_the_worker_may_do_what_it_does(become: Become, secret: list[str]) -> None:
+    become("WorkerRole")
 
-    with pytest.raises(PhotoFetchFailed):
-        S3Objects(client).get(PHOTOS, "uploads/photo.jpg", 100)
-    with pytest.raises(StoreFailed):
-        S3Objects(client).put_json(PHOTOS, "results/a.json", {})
+    _remembers()
+    _keeps_masks()
+    objects = S3Objects(s3_client(5.0))
+    assert objects.get(PHOTOS, UPLOAD, 100)[0] == b"{}"
+    objects.put_json(PHOTOS, RESULT, {"status": "success"})
+    jobs = DynamoJobs("jobs", aws_client("dynamodb", 2.0), 600)
+    jobs.update("1", "running")
+    assert jobs.get("1") is None
+    sqs = aws_client("sqs", 2.0)
+    (message,) = sqs.receive_message(QueueUrl=QUEUE + "work")["Messages"]
+    sqs.get_queue_attributes(QueueUrl=QUEUE + "work", AttributeNames=["All"])
+    queue = SqsQueue(QUEUE + "work", sqs)
+    queue.again(message["ReceiptHandle"], 10)
+    queue.send({"callback": "1"})
+    sqs.delete_message(QueueUrl=QUEUE + "work", ReceiptHandle=message["ReceiptHandle"])
+    for arn in secret:
+        assert read_secret(arn, aws_client("secretsmanager", 2.0)) == "hush"
+
+
+@pytest.mark.parametrize(("role", "forbidden"), [("ApiRole", API), ("WorkerRole", WORKER)])
+def test_a_role_may_do_nothing_else(become: Become, role: str, forbidden: Forbidden) -> None:
+    become(role)
+
+    # The default session still is who filled the place.
+    session = boto3.Session()
+    assert session.client("dynamodb").get_item(TableName="once", Key=KEY)
+    said = {}
+    for name, (service, call, what) in forbidden.items():
+        try:
+            getattr(session.client(service), call)(**what)
+        except ClientError as error:
+            said[name] = error.response["Error"]["Code"]
+
+    # Moto names the error in XML alone.
+    assert said.keys() == forbidden.keys()
+    assert set(said.values()) == {"AccessDenied", "403"}

@@ -36,6 +36,7 @@ USER_INFO = "planted-user:planted-word"
 PATH = "users/planted-name/me.jpg"
 ADDRESS = f"http://photos.example/{PATH}"
 URL = f"{ADDRESS}?alt=media&token={TOKEN}#{TOKEN}"
+CALLBACK = f"https://shop.example/{PATH}?token={TOKEN}"
 
 
 def photo(kind: str = "JPEG") -> bytes:
@@ -111,12 +112,16 @@ class House:
         store = CloudinaryMaskStore(standin.url, "masks", 20, tries=1)
         self.step_log = fakes.FakeStepLog()
         service = MaskService(fakes.FakeVision(), store, photos, fakes.FakeProfiles())
-        self._handler = create_handler(service, self.step_log)
+        self._handler = create_handler(service, fakes.desk(), self.step_log)
 
     def post(self, **body: Any) -> tuple[str, dict[str, Any]]:
-        response = self._handler(read_event("api-masks") | {"body": json.dumps(body)}, None)
+        return self.send("api-masks", body)
+
+    def send(self, event: str, body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        sent = read_event(event) | {"body": json.dumps(body)}
+        response = self._handler(sent, fakes.FakeContext())
         answer = json.loads(response["body"])
-        what = answer["error"]["code"] if "error" in answer else answer["status"]
+        what = answer["error"]["code"] if "error" in answer else answer.get("status", "later")
         return f"{response['statusCode']} {what}", answer
 
 
@@ -142,6 +147,27 @@ def test_nothing_planted_is_in_any_log(printed: io.StringIO, case: str, fault: s
         assert secret not in logs
     if "error" in answer:
         assert "planted" not in answer["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("event", "body", "expected"),
+    [
+        ("api-masks-later", {"user_image_url": URL, "callback_url": CALLBACK}, "202 later"),
+        ("api-upload", {"content_type": "image/jpeg", "callback_url": CALLBACK}, "201 later"),
+    ],
+)
+def test_nor_is_what_a_job_keeps(
+    printed: io.StringIO, event: str, body: dict[str, Any], expected: str
+) -> None:
+    with CloudinaryStandIn() as standin, Faulty(says(200, photo())) as host:
+        house = House(standin, host)
+        outcome, _ = house.send(event, body)
+
+    assert outcome == expected
+    (records,) = house.step_log.written.values()
+    logs = printed.getvalue() + json.dumps(records)
+    assert "read_request" in logs
+    assert "planted" not in logs
 
 
 @pytest.mark.parametrize("format", ["png", "webp"])

@@ -39,7 +39,10 @@ NOT_THE_HANDLERS = [
 ]
 URL = "https://photos.example/a.jpg"
 
+SIGNED_IN = {"Authorization": "Bearer a-token"}
+
 schema = schemathesis.openapi.from_dict(json.loads(DOCUMENT.read_text()))
+masks = schema.include(path=["/v1/masks", "/"], method="POST")
 
 
 class AnyPhoto:
@@ -53,7 +56,7 @@ class AnyPhoto:
 @pytest.fixture(scope="module")
 def gateway(request: pytest.FixtureRequest) -> Iterator[Gateway]:
     service = MaskService(fakes.FakeVision(), fakes.FakeStore(), AnyPhoto(), fakes.FakeProfiles())
-    with Gateway(create_handler(service)) as gateway:
+    with Gateway(create_handler(service, fakes.desk())) as gateway:
         yield gateway
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
@@ -73,9 +76,48 @@ def test_every_answer_is_one_of_the_document(case: schemathesis.Case, gateway: G
     case.call_and_validate(base_url=gateway.url, excluded_checks=NOT_THE_HANDLERS)
 
 
-@schema.include(method="POST").parametrize()
+@schema.parametrize()
+@bounded
+def test_so_it_is_for_somebody_signed_in(case: schemathesis.Case, gateway: Gateway) -> None:
+    case.call_and_validate(
+        base_url=gateway.url, headers=SIGNED_IN, excluded_checks=NOT_THE_HANDLERS
+    )
+
+
+@masks.parametrize()
 @bounded
 def test_whatever_is_chosen_gives_masks(case: schemathesis.Case, gateway: Gateway) -> None:
+    make_good(case)
+    case.body.pop("callback_url", None)
+
+    response = case.call_and_validate(base_url=gateway.url, excluded_checks=NOT_THE_HANDLERS)
+
+    assert response.status_code in (200, 422)
+
+
+@masks.parametrize()
+@bounded
+def test_or_a_job(case: schemathesis.Case, gateway: Gateway) -> None:
+    make_good(case)
+
+    response = case.call_and_validate(
+        base_url=gateway.url,
+        headers=SIGNED_IN | {"Prefer": "respond-async"},
+        excluded_checks=NOT_THE_HANDLERS,
+    )
+
+    assert response.status_code == 202
+    job = schema["/v1/jobs/{job_id}"]["GET"].Case(
+        path_parameters={"job_id": response.json()["job_id"]}
+    )
+    asked = job.call_and_validate(
+        base_url=gateway.url, headers=SIGNED_IN, excluded_checks=NOT_THE_HANDLERS
+    )
+    assert asked.status_code == 200
+
+
+def make_good(case: schemathesis.Case) -> None:
+    """Let it be a photo that is there, and somebody in it."""
     assume(case.meta.generation.mode == GenerationMode.POSITIVE and isinstance(case.body, dict))
     name = "userImageUrl" if "userImageUrl" in case.body else "user_image_url"
     case.body = {**case.body, name: URL}
@@ -83,7 +125,3 @@ def test_whatever_is_chosen_gives_masks(case: schemathesis.Case, gateway: Gatewa
         case.body.pop(other, None)
     if case.body.get("person_box") is not None:
         case.body |= {"person_box": [88, 20, 212, 388], "person": None}
-
-    response = case.call_and_validate(base_url=gateway.url, excluded_checks=NOT_THE_HANDLERS)
-
-    assert response.status_code in (200, 422)

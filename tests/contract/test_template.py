@@ -12,6 +12,8 @@ import pytest
 from tests.contract.template_file import PARAMETERS, RESOURCES, ROOT, TEMPLATE, Deployment, of_type
 
 from tryon_masks.entrypoints.app import HEALTH, METHODS
+from tryon_masks.entrypoints.desk import UPLOADS
+from tryon_masks.service import ANSWER_S, STORE_S
 from tryon_masks.settings import Settings
 
 SOURCES = ROOT / "function"
@@ -35,6 +37,13 @@ GOOD: dict[str, str] = {
     "MaskStore": "cloudinary",
     "CloudinarySecretArn": SECRET + "cloudinary-a1B2c3",
 }
+
+MADE = {
+    "CALLBACK_SECRET_ARN": SECRET + "callbacks-a1B2c3",
+    "PHOTO_BUCKET": "the-name-that-the-bucket-gets",
+    "WORK_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/stack-WorkQueue-1A2B",
+}
+"""What a reference gives only once the stack is there."""
 
 FUNCTIONS = of_type("AWS::Serverless::Function")
 BUCKETS = of_type("AWS::S3::Bucket")
@@ -141,7 +150,30 @@ def test_no_function_outlives_its_caller() -> None:
     assert FUNCTIONS["ApiFunction"]["Timeout"] < HTTP_API_LIMIT_S
     (integration,) = of_type("AWS::ApiGatewayV2::Integration").values()
     assert integration["TimeoutInMillis"] <= HTTP_API_LIMIT_S * 1000
-    assert PARAMETERS["WorkerTimeout"]["MaxValue"] <= LAMBDA_LIMIT_S
+    assert max(PARAMETERS["WorkerTimeout"]["AllowedValues"]) <= LAMBDA_LIMIT_S
+
+
+def test_every_function_has_the_time_that_a_photo_needs() -> None:
+    settings = Settings.from_env(Deployment(**GOOD).environment() | MADE, on_lambda=True)
+    needed = settings.photo_time_s + STORE_S + ANSWER_S
+    assert needed < FUNCTIONS["ApiFunction"]["Timeout"]
+    assert needed < min(PARAMETERS["WorkerTimeout"]["AllowedValues"])
+
+
+@pytest.mark.parametrize("timeout", PARAMETERS["WorkerTimeout"]["AllowedValues"])
+def test_a_message_stays_hidden_while_anybody_may_be_at_it(timeout: int) -> None:
+    deployment = Deployment(**GOOD, WorkerTimeout=str(timeout))
+    assert deployment.refused() == []
+    queue = deployment.resolve(RESOURCES["WorkQueue"]["Properties"])
+    assert FUNCTIONS["WorkerFunction"]["Timeout"] == {"Ref": "WorkerTimeout"}
+    assert queue["VisibilityTimeout"] >= 6 * timeout
+    tries = queue["RedrivePolicy"]["maxReceiveCount"]
+    assert queue["MessageRetentionPeriod"] > tries * queue["VisibilityTimeout"]
+
+
+def test_the_worker_knows_which_delivery_is_the_last() -> None:
+    policy = RESOURCES["WorkQueue"]["Properties"]["RedrivePolicy"]
+    assert GLOBALS["Environment"]["Variables"]["WORK_TRIES"] == policy["maxReceiveCount"]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -196,6 +228,7 @@ def test_what_may_be_deployed_can_start(given: dict[str, str]) -> None:
     values = deployment.environment()
     if values["MASK_BUCKET"]:
         values["MASK_BUCKET"] = "the-name-that-the-bucket-gets"
+    values |= MADE
     settings = Settings.from_env(values, on_lambda=True)
     assert settings.mask_store == given["MaskStore"]
     assert settings.firestore_project == given.get("FirestoreProject")
@@ -206,7 +239,7 @@ def test_what_may_be_deployed_can_start(given: dict[str, str]) -> None:
 def test_the_image_hosts_that_may_be_deployed_are_those_of_the_settings(hosts: str) -> None:
     deployment = Deployment(**GOOD, AllowedImageHosts=hosts)
     assert deployment.refused() == []
-    settings = Settings.from_env(deployment.environment(), on_lambda=True)
+    settings = Settings.from_env(deployment.environment() | MADE, on_lambda=True)
     assert settings.allowed_image_hosts == tuple(filter(None, hosts.split(",")))
 
 
@@ -300,6 +333,10 @@ def test_browsers_may_call_from_named_origins_only() -> None:
     assert Deployment(**GOOD).resolve(cors) is None
     named = Deployment(**(GOOD | {"CorsOrigins": "https://app.example.com"})).resolve(cors)
     assert named["AllowOrigins"] == "https://app.example.com"
+    assert {"prefer", "authorization"} <= set(named["AllowHeaders"])
+    assert {"location", "retry-after"} <= set(named["ExposeHeaders"])
+    forms = BUCKETS["PhotoBucket"]["CorsConfiguration"]
+    assert Deployment(**GOOD).resolve(forms) is None
 
 
 def test_calls_are_throttled() -> None:
@@ -309,6 +346,7 @@ def test_calls_are_throttled() -> None:
 
 ROLES = {"ApiFunction": "ApiRole", "WorkerFunction": "WorkerRole"}
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+REMEMBER = {f"dynamodb:{do}Item" for do in ("Get", "Put", "Update", "Delete")}
 TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 
 
@@ -335,19 +373,23 @@ def test_functions_run_under_the_roles_written_here() -> None:
 
 
 def test_the_api_may_do_just_this() -> None:
+    always = {
+        "ApiFunctionLogs.Arn": LOGS,
+        "*": TRACES,
+        "OnceTable.Arn": REMEMBER,
+        "JobsTable.Arn": {"dynamodb:PutItem", "dynamodb:GetItem"},
+        "WorkQueue.Arn": {"sqs:SendMessage"},
+        "PhotoBucket.Arn/uploads/*": {"s3:PutObject"},
+    }
     everything = GOOD | {
         "FirestoreProject": "my-app",
         "FirestoreSecretArn": SECRET + "firestore-a1B2c3",
     }
-    assert _allowed(Deployment(**everything), "ApiRole") == {
-        "ApiFunctionLogs.Arn": LOGS,
-        "*": TRACES,
+    assert _allowed(Deployment(**everything), "ApiRole") == always | {
         SECRET + "cloudinary-a1B2c3": {"secretsmanager:GetSecretValue"},
         SECRET + "firestore-a1B2c3": {"secretsmanager:GetSecretValue"},
     }
-    assert _allowed(Deployment(AuthMode="IAM", MaskStore="s3"), "ApiRole") == {
-        "ApiFunctionLogs.Arn": LOGS,
-        "*": TRACES,
+    assert _allowed(Deployment(AuthMode="IAM", MaskStore="s3"), "ApiRole") == always | {
         "MaskBucket.Arn/masks/*": {"s3:PutObject", "s3:GetObject"},
     }
 
@@ -356,7 +398,16 @@ def test_the_worker_may_do_just_this() -> None:
     always = {
         "WorkerFunctionLogs.Arn": LOGS,
         "*": TRACES,
-        "FailedUploads.Arn": {"sqs:SendMessage"},
+        "OnceTable.Arn": REMEMBER,
+        "JobsTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "WorkQueue.Arn": {
+            "sqs:ReceiveMessage",
+            "sqs:DeleteMessage",
+            "sqs:ChangeMessageVisibility",
+            "sqs:GetQueueAttributes",
+            "sqs:SendMessage",
+        },
+        "CallbackSecret": {"secretsmanager:GetSecretValue"},
         "PhotoBucket.Arn/uploads/*": {"s3:GetObject"},
         "PhotoBucket.Arn/results/*": {"s3:PutObject"},
     }
@@ -370,35 +421,75 @@ def test_the_worker_may_do_just_this() -> None:
 
 def test_the_prefixes_in_the_roles_are_those_that_the_code_uses() -> None:
     store = {"mask_store": "s3", "mask_bucket": "the-bucket"}
-    settings = Settings.from_env(Deployment(**GOOD).environment(), on_lambda=True)
+    settings = Settings.from_env(Deployment(**GOOD).environment() | MADE, on_lambda=True)
     assert settings.results_prefix == "results/"
     in_s3 = Deployment(AuthMode="IAM", MaskStore="s3").environment()
-    assert Settings.from_env(in_s3, on_lambda=True, **store).mask_prefix == "masks"
+    assert Settings.from_env(in_s3 | MADE, on_lambda=True, **store).mask_prefix == "masks"
 
 
-def test_an_upload_wakes_the_worker_and_what_it_writes_does_not() -> None:
+def test_the_queue_wakes_the_worker_and_nothing_else_does() -> None:
     events = [event for f in FUNCTIONS.values() for event in f.get("Events", {}).values()]
     (event,) = events
     assert event in FUNCTIONS["WorkerFunction"]["Events"].values()
-    assert event["Properties"]["Bucket"]["Ref"] in BUCKETS
-    (rule,) = event["Properties"]["Filter"]["S3Key"]["Rules"]
-    assert rule == {"Name": "prefix", "Value": "uploads/"}
+    assert event["Type"] == "SQS"
+    assert event["Properties"]["Queue"] == {"Fn::GetAtt": ["WorkQueue", "Arn"]}
+    assert event["Properties"]["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    most = event["Properties"]["ScalingConfig"]["MaximumConcurrency"]
+    assert most == {"Ref": "WorkerConcurrency"}
+    assert PARAMETERS["WorkerConcurrency"]["MinValue"] >= 2
+
+
+def test_an_upload_is_queued_and_what_the_worker_writes_is_not() -> None:
+    notification = BUCKETS["PhotoBucket"]["NotificationConfiguration"]
+    assert notification.keys() == {"QueueConfigurations"}
+    (to_queue,) = notification["QueueConfigurations"]
+    assert to_queue["Queue"] == {"Fn::GetAtt": ["WorkQueue", "Arn"]}
+    (rule,) = to_queue["Filter"]["S3Key"]["Rules"]
+    assert rule == {"Name": "prefix", "Value": UPLOADS}
     written = [
         resource
         for resource, actions in _allowed(Deployment(**GOOD), "WorkerRole").items()
         if "s3:PutObject" in actions
     ]
     assert written
-    assert not any("/uploads/" in resource for resource in written)
+    assert not any(f"/{UPLOADS}" in resource for resource in written)
 
 
-def test_an_upload_that_is_given_up_is_kept_and_reported() -> None:
-    config = FUNCTIONS["WorkerFunction"]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
-    assert config["Destination"] == {"Fn::GetAtt": ["FailedUploads", "Arn"]}
-    watched = [
-        _references(alarm["Dimensions"]) for alarm in of_type("AWS::CloudWatch::Alarm").values()
-    ]
-    assert {"FailedUploads"} in watched
+def test_only_s3_of_this_account_and_the_api_fill_the_queue() -> None:
+    assert RESOURCES["PhotoBucket"]["DependsOn"] == "UploadsMayBeQueued"
+    (policy,) = of_type("AWS::SQS::QueuePolicy").values()
+    assert policy["Queues"] == [{"Ref": "WorkQueue"}]
+    (statement,) = policy["PolicyDocument"]["Statement"]
+    assert statement["Principal"] == {"Service": "s3.amazonaws.com"}
+    assert statement["Action"] == "sqs:SendMessage"
+    own = {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+    assert statement["Condition"] == own
+
+
+def test_what_is_given_up_is_kept_and_reported() -> None:
+    redrive = RESOURCES["WorkQueue"]["Properties"]["RedrivePolicy"]
+    assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["FailedWork", "Arn"]}
+    kept = RESOURCES["FailedWork"]["Properties"]["MessageRetentionPeriod"]
+    assert kept > RESOURCES["WorkQueue"]["Properties"]["MessageRetentionPeriod"]
+    watched = {
+        (alarm["MetricName"], *_references(alarm["Dimensions"]))
+        for alarm in of_type("AWS::CloudWatch::Alarm").values()
+    }
+    assert ("ApproximateNumberOfMessagesVisible", "FailedWork") in watched
+    assert ("ApproximateAgeOfOldestMessage", "WorkQueue") in watched
+
+
+@pytest.mark.parametrize("name", of_type("AWS::SQS::Queue"))
+def test_queues_are_encrypted(name: str) -> None:
+    assert RESOURCES[name]["Properties"]["SqsManagedSseEnabled"] is True
+
+
+@pytest.mark.parametrize("name", of_type("AWS::DynamoDB::Table"))
+def test_tables_cost_nothing_unused_and_forget(name: str) -> None:
+    table = RESOURCES[name]["Properties"]
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expiration", "Enabled": True}
+    assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
 
 
 @pytest.mark.parametrize("name", BUCKETS)

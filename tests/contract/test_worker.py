@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -13,13 +12,20 @@ from tests import fakes
 from tests.contract.event_files import read_event
 
 from tryon_masks.adapters.s3 import S3MaskStore, S3Objects
-from tryon_masks.domain.errors import LogUnavailable, PhotoFetchFailed, StoreFailed
+from tryon_masks.domain.errors import CallbackFailed, UrlNotAllowed
+from tryon_masks.entrypoints.maker import Maker
 from tryon_masks.entrypoints.uploads import Uploads
+from tryon_masks.entrypoints.work import Worker as RealWorker
+from tryon_masks.entrypoints.workdesk import JobDesk
 from tryon_masks.service import MaskService
 
 BUCKET = "tryon-masks-photos"
 URL = "https://example.com/photos/standing.jpg"
-CONTEXT = SimpleNamespace(aws_request_id="0c0e7d9d")
+CONTEXT = fakes.FakeContext("0c0e7d9d", 60)
+MESSAGE = "059f36b4"
+TRIES = 3
+CALLBACK = "https://shop.example.com/masks"
+JOB = "1".zfill(32)
 
 
 @pytest.fixture
@@ -41,20 +47,28 @@ class Worker:
         vision: fakes.FakeVision | None = None,
         store: fakes.FakeStore | S3MaskStore | None = None,
         step_log: fakes.FakeStepLog | None = None,
+        once: fakes.FakeOnce | None = None,
     ) -> None:
         self.s3 = s3
         self.vision = vision or fakes.FakeVision()
         self.store = store or fakes.FakeStore()
         self.profiles = fakes.FakeProfiles()
-        photos = fakes.FakePhotos({URL: fakes.photo()})
-        self._uploads = Uploads(
-            MaskService(self.vision, self.store, photos, self.profiles),
+        self.photos = fakes.FakePhotos({URL: fakes.photo()})
+        self.jobs = fakes.FakeJobs()
+        self.queue = fakes.FakeQueue()
+        self.callbacks = fakes.FakeCallbacks()
+        desk = JobDesk(self.jobs, self.queue, self.callbacks)
+        service = MaskService(self.vision, self.store, self.photos, self.profiles, once=once)
+        maker = Maker(service, step_log)
+        uploads = Uploads(
+            maker,
             S3Objects(s3),
+            desk,
             results_prefix="results/",
             mask_folder=(BUCKET, "masks"),
             max_bytes=1_000_000,
-            step_log=step_log,
         )
+        self._worker = RealWorker(maker, uploads, desk, tries=TRIES)
 
     def upload(
         self, key: str, data: bytes | None = None, metadata: Mapping[str, str] | None = None
@@ -63,14 +77,36 @@ class Worker:
         body = fakes.photo() if data is None else data
         self.s3.put_object(Bucket=BUCKET, Key=key, Body=body, Metadata=dict(metadata or {}))
 
-    def notify(self, *keys: str) -> None:
-        """One event about all of ``keys``."""
-        (record,) = read_event("s3-upload")["Records"]
+    def deliver(self, *bodies: object, delivery: int = 1) -> list[str]:
+        """One batch with a message for each body; gives the ids of those to come again."""
+        (message,) = read_event("sqs-job")["Records"]
+        attributes = message["attributes"] | {"ApproximateReceiveCount": str(delivery)}
+        records = [
+            message
+            | {
+                "messageId": MESSAGE if len(bodies) == 1 else f"{MESSAGE}-{number}",
+                "body": body if isinstance(body, str) else json.dumps(body),
+                "attributes": attributes,
+            }
+            for number, body in enumerate(bodies, 1)
+        ]
+        answer = self._worker.handle({"Records": records}, CONTEXT)
+        return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
+
+    def notify(self, *keys: str, delivery: int = 1) -> list[str]:
+        """One message about all of ``keys``."""
+        return self.deliver(self.event(*keys), delivery=delivery)
+
+    @staticmethod
+    def event(*keys: str) -> dict[str, Any]:
+        """What S3 says when all of ``keys`` were uploaded."""
+        (message,) = read_event("sqs-upload")["Records"]
+        (record,) = json.loads(message["body"])["Records"]
         records = []
         for key in keys:
             object_ = record["s3"]["object"] | {"key": quote_plus(key, safe="/")}
             records.append(record | {"s3": record["s3"] | {"object": object_}})
-        self._uploads.handle({"Records": records}, CONTEXT)
+        return {"Records": records}
 
     def answer(self, key: str) -> dict[str, Any]:
         """What was written for the upload ``key``."""
@@ -93,7 +129,7 @@ def test_an_upload_becomes_masks_and_an_answer(s3: Any) -> None:
     answer = worker.answer("uploads/a.jpg")
     assert answer["status"] == "success"
     assert set(answer["masks"]) == {"upper", "lower"}
-    assert answer["request_id"] == "0c0e7d9d-1"
+    assert answer["request_id"] == f"{MESSAGE}-1-1"
     assert "Mask" not in answer
     assert [user for user, _, _ in worker.profiles.merged] == ["anonymous"]
 
@@ -194,21 +230,40 @@ def test_a_refusal_is_an_answer(s3: Any) -> None:
     assert {one["code"] for one in answer["refused"]} == {"NO_PERSON"}
 
 
-def test_what_may_pass_is_raised_and_not_answered(s3: Any) -> None:
+def test_what_may_pass_comes_again_and_is_not_answered(s3: Any) -> None:
     worker = Worker(s3, store=fakes.FakeStore(failing="lower"))
     worker.upload("uploads/a.jpg")
 
-    with pytest.raises(StoreFailed):
-        worker.notify("uploads/a.jpg")
+    assert worker.notify("uploads/a.jpg", delivery=TRIES - 1) == [MESSAGE]
     assert worker.keys() == {"uploads/a.jpg"}
+
+
+def test_what_never_passed_is_answered_in_the_end_and_given_up(s3: Any) -> None:
+    worker = Worker(s3, store=fakes.FakeStore(failing="lower"))
+    worker.upload("uploads/a.jpg")
+
+    assert worker.notify("uploads/a.jpg", delivery=TRIES) == [MESSAGE]
+
+    answer = worker.answer("uploads/a.jpg")
+    assert (answer["status"], answer["error"]["code"]) == ("error", "STORE_FAILED")
+
+
+def test_what_nobody_foresaw_is_answered_in_the_end_without_a_word_about_it(s3: Any) -> None:
+    worker = Worker(s3, fakes.BrokenVision())
+    worker.upload("uploads/a.jpg")
+
+    assert worker.notify("uploads/a.jpg", delivery=TRIES) == [MESSAGE]
+
+    answer = worker.answer("uploads/a.jpg")
+    assert answer["error"]["code"] == "INTERNAL"
+    assert "secret" not in json.dumps(answer)
 
 
 def test_without_a_log_nothing_is_started(s3: Any) -> None:
     worker = Worker(s3, step_log=fakes.FakeStepLog(closed=True))
     worker.upload("uploads/a.jpg")
 
-    with pytest.raises(LogUnavailable):
-        worker.notify("uploads/a.jpg")
+    assert worker.notify("uploads/a.jpg") == [MESSAGE]
     assert worker.vision.parsed == 0
     assert worker.keys() == {"uploads/a.jpg"}
 
@@ -224,7 +279,7 @@ def test_the_answer_says_whether_the_log_was_saved(s3: Any, full: bool) -> None:
 
     assert worker.answer("uploads/a.jpg")["log_saved"] is not full
     assert worker.answer("uploads/b.jpg")["log_saved"] is not full
-    assert step_log.opened == ["0c0e7d9d-1", "0c0e7d9d-2"]
+    assert step_log.opened == [f"{MESSAGE}-1-1", f"{MESSAGE}-1-2"]
 
 
 @pytest.mark.parametrize("key", ["results/uploads/a.jpg.json", "masks/abc/upper.png"])
@@ -257,18 +312,35 @@ def test_one_lost_upload_does_not_stop_the_others(s3: Any) -> None:
     worker.upload("uploads/a.jpg")
     worker.upload("uploads/c.jpg")
 
-    with pytest.raises(PhotoFetchFailed):
-        worker.notify("uploads/a.jpg", "uploads/lost.jpg", "uploads/c.jpg")
+    assert worker.notify("uploads/a.jpg", "uploads/lost.jpg", "uploads/c.jpg") == [MESSAGE]
 
-    assert worker.answer("uploads/a.jpg")["request_id"] == "0c0e7d9d-1"
-    assert worker.answer("uploads/c.jpg")["request_id"] == "0c0e7d9d-3"
+    assert worker.answer("uploads/a.jpg")["request_id"] == f"{MESSAGE}-1-1"
+    assert worker.answer("uploads/c.jpg")["request_id"] == f"{MESSAGE}-1-3"
 
 
-def test_several_lost_uploads_are_raised_together(s3: Any) -> None:
-    with pytest.raises(ExceptionGroup) as raised:
-        Worker(s3).notify("uploads/lost.jpg", "uploads/lost too.jpg")
+def test_several_lost_uploads_are_one_message_to_come_again(s3: Any) -> None:
+    assert Worker(s3).notify("uploads/lost.jpg", "uploads/lost too.jpg") == [MESSAGE]
 
-    assert [type(error) for error in raised.value.exceptions] == [PhotoFetchFailed] * 2
+
+def test_of_a_batch_only_what_failed_comes_again(s3: Any) -> None:
+    worker = Worker(s3)
+    worker.upload("uploads/a.jpg")
+    worker.upload("uploads/c.jpg", b"not an image")
+    keys = ("uploads/a.jpg", "uploads/lost.jpg", "uploads/c.jpg")
+
+    assert worker.deliver(*map(worker.event, keys)) == [f"{MESSAGE}-2"]
+
+    assert worker.answer("uploads/a.jpg")["status"] == "success"
+    assert worker.answer("uploads/c.jpg")["error"]["code"] == "UNSUPPORTED_PHOTO"
+
+
+@pytest.mark.parametrize("body", ["{", "[]", "{}", '{"job_id": 7}', '{"Records": []}', "7"])
+def test_a_message_of_nobodys_is_given_up(s3: Any, body: str) -> None:
+    assert Worker(s3).deliver(body) == [MESSAGE]
+
+
+def test_the_message_that_s3_sends_to_try_the_queue_is_taken(s3: Any) -> None:
+    assert Worker(s3).deliver({"Service": "Amazon S3", "Event": "s3:TestEvent"}) == []
 
 
 def test_the_same_event_again_has_the_same_masks(s3: Any) -> None:
@@ -280,3 +352,252 @@ def test_the_same_event_again_has_the_same_masks(s3: Any) -> None:
     worker.notify("uploads/a.jpg")
 
     assert worker.answer("uploads/a.jpg")["masks"] == first
+    assert worker.vision.parsed == 2
+
+
+def test_the_same_event_three_times_is_one_inference(s3: Any) -> None:
+    worker = Worker(s3, once=fakes.FakeOnce())
+    worker.upload("uploads/a.jpg")
+
+    worker.notify("uploads/a.jpg")
+    first = worker.answer("uploads/a.jpg")["masks"]
+    worker.notify("uploads/a.jpg", "uploads/a.jpg")
+
+    assert worker.answer("uploads/a.jpg")["masks"] == first
+    assert worker.vision.parsed == 1
+
+
+def task(**more: Any) -> dict[str, Any]:
+    return {
+        "photo": URL,
+        "user_id": "user-7",
+        "options": {"masks": ["upper"], "profile": "hull"},
+        "document": False,
+        "include_logs": False,
+        "callback_url": None,
+        **more,
+    }
+
+
+def test_a_job_is_made_and_answered(s3: Any) -> None:
+    worker = Worker(s3)
+    worker.jobs.add(JOB, "user-7", task())
+
+    assert worker.deliver({"job_id": JOB}) == []
+
+    job = worker.jobs.kept[JOB]
+    assert (job.state, worker.jobs.states) == ("success", ["running", "success"])
+    assert job.answer is not None
+    assert job.answer["status"] == "success"
+    assert set(job.answer["masks"]) == {"upper"}
+    assert job.answer["request_id"] == f"{MESSAGE}-1"
+    assert "logs" not in job.answer
+    assert [user for user, _, _ in worker.profiles.merged] == ["user-7"]
+
+
+def test_a_jobs_answer_is_what_the_request_asked_for(s3: Any) -> None:
+    worker = Worker(s3)
+    worker.jobs.add(JOB, "user-7", task(document=True, include_logs=True, options={}))
+
+    worker.deliver({"job_id": JOB})
+
+    answer = worker.jobs.kept[JOB].answer
+    assert answer is not None
+    assert answer["Mask"]["Status"] == "success"
+    assert {record["user_id"] for record in answer["logs"][2:]} == {"user-7"}
+
+
+@pytest.mark.parametrize(
+    ("vision", "data", "state", "code"),
+    [
+        (fakes.FakeVision(people=0), fakes.photo(), "refused", "NO_PERSON"),
+        (fakes.FakeVision(without=fakes.LEG_POINTS), fakes.photo(), "partial", "LEGS_NOT_VISIBLE"),
+        (fakes.FakeVision(), b"not an image", "error", "UNSUPPORTED_PHOTO"),
+    ],
+)
+def test_what_time_does_not_mend_is_a_jobs_answer(
+    s3: Any, vision: fakes.FakeVision, data: bytes, state: str, code: str
+) -> None:
+    worker = Worker(s3, vision)
+    worker.photos.known = {URL: data}
+    worker.jobs.add(JOB, "user-7", task(options={}))
+
+    assert worker.deliver({"job_id": JOB}) == []
+
+    job = worker.jobs.kept[JOB]
+    assert (job.state, code in json.dumps(job.answer)) == (state, True)
+
+
+def test_a_job_that_failed_runs_again_and_then_succeeds(s3: Any) -> None:
+    store = fakes.FakeStore(failing="upper")
+    worker = Worker(s3, store=store)
+    worker.jobs.add(JOB, "user-7", task())
+
+    assert worker.deliver({"job_id": JOB}) == [MESSAGE]
+    assert (worker.jobs.kept[JOB].state, worker.jobs.kept[JOB].answer) == ("running", None)
+    store.failing = None
+    assert worker.deliver({"job_id": JOB}, delivery=2) == []
+
+    assert worker.jobs.kept[JOB].state == "success"
+
+
+def test_a_job_that_is_given_up_says_so_and_can_be_sent_again(s3: Any) -> None:
+    store = fakes.FakeStore(failing="upper")
+    worker = Worker(s3, store=store)
+    worker.jobs.add(JOB, "user-7", task())
+
+    assert worker.deliver({"job_id": JOB}, delivery=TRIES) == [MESSAGE]
+    job = worker.jobs.kept[JOB]
+    assert job.state == "error"
+    assert job.answer is not None
+    assert job.answer["error"]["code"] == "STORE_FAILED"
+
+    store.failing = None
+    assert worker.deliver({"job_id": JOB}) == []
+    assert worker.jobs.kept[JOB].state == "success"
+
+
+def test_a_finished_job_is_not_done_again(s3: Any) -> None:
+    worker = Worker(s3)
+    worker.jobs.add(JOB, "user-7", task())
+
+    worker.deliver({"job_id": JOB})
+    worker.deliver({"job_id": JOB}, {"job_id": JOB})
+
+    assert worker.vision.parsed == 1
+    assert worker.jobs.states == ["running", "success"]
+
+
+def test_a_job_that_was_forgotten_is_let_go(s3: Any) -> None:
+    worker = Worker(s3)
+
+    assert worker.deliver({"job_id": JOB}) == []
+    assert worker.vision.shown == []
+
+
+def test_a_job_that_is_being_done_elsewhere_comes_again(s3: Any) -> None:
+    once = fakes.FakeOnce()
+    worker = Worker(s3, once=once)
+    for number in "12":
+        worker.jobs.add(number.zfill(32), "user-7", task())
+    worker.deliver({"job_id": "1".zfill(32)})
+    once.busy = set(once.asked)
+
+    assert worker.deliver({"job_id": "2".zfill(32)}) == [MESSAGE]
+
+    once.busy = set()
+    assert worker.deliver({"job_id": "2".zfill(32)}, delivery=2) == []
+    assert worker.vision.parsed == 1
+    first, second = (worker.jobs.kept[n.zfill(32)].answer for n in "12")
+    assert first is not None
+    assert second is not None
+    assert second["masks"] == first["masks"]
+
+
+def form(worker: Worker, key: str, data: bytes | None = None) -> None:
+    """An upload by a form of the API, whose job was taken before."""
+    worker.jobs.add(JOB, "user-7", {"upload": "uploads/user-7/photo", "callback_url": CALLBACK})
+    options = json.dumps({"masks": ["upper"]})
+    worker.upload(key, data, {"job-id": JOB, "user-id": "user-7", "options": options})
+
+
+def test_an_upload_by_a_form_answers_its_job(s3: Any) -> None:
+    worker = Worker(s3)
+    form(worker, "uploads/user-7/photo")
+
+    assert worker.notify("uploads/user-7/photo") == []
+
+    job = worker.jobs.kept[JOB]
+    assert worker.jobs.states == ["running", "success"]
+    assert job.answer == worker.answer("uploads/user-7/photo")
+    assert worker.queue.sent == [{"callback": JOB}]
+
+
+def test_a_bad_photo_by_a_form_is_its_jobs_answer(s3: Any) -> None:
+    worker = Worker(s3)
+    form(worker, "uploads/user-7/photo", b"not an image")
+
+    assert worker.notify("uploads/user-7/photo") == []
+
+    answer = worker.jobs.kept[JOB].answer
+    assert answer is not None
+    assert answer["error"]["code"] == "UNSUPPORTED_PHOTO"
+
+
+def test_an_upload_cannot_answer_anothers_job(s3: Any) -> None:
+    worker = Worker(s3)
+    form(worker, "uploads/user-8/photo")
+
+    assert worker.notify("uploads/user-8/photo") == []
+
+    assert worker.jobs.kept[JOB].state == "queued"
+    assert worker.answer("uploads/user-8/photo")["error"]["code"] == "INVALID_REQUEST"
+
+
+def test_a_finished_job_is_posted_to_whoever_asked_for_it(s3: Any) -> None:
+    worker = Worker(s3)
+    worker.jobs.add(JOB, "user-7", task(callback_url=CALLBACK))
+
+    assert worker.deliver({"job_id": JOB}) == []
+    assert (worker.queue.sent, worker.callbacks.posted) == ([{"callback": JOB}], [])
+    assert worker.deliver(*worker.queue.sent) == []
+
+    ((address, body),) = worker.callbacks.posted
+    job = worker.jobs.kept[JOB]
+    assert address == CALLBACK
+    assert (body["job_id"], body["state"], body["answer"]) == (JOB, "success", job.answer)
+
+
+def test_a_job_that_is_given_up_is_posted_too(s3: Any) -> None:
+    worker = Worker(s3, store=fakes.FakeStore(failing="upper"))
+    worker.jobs.add(JOB, "user-7", task(callback_url=CALLBACK))
+
+    worker.deliver({"job_id": JOB}, delivery=TRIES)
+    worker.deliver(*worker.queue.sent)
+
+    assert worker.callbacks.posted[0][1]["answer"]["error"]["code"] == "STORE_FAILED"
+
+
+def test_a_callback_that_is_not_taken_comes_again_ever_later(s3: Any) -> None:
+    worker = Worker(s3)
+    worker.jobs.add(JOB, "user-7", task(callback_url=CALLBACK))
+    worker.deliver({"job_id": JOB})
+    worker.callbacks.failure = CallbackFailed()
+
+    for delivery in (1, 2, 3, 4, 5):
+        assert worker.deliver({"callback": JOB}, delivery=delivery) == [MESSAGE]
+
+    pauses = [seconds for _, seconds in worker.queue.later]
+    assert pauses == [10, 30, 90, 270, 270]
+    worker.callbacks.failure = None
+    assert worker.deliver({"callback": JOB}) == []
+    assert len(worker.callbacks.posted) == 1
+    assert worker.vision.parsed == 1
+
+
+def test_a_callback_to_where_none_may_go_is_not_tried_again(s3: Any) -> None:
+    worker = Worker(s3)
+    worker.jobs.add(JOB, "user-7", task(callback_url=CALLBACK))
+    worker.deliver({"job_id": JOB})
+    worker.callbacks.failure = UrlNotAllowed()
+
+    assert worker.deliver({"callback": JOB}) == []
+
+
+def test_a_callback_waits_for_the_answer(s3: Any) -> None:
+    worker = Worker(s3)
+    worker.jobs.add(JOB, "user-7", task(callback_url=CALLBACK))
+
+    assert worker.deliver({"callback": JOB}) == [MESSAGE]
+    assert worker.callbacks.posted == []
+
+
+def test_what_is_in_progress_keeps_all_the_time_of_the_queue(s3: Any) -> None:
+    once = fakes.FakeOnce()
+    worker = Worker(s3, once=once)
+    worker.upload("uploads/a.jpg")
+    worker.notify("uploads/a.jpg")
+    once.busy = set(once.asked)
+
+    assert worker.notify("uploads/a.jpg") == [MESSAGE]
+    assert worker.queue.later == []

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import boto3
 import pytest
+import requests
 from moto.server import ThreadedMotoServer
 from tests.contract.event_files import read_event
+from tests.contract.template_file import of_type
 from tests.stack import calls, loopback
 from tests.stack.conftest import Report, or_skip
 from tests.stack.sam import REGION, Sam
@@ -21,6 +24,17 @@ from tests.standins.cloudinary import CloudinaryStandIn
 pytestmark = pytest.mark.stack
 
 MEMORY_MB = 3008
+STATE = {
+    "ONCE_TABLE": "OnceTable",
+    "JOBS_TABLE": "JobsTable",
+    "WORK_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/work",
+    "PHOTO_BUCKET": "tryon-masks-photos",
+}
+AWS = {
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+}
 SOMEBODY = "65534:65534"
 BUILD_TOOLS = ("gcc", "cc", "g++", "make", "cmake", "git", "node", "npm")
 BUILD_PACKAGES = ("tensorflow", "tf2onnx", "onnx")
@@ -40,9 +54,14 @@ class World:
 
     @property
     def environ(self) -> dict[str, str]:
+        secret = self.client("secretsmanager").create_secret(
+            Name=f"callbacks-{uuid4().hex}", SecretString="key"
+        )
         return {
+            "CALLBACK_SECRET_ARN": secret["ARN"],
             "AWS_ENDPOINT_URL": f"http://{self.host}:{self.aws_port}",
             "ALLOW_HTTP": "1",
+            **STATE,
         }
 
     def client(self, service: str) -> Any:
@@ -53,6 +72,16 @@ class World:
             aws_access_key_id="testing",
             aws_secret_access_key="testing",
         )
+
+    def make_tables(self) -> None:
+        """The template's tables under their logical names, which is what SAM calls them here."""
+        # One memory serves every moto of this process.
+        requests.post(f"http://{loopback.LOOPBACK}:{self.aws_port}/moto-api/reset", timeout=9)
+        for name, table in of_type("AWS::DynamoDB::Table").items():
+            wanted = ("KeySchema", "AttributeDefinitions", "BillingMode")
+            self.client("dynamodb").create_table(
+                TableName=name, **{key: table[key] for key in wanted}
+            )
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -82,7 +111,9 @@ def world(built: Sam, photo: bytes) -> Iterator[World]:
         ports = {80: photo_port, aws_port: aws_port, cloudinary_port: cloudinary_port}
         with or_skip():
             host = stack.enter_context(loopback.from_containers(built.engine, ports))
-        yield World(host, cloudinary, aws_port)
+        there = World(host, cloudinary, aws_port)
+        there.make_tables()
+        yield there
 
 
 def test_an_api_event_becomes_masks(built: Sam, world: World, photo: bytes, report: Report) -> None:
@@ -104,8 +135,9 @@ def test_an_api_event_becomes_masks(built: Sam, world: World, photo: bytes, repo
 def test_an_upload_becomes_masks_and_a_result(
     built: Sam, world: World, photo: bytes, report: Report
 ) -> None:
-    event = read_event("s3-upload")
-    (record,) = event["Records"]
+    event = read_event("sqs-upload")
+    (message,) = event["Records"]
+    (record,) = json.loads(message["body"])["Records"]
     bucket = record["s3"]["bucket"]["name"]
     key = urllib.parse.unquote_plus(record["s3"]["object"]["key"])
     s3 = world.client("s3")
@@ -152,7 +184,8 @@ def test_as_lambda_runs_it_a_second_call_loads_nothing(
         *("--read-only", "--tmpfs", "/tmp:size=512m", "--user", SOMEBODY),
         *("--memory", f"{MEMORY_MB}m", "--memory-swap", f"{MEMORY_MB}m"),
         *("--env", "MASK_STORE=cloudinary", "--env", f"CLOUDINARY_URL={world.cloudinary_url}"),
-        *("--env", "ALLOW_HTTP=1", "--env", "ORT_THREADS=2"),
+        *("--env", "ORT_THREADS=2"),
+        *(f"--env={name}={value}" for name, value in (world.environ | AWS).items()),
         *("--env", "POWERTOOLS_TRACE_DISABLED=1"),
         *("--env", f"AWS_LAMBDA_FUNCTION_TIMEOUT={calls.TIMEOUT_S}"),
         built.image,

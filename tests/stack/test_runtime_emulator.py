@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
+from moto.server import ThreadedMotoServer
 from tests.contract.event_files import read_event
 from tests.stack import calls, loopback
 from tests.stack.conftest import Report, or_skip
-from tests.stack.sam import ROOT
+from tests.stack.sam import REGION, ROOT
 from tests.standins.cloudinary import CloudinaryStandIn
 
 pytestmark = pytest.mark.stack
@@ -48,6 +50,27 @@ def emulated(emulator_path: Path, photo: bytes, tmp_path_factory: Any) -> Iterat
         photo_port = stack.enter_context(loopback.photo_server({calls.PATH: photo}))
         with or_skip():
             host = stack.enter_context(loopback.from_processes({80: photo_port}))
+        aws = ThreadedMotoServer(loopback.LOOPBACK, port=0, verbose=False)
+        aws.start()
+        stack.callback(aws.stop)
+        account = {
+            "AWS_ENDPOINT_URL": f"http://{loopback.LOOPBACK}:{aws.get_host_and_port()[1]}",
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "testing",
+        }
+        boto3.client(
+            "dynamodb",
+            endpoint_url=account["AWS_ENDPOINT_URL"],
+            region_name=REGION,
+            aws_access_key_id="testing",
+            aws_secret_access_key="testing",
+        ).create_table(
+            TableName="once",
+            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
         environ = {
             **os.environ,
             "PYTHONPATH": str(ROOT / "function"),
@@ -56,6 +79,12 @@ def emulated(emulator_path: Path, photo: bytes, tmp_path_factory: Any) -> Iterat
             "MASK_STORE": "cloudinary",
             "CLOUDINARY_URL": cloudinary.url,
             "ALLOW_HTTP": "1",
+            **account,
+            "ONCE_TABLE": "once",
+            "JOBS_TABLE": "jobs",
+            "WORK_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/work",
+            "PHOTO_BUCKET": "photos",
+            "CALLBACK_SECRET_ARN": f"arn:aws:secretsmanager:{REGION}:123456789012:secret:a-AbCdEf",
         }
         addresses = ["--runtime-interface-emulator-address", f"{loopback.LOOPBACK}:{port}"]
         addresses += ["--runtime-api-address", f"{loopback.LOOPBACK}:{loopback.free_port()}"]

@@ -1,7 +1,8 @@
 """API Gateway's HTTP API before a Lambda handler, in this process and on loopback only.
 
 It makes payloads of version 2 and lets everything through to the handler, also what the real one
-would answer itself: other paths and methods, callers without a token.
+would answer itself: other paths and methods, callers without a token. Whoever has one, whatever it
+is, is the user ``user-1``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from itertools import count
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
+
+from tests.fakes import FakeContext
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
@@ -66,7 +69,7 @@ class Gateway:
 
     def _answer(self, http: BaseHTTPRequestHandler) -> None:
         body = http.rfile.read(int(http.headers.get("Content-Length", 0)))
-        response = self._handler(self._event(http, body), None)
+        response = self._handler(self._event(http, body), FakeContext())
         data = response["body"].encode()
         self.statuses[response["statusCode"]] += 1
         http.send_response(response["statusCode"])
@@ -101,6 +104,8 @@ class Gateway:
             },
             "isBase64Encoded": bool(body) and not as_text,
         }
+        if headers.get("authorization", "").startswith("Bearer "):
+            event["requestContext"]["authorizer"] = {"jwt": {"claims": {"sub": "user-1"}}}
         if body:
             text = body.decode("utf-8", "replace") if as_text else base64.b64encode(body).decode()
             event["body"] = text

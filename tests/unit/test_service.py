@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from tests import fakes
 
+from tryon_masks import deadline
 from tryon_masks.domain.errors import (
+    InProgress,
     InvalidRequest,
+    OutOfTime,
     PhotoFetchFailed,
     PhotoTooLarge,
     StoreFailed,
@@ -19,7 +22,7 @@ from tryon_masks.domain.errors import (
 )
 from tryon_masks.domain.masks import MaskKind
 from tryon_masks.domain.parts import Part
-from tryon_masks.domain.person import Box
+from tryon_masks.domain.person import Box, Candidate
 from tryon_masks.domain.profiles import Profile
 from tryon_masks.images import Limits
 from tryon_masks.ports import EncodedImage
@@ -32,19 +35,36 @@ URL = "https://example.com/photo.jpg"
 class House:
     """A service on fakes, all of them within reach."""
 
-    def __init__(self, vision: fakes.FakeVision | None = None, **limits: int) -> None:
+    def __init__(
+        self,
+        vision: fakes.FakeVision | None = None,
+        once: fakes.FakeOnce | None = None,
+        photo_time_s: float = 0.0,
+        **limits: int,
+    ) -> None:
         self.vision = vision or fakes.FakeVision()
         self.store = fakes.FakeStore()
-        self.photos = fakes.FakePhotos({URL: fakes.photo()})
+        self.photos: fakes.FakePhotos = fakes.FakePhotos({URL: fakes.photo()})
         self.profiles = fakes.FakeProfiles()
         self.service = MaskService(
-            self.vision, self.store, self.photos, self.profiles, Limits(**limits)
+            self.vision,
+            self.store,
+            self.photos,
+            self.profiles,
+            Limits(**limits),
+            once,
+            photo_time_s,
         )
 
     def make(
-        self, log: RequestLog, photo: str | bytes = URL, key: str | None = None, **options: Any
+        self,
+        log: RequestLog,
+        photo: str | bytes = URL,
+        key: str | None = None,
+        user: str = "user-1",
+        **options: Any,
     ) -> MaskResult:
-        return self.service.make(MaskRequest(photo, "user-1", MaskOptions(**options), key), log)
+        return self.service.make(MaskRequest(photo, user, MaskOptions(**options), key), log)
 
 
 @pytest.fixture
@@ -262,3 +282,173 @@ def test_half_a_store_is_an_error(log: RequestLog) -> None:
 def test_options_name_each_mask_once(masks: tuple[MaskKind, ...]) -> None:
     with pytest.raises(InvalidRequest):
         MaskOptions(masks=masks)
+
+
+def test_the_same_request_is_served_once_and_answered_the_same(log: RequestLog) -> None:
+    house = House(once=fakes.FakeOnce())
+
+    first, second = house.make(log), house.make(log)
+
+    assert second == first
+    assert house.vision.parsed == 1
+    assert len(house.profiles.merged) == 1
+
+
+def test_a_refusal_is_remembered_too(log: RequestLog) -> None:
+    house = House(fakes.FakeVision(people=0), once=fakes.FakeOnce())
+
+    first, second = house.make(log), house.make(log)
+
+    assert second == first
+    assert second.status == "refused"
+    assert len(house.vision.shown) == 1
+
+
+def test_another_user_option_or_photo_is_another_request(log: RequestLog) -> None:
+    house = House(once=fakes.FakeOnce())
+
+    house.make(log)
+    house.make(log, user="user-2")
+    house.make(log, profile=Profile.HULL)
+    house.make(log, masks=(MaskKind.UPPER,))
+    house.make(log, photo=fakes.photo(width=600, height=800))
+
+    assert house.vision.parsed == 5
+
+
+def test_another_photo_behind_the_same_address_is_a_new_one(log: RequestLog) -> None:
+    house = House(once=fakes.FakeOnce())
+
+    first = house.make(log)
+    house.photos.known = {URL: fakes.photo(format="PNG")}
+    second = house.make(log)
+
+    assert second.sha256 != first.sha256
+    assert second.masks != first.masks
+    assert house.vision.parsed == 2
+
+
+def test_the_same_photo_from_elsewhere_is_the_same(log: RequestLog) -> None:
+    house = House(once=fakes.FakeOnce())
+
+    assert house.make(log) == house.make(log, photo=fakes.photo())
+    assert house.vision.parsed == 1
+
+
+def test_what_is_being_made_is_not_made_beside_it(log: RequestLog) -> None:
+    once = fakes.FakeOnce()
+    house = House(once=once)
+    house.make(log)
+    once.busy = set(once.asked)
+
+    with pytest.raises(InProgress):
+        house.make(log)
+
+    assert house.vision.parsed == 1
+    assert steps(log)[-1] == ("make_once", "refused")
+
+
+def test_what_could_not_be_stored_is_made_again(log: RequestLog) -> None:
+    house = House(once=fakes.FakeOnce())
+    house.store.failing = "upper"
+    with pytest.raises(StoreFailed):
+        house.make(log)
+    house.store.failing = None
+
+    assert house.make(log).status == "success"
+
+
+class Clock:
+    """Stands still, until somebody takes time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    stopped = Clock()
+    monkeypatch.setattr(deadline, "clock", stopped)
+    return stopped
+
+
+class SlowPhotos(fakes.FakePhotos):
+    """Takes ``seconds``, and notes how many it had."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        super().__init__({URL: fakes.photo()})
+        self.clock = clock
+        self.seconds = seconds
+        self.had: list[float] = []
+
+    def fetch(self, address: str) -> bytes:
+        self.had.append(deadline.time_left())
+        self.clock.now += self.seconds
+        return super().fetch(address)
+
+
+class SlowVision(fakes.FakeVision):
+    """Takes ``seconds``."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        super().__init__()
+        self.clock = clock
+        self.seconds = seconds
+
+    def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
+        self.clock.now += self.seconds
+        return super().find_people(rgb)
+
+
+def slow_house(clock: Clock, *, fetch: float, see: float) -> House:
+    """A service that knows of 10 s for a photo; with 4 s for the rest it needs 14."""
+    house = House(SlowVision(clock, see), photo_time_s=10.0)
+    house.photos = SlowPhotos(clock, fetch)
+    house.service._photos = house.photos
+    return house
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fetch", "see", "fetched", "seen"),
+    [
+        (13.9, 0, 0, False, False),
+        (29.0, 15.1, 0, True, False),
+        (29.0, 10.0, 15.1, True, True),
+    ],
+)
+def test_what_cannot_be_finished_is_not_begun(
+    log: RequestLog,
+    clock: Clock,
+    seconds: float,
+    fetch: float,
+    see: float,
+    fetched: bool,
+    seen: bool,
+) -> None:
+    house = slow_house(clock, fetch=fetch, see=see)
+
+    with deadline.time_limit(seconds), pytest.raises(OutOfTime):
+        house.make(log)
+
+    assert bool(house.photos.asked) is fetched
+    assert bool(house.vision.shown) is seen
+    assert house.store.files == {}
+
+
+def test_what_can_be_finished_is(log: RequestLog, clock: Clock) -> None:
+    house = slow_house(clock, fetch=15.0, see=10.0)
+
+    with deadline.time_limit(29):
+        assert house.make(log).status == "success"
+
+
+def test_a_download_leaves_time_for_the_rest(log: RequestLog, clock: Clock) -> None:
+    house = slow_house(clock, fetch=0, see=0)
+
+    with deadline.time_limit(29):
+        house.make(log)
+
+    assert cast(SlowPhotos, house.photos).had == [15.0]

@@ -13,12 +13,20 @@ from tryon_masks.settings import Settings
 
 CLOUDINARY_URL = "cloudinary://1234:s3cr3t@cloud"
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:cloudinary-AbCdEf"
-S3 = {"MASK_STORE": "s3", "MASK_BUCKET": "photos"}
+QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/stack-WorkQueue-1A2B"
+STATE = {
+    "ONCE_TABLE": "once",
+    "JOBS_TABLE": "jobs",
+    "WORK_QUEUE_URL": QUEUE,
+    "PHOTO_BUCKET": "uploaded",
+    "CALLBACK_SECRET_ARN": "arn:aws:secretsmanager:eu-central-1:123456789012:secret:key-AbCdEf",
+}
+S3 = {"MASK_STORE": "s3", "MASK_BUCKET": "photos", **STATE}
 
 
 def problems(environ: dict[str, str], *, on_lambda: bool = True, **explicit: Any) -> list[str]:
     with pytest.raises(SettingsError) as stopped:
-        Settings.from_env(environ, on_lambda=on_lambda, **explicit)
+        Settings.from_env({**STATE, **environ}, on_lambda=on_lambda, **explicit)
     return str(stopped.value).splitlines()
 
 
@@ -66,7 +74,16 @@ def test_the_photo_limits_are_those_of_the_images_module() -> None:
         ("MAX_PHOTO_PIXELS", "1000", 1000),
         ("FETCH_TIMEOUT_S", "2.5", 2.5),
         ("UPLOAD_TIMEOUT_S", "120", 120.0),
+        ("PHOTO_TIME_S", "8.5", 8.5),
         ("RESULTS_PREFIX", "answers/v1/", "answers/v1/"),
+        ("ONCE_TABLE", "stack-OnceTable-1A2B", "stack-OnceTable-1A2B"),
+        ("ONCE_TTL_S", "60", 60),
+        ("JOBS_TABLE", "jobs-2", "jobs-2"),
+        ("JOB_TTL_S", "60", 60),
+        ("WORK_QUEUE_URL", QUEUE, QUEUE),
+        ("WORK_TRIES", "1", 1),
+        ("PHOTO_BUCKET", "uploads.example", "uploads.example"),
+        ("UPLOAD_FORM_TTL_S", "60", 60),
     ],
 )
 def test_each_variable_sets_its_field(name: str, text: str, value: object) -> None:
@@ -112,6 +129,15 @@ def test_each_variable_sets_its_field(name: str, text: str, value: object) -> No
         ("UPLOAD_TIMEOUT_S", "121"),
         ("RESULTS_PREFIX", "results"),
         ("RESULTS_PREFIX", "/"),
+        ("ONCE_TABLE", "a/b"),
+        ("ONCE_TTL_S", "59"),
+        ("JOBS_TABLE", "j"),
+        ("JOB_TTL_S", "0"),
+        ("WORK_QUEUE_URL", "WorkQueue"),
+        ("WORK_TRIES", "0"),
+        ("PHOTO_BUCKET", "s3://photos"),
+        ("CALLBACK_SECRET_ARN", "the key itself"),
+        ("UPLOAD_FORM_TTL_S", "604801"),
     ],
 )
 def test_a_malformed_value_stops_the_start_and_names_its_variable(name: str, text: str) -> None:
@@ -146,6 +172,19 @@ def test_what_belongs_together_is_asked_for_on_lambda(
     assert all(name in problem for name in named)
 
 
+@pytest.mark.parametrize("name", STATE)
+def test_on_lambda_the_services_own_state_has_a_place(name: str) -> None:
+    (problem,) = problems({**S3, name: ""})
+    assert problem == f"{name} is not set."
+
+
+def test_a_signed_address_outlives_the_memory_of_it() -> None:
+    (problem,) = problems({**S3, "ONCE_TTL_S": "1801"})
+    assert "half of MASK_URL_TTL_S" in problem
+    public = {**S3, "ONCE_TTL_S": "1801", "MASK_PUBLIC_BASE_URL": "https://cdn.example"}
+    assert Settings.from_env(public, on_lambda=True).once_ttl_s == 1801
+
+
 @pytest.mark.parametrize(
     "environ",
     [
@@ -158,7 +197,9 @@ def test_what_belongs_together_is_asked_for_on_lambda(
     ],
 )
 def test_what_is_complete_starts_on_lambda(environ: dict[str, str]) -> None:
-    assert Settings.from_env(environ, on_lambda=True).mask_store == environ["MASK_STORE"]
+    assert (
+        Settings.from_env({**STATE, **environ}, on_lambda=True).mask_store == environ["MASK_STORE"]
+    )
 
 
 def test_every_problem_is_reported_at_once() -> None:
@@ -206,7 +247,7 @@ def test_a_setting_that_does_not_exist_is_a_mistake_of_the_code() -> None:
 
 
 def test_secrets_are_never_shown() -> None:
-    environ = {"MASK_STORE": "cloudinary", "CLOUDINARY_URL": CLOUDINARY_URL}
+    environ = {"MASK_STORE": "cloudinary", "CLOUDINARY_URL": CLOUDINARY_URL, **STATE}
     assert "s3cr3t" not in repr(Settings.from_env(environ, on_lambda=True))
 
 

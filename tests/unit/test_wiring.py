@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from moto import mock_aws
 from numpy.typing import NDArray
 from PIL import Image
+from tests import fakes
 from tests.standins.cloudinary import CloudinaryStandIn
 
 from tryon_masks.domain.errors import (
@@ -27,7 +28,16 @@ from tryon_masks.ports import EncodedImage, Vision
 from tryon_masks.service import MaskRequest
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import RequestLog, init_log
-from tryon_masks.wiring import build_service, build_step_log, build_store, build_vision
+from tryon_masks.wiring import (
+    build_callbacks,
+    build_forms,
+    build_jobs,
+    build_queue,
+    build_service,
+    build_step_log,
+    build_store,
+    build_vision,
+)
 
 REGION = "eu-central-1"
 GONE = f"arn:aws:secretsmanager:{REGION}:123456789012:secret:gone-AbCdEf"
@@ -158,6 +168,73 @@ def test_a_secret_that_is_no_cloudinary_url_stops_the_start(aws: None) -> None:
         build_store(settings(mask_store="cloudinary", cloudinary_secret_arn=arn))
 
     assert "hush" not in str(caught.value)
+
+
+def test_what_was_made_is_remembered_in_the_table_that_is_set(
+    aws: None, tmp_path: Path, log: RequestLog
+) -> None:
+    boto3.client("dynamodb").create_table(
+        TableName="once",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    chosen = settings(mask_dir=tmp_path, once_table="once")
+    service = build_service(chosen, lambda _: BlindVision())
+
+    for _ in range(2):
+        service.make(MaskRequest(fakes.photo(), "user-1"), log)
+
+    done = [record["step"] for record in log.records if record["status"] == "done"]
+    assert (done.count("find_people"), done.count("repeat_answer")) == (1, 1)
+
+
+@pytest.mark.parametrize("table", [None, "once"])
+def test_the_log_says_whether_anything_is_remembered(
+    aws: None, tmp_path: Path, log: RequestLog, table: str | None
+) -> None:
+    build_service(settings(mask_dir=tmp_path, once_table=table), lambda _: BlindVision())
+
+    (opened,) = [r for r in log.records if (r["step"], r["status"]) == ("open_once", "done")]
+    assert opened["on"] is (table is not None)
+
+
+@pytest.mark.parametrize(
+    ("build", "says"),
+    [
+        (build_jobs, "JOBS_TABLE is not set"),
+        (build_queue, "WORK_QUEUE_URL is not set"),
+        (build_forms, "PHOTO_BUCKET is not set"),
+        (build_callbacks, "CALLBACK_SECRET_ARN is not set"),
+    ],
+)
+def test_a_part_without_its_place_stops_the_start(
+    aws: None, build: Callable[[Settings], object], says: str
+) -> None:
+    with pytest.raises(SettingsError, match=says):
+        build(settings())
+
+
+def test_forms_are_for_the_bucket_and_the_size_that_are_set(aws: None) -> None:
+    chosen = settings(photo_bucket="uploaded", max_photo_bytes=99, upload_form_ttl_s=77)
+
+    forms = build_forms(chosen)
+
+    assert (forms.max_bytes, forms.lifetime_s) == (99, 77)
+    assert "uploaded" in forms.make("uploads/user-1/1", "image/png", {}).url
+
+
+def test_a_job_is_kept_in_the_table_that_is_set(aws: None) -> None:
+    boto3.client("dynamodb").create_table(
+        TableName="taken",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+    build_jobs(settings(jobs_table="taken")).add("1", "user-1", {})
+
+    assert boto3.client("dynamodb").scan(TableName="taken")["Count"] == 1
 
 
 def test_an_unknown_model_set_stops_the_start() -> None:

@@ -14,6 +14,7 @@ from urllib3 import Timeout
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 
 from tryon_masks.adapters.side_by_side import save_side_by_side
+from tryon_masks.deadline import need, time_left
 from tryon_masks.domain.errors import SettingsError, StoreFailed, StoreTimeout
 from tryon_masks.ports import EncodedImage
 from tryon_masks.telemetry import step
@@ -21,6 +22,8 @@ from tryon_masks.telemetry import step
 _RATE_LIMITED = (420, 429)
 _STABLE_VERSION = "/v1/"
 _CONNECTIONS = 10
+_TRY_S = 1.0
+"""Seconds of the call without which no try is begun."""
 _DETAIL_CHARS = 500
 _LEAST_S = 0.05
 _DICE = random.SystemRandom()
@@ -83,12 +86,13 @@ class CloudinaryMaskStore:
 
     def _save_one(self, key: str, name: str, file: EncodedImage) -> str:
         public_id = "/".join(filter(None, (self._folder, key, name)))
-        end = time.monotonic() + self._timeout_s
+        end = time.monotonic() + min(self._timeout_s, time_left())
         attempt = 1
         while True:
             patience_s = max(_LEAST_S, end - time.monotonic()) / (self._tries - attempt + 1)
             try:
                 with step("upload_mask", "cloudinary", mask=name, attempt=attempt):
+                    need(_TRY_S)
                     return self._try(public_id, name, file, patience_s)
             except (StoreBusy, StoreSlow):
                 left_s = end - time.monotonic()

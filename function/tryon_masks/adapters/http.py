@@ -1,4 +1,4 @@
-"""Photos by address, from the public internet only.
+"""Photos by address, from the public internet only; and answers, to there only.
 
 The address decides nothing that is not checked: the host is resolved once, every answer must be
 public, and the connection goes to the very address that was checked. Redirects pass the same gate.
@@ -7,12 +7,14 @@ One deadline and one allowance of bytes bound everything that the other side sen
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import http.client
 import io
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,15 +33,18 @@ from tryon_masks.adapters.addresses import (
     Target,
     check_public,
 )
+from tryon_masks.deadline import need, time_left
 from tryon_masks.domain.errors import (
+    CallbackFailed,
     PhotoFetchFailed,
     PhotoFetchTimeout,
     PhotoTooLarge,
     UrlNotAllowed,
 )
-from tryon_masks.ports import PhotoSource
+from tryon_masks.ports import Callbacks, PhotoSource
 
 MAX_REDIRECTS = 5
+SIGNATURE_HEADER = "Tryon-Signature"
 
 Resolve = Callable[[str, int], Sequence[Address]]
 """(host, port) -> addresses. Raises OSError."""
@@ -64,24 +69,8 @@ def dial(address: Address, port: int, timeout: float) -> socket.socket:
     return socket.create_connection((str(address), port), timeout)
 
 
-class HttpPhotoSource(PhotoSource):
-    """Fetches photos over HTTPS, and over HTTP where that is allowed.
-
-    Proxies named in the environment are not used: a proxy would connect where nothing is checked.
-
-    Parameters
-    ----------
-    max_bytes
-        The largest photo.
-    timeout_s
-        Seconds for everything together: name look-up, redirects, every byte.
-    rules
-        Which addresses may be fetched. A redirect from HTTPS to HTTP never may.
-    resolve, dial
-        The way to the network.
-    tls
-        How hosts prove themselves; certifi's authorities when None.
-    """
+class _Door:
+    """The way out, to public hosts alone; see :class:`HttpPhotoSource`."""
 
     def __init__(
         self,
@@ -100,55 +89,23 @@ class HttpPhotoSource(PhotoSource):
         self._dial = dial
         self._tls = tls or ssl.create_default_context(cafile=certifi.where())
 
-    def fetch(self, address: str) -> bytes:
-        """Return the file's bytes, whatever they are: what counts as a photo is not told here.
-
-        Raises
-        ------
-        UrlNotAllowed
-            See :class:`AddressRules`; or a host that is not public. In the address or a redirect.
-        PhotoTooLarge
-        PhotoFetchFailed
-            No such host, no connection, no valid certificate, a status other than 200, too many
-            redirects, compressed content, or an answer that is empty or breaks off.
-        PhotoFetchTimeout
-        """
-        try:
-            return self._follow(address, _Deadline(self._timeout_s))
-        except TimeoutError as error:
-            raise PhotoFetchTimeout(detail=repr(error)) from error
-        except socket.gaierror as error:
-            raise PhotoFetchFailed("The photo's host was not found.", detail=repr(error)) from error
-        except ssl.SSLError as error:
-            raise PhotoFetchFailed(
-                "No secure connection to the photo's host could be made.", detail=repr(error)
-            ) from error
-        except (OSError, http.client.HTTPException) as error:
-            raise PhotoFetchFailed(detail=repr(error)) from error
-
-    def _follow(self, address: str, deadline: _Deadline) -> bytes:
-        rules = self._rules
-        for _ in range(MAX_REDIRECTS + 1):
-            target = rules.target(address)
-            rules = replace(rules, allow_http=rules.allow_http and not target.secure)
-            with self._get(target, deadline) as response:
-                if response.status == http.client.OK:
-                    return self._body(response)
-                location = response.getheader("Location")
-                if response.status not in _REDIRECTS or not location:
-                    raise PhotoFetchFailed(f"The photo's host answered {response.status}.")
-            address = _next(address, location)
-        raise PhotoFetchFailed("The photo's address redirects too often.")
-
     @contextmanager
-    def _get(self, target: Target, deadline: _Deadline) -> Iterator[http.client.HTTPResponse]:
+    def _exchange(
+        self,
+        target: Target,
+        deadline: _Deadline,
+        method: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Iterator[http.client.HTTPResponse]:
         with self._connect(target, deadline) as plain:
             plain.settimeout(deadline.left())
             with self._secured(plain, target) as sock:
                 connection = http.client.HTTPConnection(target.host, target.port)
                 wire = _Wire(sock, deadline, self._max_bytes + _FRAMING_BYTES)
                 connection.sock = cast(socket.socket, wire)
-                connection.request("GET", target.path, headers=_headers(target))
+                everything = {**_headers(target), **(headers or {})}
+                connection.request(method, target.path, body, everything)
                 with connection.getresponse() as response:
                     yield response
 
@@ -184,6 +141,69 @@ class HttpPhotoSource(PhotoSource):
             return plain
         return self._tls.wrap_socket(plain, server_hostname=target.host.rstrip("."))
 
+
+class HttpPhotoSource(_Door, PhotoSource):
+    """Fetches photos over HTTPS, and over HTTP where that is allowed.
+
+    Proxies named in the environment are not used: a proxy would connect where nothing is checked.
+
+    Parameters
+    ----------
+    max_bytes
+        The largest photo.
+    timeout_s
+        Seconds for everything together: name look-up, redirects, every byte.
+    rules
+        Which addresses may be fetched. A redirect from HTTPS to HTTP never may.
+    resolve, dial
+        The way to the network.
+    tls
+        How hosts prove themselves; certifi's authorities when None.
+    """
+
+    def fetch(self, address: str) -> bytes:
+        """Return the file's bytes, whatever they are: what counts as a photo is not told here.
+
+        Raises
+        ------
+        UrlNotAllowed
+            See :class:`AddressRules`; or a host that is not public. In the address or a redirect.
+        PhotoTooLarge
+        PhotoFetchFailed
+            No such host, no connection, no valid certificate, a status other than 200, too many
+            redirects, compressed content, or an answer that is empty or breaks off.
+        PhotoFetchTimeout
+        OutOfTime
+            The call had less time left than a photo may take.
+        """
+        try:
+            return self._follow(address, _Deadline(min(self._timeout_s, time_left())))
+        except TimeoutError as error:
+            need(0)
+            raise PhotoFetchTimeout(detail=repr(error)) from error
+        except socket.gaierror as error:
+            raise PhotoFetchFailed("The photo's host was not found.", detail=repr(error)) from error
+        except ssl.SSLError as error:
+            raise PhotoFetchFailed(
+                "No secure connection to the photo's host could be made.", detail=repr(error)
+            ) from error
+        except (OSError, http.client.HTTPException) as error:
+            raise PhotoFetchFailed(detail=repr(error)) from error
+
+    def _follow(self, address: str, deadline: _Deadline) -> bytes:
+        rules = self._rules
+        for _ in range(MAX_REDIRECTS + 1):
+            target = rules.target(address)
+            rules = replace(rules, allow_http=rules.allow_http and not target.secure)
+            with self._exchange(target, deadline, "GET") as response:
+                if response.status == http.client.OK:
+                    return self._body(response)
+                location = response.getheader("Location")
+                if response.status not in _REDIRECTS or not location:
+                    raise PhotoFetchFailed(f"The photo's host answered {response.status}.")
+            address = _next(address, location)
+        raise PhotoFetchFailed("The photo's address redirects too often.")
+
     def _body(self, response: http.client.HTTPResponse) -> bytes:
         encoding = response.getheader("Content-Encoding", "identity")
         if encoding.strip().lower() != "identity":
@@ -203,6 +223,64 @@ class HttpPhotoSource(PhotoSource):
 
     def _too_large(self) -> PhotoTooLarge:
         return PhotoTooLarge(f"The photo is larger than {self._max_bytes} bytes.")
+
+
+class HttpCallbacks(_Door, Callbacks):
+    """Posts answers over HTTPS, signed, to hosts on the public internet.
+
+    Where photos may come from is another question than who is told of them, so no list of photo
+    hosts holds here; everything else that is asked of a photo's address does.
+
+    Each has the header ``Tryon-Signature: t=SECONDS,v1=HEX``: the Unix time, and the HMAC-SHA256 of
+    the time, a dot and the body.
+
+    Parameters
+    ----------
+    key
+        Of the signature; whoever is called knows it too.
+    timeout_s
+        Seconds for everything together.
+    clock
+        Gives the Unix time.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        timeout_s: float,
+        *,
+        clock: Callable[[], float] = time.time,
+        resolve: Resolve = resolve,
+        dial: Dial = dial,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        super().__init__(0, timeout_s, resolve=resolve, dial=dial, tls=tls)
+        self._key = key.encode()
+        self._clock = clock
+
+    def post(self, address: str, body: bytes) -> None:
+        """Send ``body``, JSON, once; redirects are not followed.
+
+        Raises
+        ------
+        UrlNotAllowed
+        CallbackFailed
+            No connection, no valid certificate, no time, or a status other than 2xx.
+        """
+        now = int(self._clock())
+        signature = hmac.new(self._key, b"%d." % now + body, hashlib.sha256).hexdigest()
+        headers = {
+            "Content-Type": "application/json",
+            SIGNATURE_HEADER: f"t={now},v1={signature}",
+        }
+        try:
+            target = self._rules.target(address)
+            deadline = _Deadline(min(self._timeout_s, time_left()))
+            with self._exchange(target, deadline, "POST", body, headers) as response:
+                if not 200 <= response.status < 300:
+                    raise CallbackFailed(detail=f"answered {response.status}")
+        except (OSError, http.client.HTTPException, PhotoTooLarge) as error:
+            raise CallbackFailed(detail=repr(error)) from error
 
 
 def _next(address: str, location: str) -> str:

@@ -21,10 +21,11 @@ from tryon_masks.domain.errors import (
     PhotoFetchFailed,
     PhotoFetchTimeout,
     PhotoTooLarge,
+    StateUnavailable,
     StoreFailed,
     StoreTimeout,
 )
-from tryon_masks.ports import EncodedImage
+from tryon_masks.ports import EncodedImage, UploadForm
 from tryon_masks.telemetry import step
 
 _TIMEOUTS = (ConnectTimeoutError, ReadTimeoutError)
@@ -110,6 +111,47 @@ class S3MaskStore:
             ExpiresIn=self._url_ttl_s,
         )
         return address
+
+
+class S3UploadForms:
+    """Signed forms (presigned POST) for one photo each.
+
+    Parameters
+    ----------
+    bucket
+        Where the photos go.
+    client
+        From :func:`s3_client`; a form can do what its signer may.
+    max_bytes
+        Of one photo; S3 refuses more.
+    lifetime_s
+        Seconds that a form works; temporary credentials end it sooner.
+    """
+
+    def __init__(self, bucket: str, client: Any, max_bytes: int, lifetime_s: int) -> None:
+        self.max_bytes = max_bytes
+        self.lifetime_s = lifetime_s
+        self._bucket = bucket
+        self._client = client
+
+    def make(self, key: str, content_type: str, metadata: Mapping[str, str]) -> UploadForm:
+        """See :class:`~tryon_masks.ports.UploadForms`."""
+        fields = {"Content-Type": content_type}
+        fields |= {f"x-amz-meta-{name}": value for name, value in metadata.items()}
+        try:
+            form = self._client.generate_presigned_post(
+                self._bucket,
+                key,
+                Fields=fields,
+                Conditions=[
+                    *({name: value} for name, value in fields.items()),
+                    ["content-length-range", 1, self.max_bytes],
+                ],
+                ExpiresIn=self.lifetime_s,
+            )
+        except BotoCoreError as error:
+            raise StateUnavailable(detail=str(error)) from error
+        return UploadForm(form["url"], form["fields"])
 
 
 class S3Objects:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextvars import copy_context
 
-from tryon_masks.domain.errors import StoreFailed, StoreTimeout
+from tryon_masks.deadline import time_left
+from tryon_masks.domain.errors import OutOfTime, StoreFailed, StoreTimeout
 from tryon_masks.ports import EncodedImage
 
 
@@ -23,12 +25,18 @@ def save_side_by_side(
         The store was too slow for every file that failed.
     StoreFailed
         At least one file failed otherwise.
+    OutOfTime
+        The call's own time was up first.
     """
-    with ThreadPoolExecutor(max_workers=len(files)) as pool:
-        pending = {
-            name: pool.submit(copy_context().run, save_one, name, file)
-            for name, file in files.items()
-        }
+    pool = ThreadPoolExecutor(max_workers=len(files))
+    pending = {
+        name: pool.submit(copy_context().run, save_one, name, file) for name, file in files.items()
+    }
+    # A store may be slower than it should. What comes late overwrites the next try's same names.
+    pool.shutdown(wait=False)
+    left = time_left()
+    if late := wait(pending.values(), None if left == math.inf else max(left, 0)).not_done:
+        raise OutOfTime(detail=f"{len(late)} of {len(files)} files were not stored in time")
     saved: dict[str, str] = {}
     failed: dict[str, StoreFailed | StoreTimeout] = {}
     for name, future in pending.items():

@@ -19,13 +19,17 @@
     │   ├── UpperNotVisible                  UPPER_NOT_VISIBLE
     │   ├── LegsNotVisible                   LEGS_NOT_VISIBLE
     │   └── LowConfidence                    LOW_CONFIDENCE
-    └── Unavailable                     somebody else's machine
+    ├── InProgress                  409  IN_PROGRESS: it is being done already
+    └── Unavailable                     somebody else's machine, or no time left for it
         ├── PhotoFetchFailed            502  PHOTO_FETCH_FAILED
         ├── PhotoFetchTimeout           504  PHOTO_FETCH_TIMEOUT
         ├── StoreFailed                 502  STORE_FAILED
         ├── StoreTimeout                504  STORE_TIMEOUT
         ├── LogUnavailable              503  LOG_UNAVAILABLE
-        └── ProfileUnavailable          503  PROFILE_UNAVAILABLE
+        ├── ProfileUnavailable          503  PROFILE_UNAVAILABLE
+        ├── CallbackFailed              502  CALLBACK_FAILED
+        ├── StateUnavailable            503  STATE_UNAVAILABLE
+        └── OutOfTime                   504  DEADLINE
 
 ``str(error)`` is the public message: a caller may see it, so it never holds a path, a key or a
 signed URL. ``detail`` is for the log alone.
@@ -163,6 +167,15 @@ class LowConfidence(Refusal):
     message = "The models disagree about this part of the photo."
 
 
+class InProgress(TryonMasksError):
+    """The same request is being worked on; its answer can be had a little later."""
+
+    code = "IN_PROGRESS"
+    status = 409
+    message = "The same request is being worked on: ask again."
+    retry_after_s: ClassVar[int] = 5
+
+
 class Unavailable(TryonMasksError):
     """A part outside this process failed."""
 
@@ -213,3 +226,26 @@ class ProfileUnavailable(Unavailable):
     code = "PROFILE_UNAVAILABLE"
     status = 503
     message = "The masks could not be put into the user's profile: send the request again."
+
+
+class StateUnavailable(Unavailable):
+    """The service's own records, of jobs and of what was done once, cannot be reached."""
+
+    code = "STATE_UNAVAILABLE"
+    status = 503
+    message = "The service cannot reach its own records."
+
+
+class OutOfTime(Unavailable):
+    """The call's deadline is too near for the next step; it was not begun, or ended in order."""
+
+    code = "DEADLINE"
+    status = 504
+    message = "There was not enough time left to finish this."
+
+
+class CallbackFailed(Unavailable):
+    """Whoever wanted to be told of an answer could not be; it is tried again."""
+
+    code = "CALLBACK_FAILED"
+    message = "The callback address did not take the answer."

@@ -6,8 +6,9 @@ import base64
 import binascii
 import json
 import platform
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -17,51 +18,60 @@ from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import NotFoundError
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Body as InBody
+from aws_lambda_powertools.event_handler.openapi.params import Header
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 from pydantic import BaseModel
 
 from tryon_masks import __version__
+from tryon_masks.deadline import time_limit
 from tryon_masks.domain.errors import (
     BadRequest,
+    InProgress,
     InvalidRequest,
     LogUnavailable,
     TryonMasksError,
 )
+from tryon_masks.entrypoints.caller import Caller
+from tryon_masks.entrypoints.desk import Desk, NotFound
 from tryon_masks.entrypoints.schema import (
     Body,
     DataJson,
     ErrorAnswer,
+    FormAnswer,
     HealthAnswer,
+    JobAnswer,
     MaskAnswer,
     MaskRequestBody,
+    UploadAnswer,
+    UploadBody,
     answer_for,
     error_for,
     invalid,
+    job_answer,
     mask_request,
-    read_user_id,
 )
-from tryon_masks.ports import StepLog
+from tryon_masks.ports import Job, StepLog
 from tryon_masks.service import MaskService
 from tryon_masks.telemetry import ANONYMOUS, RequestLog, request_log, step
 
-T = TypeVar("T", MaskAnswer, HealthAnswer)
+T = TypeVar("T")
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 MASKS = "/v1/masks"
 ROOT = "/"
+UPLOADS = "/v1/uploads"
+JOB = "/v1/jobs/{job_id}"
 HEALTH = "/v1/health"
+POLL_S = 2
+"""What ``Retry-After`` says of a job that is not done."""
+Prefer = Annotated[
+    str | None, Header(description="respond-async: answer at once, with where to ask later.")
+]
 REQUEST_ID_HEADER = "x-request-id"
 SIGNED_IN = "token"
 """The security scheme of the routes that make masks."""
-METHODS = {MASKS: "POST", ROOT: "POST", HEALTH: "GET"}
-
-
-class NotFound(BadRequest):
-    """No such path."""
-
-    code: ClassVar[str] = "NOT_FOUND"
-    status: ClassVar[int] = 404
-    message: ClassVar[str] = "There is nothing at this path."
+METHODS = {MASKS: "POST", ROOT: "POST", UPLOADS: "POST", JOB: "GET", HEALTH: "GET"}
+_JOB_PATH = re.compile(r"/v1/jobs/[^/]+")
 
 
 class MethodNotAllowed(BadRequest):
@@ -104,6 +114,12 @@ _RESPONSES: dict[int, Any] = {
         **_content(MaskAnswer),
     },
     400: _error_doc("A field is missing, unknown or out of range, or the address is not allowed."),
+    202: {
+        "description": "With Prefer: respond-async. Location says where to ask for the answer.",
+        **_content(JobAnswer),
+    },
+    401: _error_doc("Nobody is signed in."),
+    409: _error_doc("The same request is being worked on: ask again after Retry-After seconds."),
     413: _error_doc("The photo has too many bytes or pixels."),
     415: _error_doc("The photo is not a JPEG, PNG, WebP, AVIF or HEIC image."),
     422: {
@@ -121,12 +137,24 @@ _RESPONSES: dict[int, Any] = {
     },
     502: _error_doc("The photo's host or the mask store failed."),
     503: _error_doc(
-        "The request could not be logged, so it was not started; or the masks are stored, but not "
-        "in the user's profile. Send it again."
+        "The log or the service's own records cannot be reached, so nothing was started; or the "
+        "masks are stored, but not in the user's profile. Send it again."
     ),
-    504: _error_doc("The photo's host or the mask store did not answer in time."),
+    504: _error_doc("The photo's host, the mask store or the work itself was not done in time."),
 }
 
+
+_UPLOAD_RESPONSES: dict[int, Any] = {
+    201: {"description": "A form for one photo.", **_content(UploadAnswer)},
+    **{status: _RESPONSES[status] for status in (400, 401, 503)},
+}
+
+_JOB_RESPONSES: dict[int, Any] = {
+    200: {"description": "How far the job is, and its answer.", **_content(JobAnswer)},
+    401: _RESPONSES[401],
+    404: _error_doc("There is no such job of this caller, or none any more."),
+    503: _RESPONSES[503],
+}
 
 _HEALTH_RESPONSES: dict[int, Any] = {
     200: {"description": "Ready for requests.", **_content(HealthAnswer)}
@@ -140,9 +168,11 @@ _HEALTH_RESPONSES: dict[int, Any] = {
     responses=_RESPONSES,
     security=[{SIGNED_IN: []}],
 )
-def post_masks(body: Annotated[Body, InBody()]) -> Response[MaskAnswer]:
-    """One photo in, its masks out."""
-    return _make(body)
+def post_masks(
+    body: Annotated[Body, InBody()], prefer: Prefer = None
+) -> Response[MaskAnswer | JobAnswer]:
+    """One photo in, its masks out: now, or later with Prefer: respond-async."""
+    return _make(body, prefer)
 
 
 @resolver.post(
@@ -152,9 +182,55 @@ def post_masks(body: Annotated[Body, InBody()]) -> Response[MaskAnswer]:
     responses=_RESPONSES,
     security=[{SIGNED_IN: []}],
 )
-def post_root(body: Annotated[Body, InBody()]) -> Response[MaskAnswer]:
+def post_root(
+    body: Annotated[Body, InBody()], prefer: Prefer = None
+) -> Response[MaskAnswer | JobAnswer]:
     """The same as POST /v1/masks."""
-    return _make(body)
+    return _make(body, prefer)
+
+
+@resolver.post(
+    UPLOADS,
+    summary="Get a form to upload one photo with, straight to S3",
+    operation_id="upload",
+    responses=_UPLOAD_RESPONSES,
+    security=[{SIGNED_IN: []}],
+)
+def post_uploads(body: Annotated[UploadBody, InBody()]) -> Response[UploadAnswer]:
+    """For photos that are too large for a request."""
+    call = _call()
+    owner = call.caller.known()
+    user_id = call.identify(body.user_id)
+    job, form = call.desk.hand_out_form(owner, user_id, body)
+    call.log.flush()
+    answer = UploadAnswer(
+        job_id=job.job_id,
+        job=_job_path(job),
+        key=job.task["upload"],
+        upload=FormAnswer(url=form.url, fields=form.fields),
+        max_bytes=call.desk.forms.max_bytes,
+        expires_in=call.desk.forms.lifetime_s,
+        request_id=call.log.request_id,
+    )
+    return _response(answer, 201, {"Location": answer.job})
+
+
+@resolver.get(
+    "/v1/jobs/<job_id>",
+    summary="How far a job is, and its answer",
+    operation_id="job",
+    responses=_JOB_RESPONSES,
+    security=[{SIGNED_IN: []}],
+)
+def get_job(job_id: str) -> Response[JobAnswer]:
+    """Only its owner can look a job up."""
+    call = _call()
+    owner = call.caller.known()
+    call.reading.close()
+    job = call.desk.look_up(owner, job_id)
+    call.log.flush()
+    waiting = {"Retry-After": str(POLL_S)} if job.answer is None else {}
+    return _response(job_answer(job, call.log.request_id), 200, waiting)
 
 
 @resolver.get(
@@ -185,10 +261,18 @@ class _Call:
     """What a route needs beside the body. ``reading`` holds the open step read_request."""
 
     service: MaskService
-    caller: str | None
+    desk: Desk
+    caller: Caller
     log: RequestLog
-    reading: ExitStack = field(default_factory=ExitStack)
+    reading: ExitStack
     started: float = field(default_factory=time.perf_counter)
+
+    def identify(self, user_id: str | None) -> str:
+        """Whose request it is, from now on in the log too; the request has been read."""
+        user_id = self.caller.user_id or user_id or ANONYMOUS
+        self.reading.close()
+        self.log.identify(user_id)
+        return user_id
 
 
 def _call() -> _Call:
@@ -196,12 +280,14 @@ def _call() -> _Call:
     return call
 
 
-def _make(body: MaskRequestBody | DataJson) -> Response[MaskAnswer]:
+def _make(body: MaskRequestBody | DataJson, prefer: str | None) -> Response[MaskAnswer | JobAnswer]:
     call = _call()
-    user_id = call.caller or body.user_id or ANONYMOUS
-    request = mask_request(body, user_id)
-    call.reading.close()
-    call.log.identify(user_id)
+    if "respond-async" in (wish.strip().lower() for wish in (prefer or "").split(",")):
+        return _make_later(call, body)
+    if body.callback_url is not None:
+        raise InvalidRequest("callback_url needs the header Prefer: respond-async.")
+    request = mask_request(body, call.caller.user_id or body.user_id or ANONYMOUS)
+    call.identify(body.user_id)
     result = call.service.make(request, call.log)
     call.log.flush()
     answer = answer_for(
@@ -214,8 +300,21 @@ def _make(body: MaskRequestBody | DataJson) -> Response[MaskAnswer]:
     return _response(answer, 422 if result.status == "refused" else 200)
 
 
-def _response(answer: T, status: int) -> Response[T]:
-    headers = {REQUEST_ID_HEADER: answer.request_id}
+def _make_later(call: _Call, body: MaskRequestBody | DataJson) -> Response[MaskAnswer | JobAnswer]:
+    owner = call.caller.known()
+    user_id = call.identify(body.user_id)
+    job = call.desk.hand_in(owner, user_id, body)
+    call.log.flush()
+    headers = {"Location": _job_path(job), "Preference-Applied": "respond-async"}
+    return _response(job_answer(job, call.log.request_id), 202, headers)
+
+
+def _job_path(job: Job) -> str:
+    return JOB.format(job_id=job.job_id)
+
+
+def _response(answer: T, status: int, more: Mapping[str, str] | None = None) -> Response[T]:
+    headers = {REQUEST_ID_HEADER: _call().log.request_id, **(more or {})}
     return Response(status, content_types.APPLICATION_JSON, answer, headers)
 
 
@@ -224,26 +323,35 @@ def _raise(error: Exception) -> NoReturn:
     if isinstance(error, RequestValidationError):
         raise invalid(error.errors()) from error
     if isinstance(error, NotFoundError):
-        raise (MethodNotAllowed if resolver.context["_path"] in METHODS else NotFound) from error
+        right = _method_of(resolver.context["_path"])
+        asked = resolver.current_event.http_method
+        # With the right method too: no route takes a job's number with odd characters in it.
+        raise (NotFound if right in (None, asked) else MethodNotAllowed) from error
     raise error
+
+
+def _method_of(path: str) -> str | None:
+    return METHODS.get(JOB if _JOB_PATH.fullmatch(path) else path)
 
 
 resolver.exception_handler(Exception)(_raise)
 
 
-def create_handler(service: MaskService, step_log: StepLog | None = None) -> Handler:
+def create_handler(service: MaskService, desk: Desk, step_log: StepLog | None = None) -> Handler:
     """The Lambda handler for API Gateway's HTTP API, payload version 2."""
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-        request_context = event["requestContext"]
-        request_id: str = request_context["requestId"]
-        authorizer = request_context.get("authorizer") or {}
-        caller: str | None = authorizer.get("jwt", {}).get("claims", {}).get("sub")
+        request_id: str = event["requestContext"]["requestId"]
+        caller = Caller.of(event["requestContext"])
+        left = context.get_remaining_time_in_millis() / 1000
         # A health probe a minute is not worth a document each.
         probe = APIGatewayProxyEventV2(event).path == HEALTH
         try:
-            with request_log(request_id, caller or ANONYMOUS, None if probe else step_log) as log:
-                return _answer(event, context, _Call(service, caller, log))
+            with (
+                time_limit(left),
+                request_log(request_id, caller.name, None if probe else step_log) as log,
+            ):
+                return _answer(event, context, _Call(service, desk, caller, log, ExitStack()))
         except LogUnavailable as error:
             return _error_response(error, error_for(error, request_id, log_saved=False))
 
@@ -254,8 +362,7 @@ def _answer(event: dict[str, Any], context: Any, call: _Call) -> dict[str, Any]:
     try:
         with call.reading:
             call.reading.enter_context(step("read_request", "api"))
-            if call.caller is not None:
-                read_user_id(call.caller)
+            call.caller.check()
             resolver.context["call"] = call
             return resolver.resolve(_with_json_body(event), context)
     except TryonMasksError as error:
@@ -268,7 +375,7 @@ def _answer(event: dict[str, Any], context: Any, call: _Call) -> dict[str, Any]:
     call.log.flush()
     response = _error_response(public, error_for(public, call.log.request_id, call.log.saved))
     if isinstance(public, MethodNotAllowed):
-        response["headers"]["Allow"] = METHODS[APIGatewayProxyEventV2(event).path]
+        response["headers"]["Allow"] = _method_of(APIGatewayProxyEventV2(event).path)
     return response
 
 
@@ -290,12 +397,15 @@ def _with_json_body(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _error_response(error: TryonMasksError, answer: ErrorAnswer) -> dict[str, Any]:
+    headers = {
+        "Content-Type": content_types.APPLICATION_JSON,
+        REQUEST_ID_HEADER: answer.request_id,
+    }
+    if isinstance(error, InProgress):
+        headers["Retry-After"] = str(error.retry_after_s)
     return {
         "statusCode": error.status,
-        "headers": {
-            "Content-Type": content_types.APPLICATION_JSON,
-            REQUEST_ID_HEADER: answer.request_id,
-        },
+        "headers": headers,
         "body": answer.model_dump_json(),
         "isBase64Encoded": False,
     }

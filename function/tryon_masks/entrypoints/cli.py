@@ -1,4 +1,4 @@
-"""The command line: ``tryon-masks generate``, ``data-json``, ``models``.
+"""The command line: ``tryon-masks generate``, ``batch``, ``data-json``, ``models``.
 
 Exit codes: 0 everything was made, 1 something was refused or failed (the rest is done), 2 wrong
 usage or a start that failed (nothing is done).
@@ -9,12 +9,17 @@ from __future__ import annotations
 import argparse
 import glob
 import json
+import multiprocessing
 import os
 import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -33,6 +38,7 @@ from tryon_masks.domain.errors import (
     TryonMasksError,
 )
 from tryon_masks.domain.masks import MaskKind
+from tryon_masks.entrypoints.batch import MADE, Item, Results, read_list
 from tryon_masks.entrypoints.data_json import replace_text, with_member
 from tryon_masks.entrypoints.schema import (
     ErrorAnswer,
@@ -83,9 +89,10 @@ class _UsageError(Exception):
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("-v", "--verbose", action="store_true", help="log lines on stderr")
+    storing = argparse.ArgumentParser(add_help=False)
+    storing.add_argument("--out", type=Path, metavar="DIR", help=f"default: {OUT}/")
+    storing.add_argument("--store", choices=("directory", "cloudinary", "s3"))
     making = argparse.ArgumentParser(add_help=False)
-    making.add_argument("--out", type=Path, metavar="DIR", help=f"default: {OUT}/")
-    making.add_argument("--store", choices=("directory", "cloudinary", "s3"))
     making.add_argument("--user-id", default=ANONYMOUS, metavar="ID")
     making.add_argument("--profile", help="body (default), tight, hull or box")
     making.add_argument(
@@ -105,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     generate = commands.add_parser(
-        "generate", parents=[making, common], help="make masks from photos"
+        "generate", parents=[storing, making, common], help="make masks from photos"
     )
     generate.add_argument(
         "photos", nargs="+", metavar="PHOTO", help="a file, a folder, a glob or an https address"
@@ -113,8 +120,22 @@ def _parser() -> argparse.ArgumentParser:
     generate.add_argument("--masks", type=_names, metavar="KIND,...", help="default: upper,lower")
     generate.set_defaults(run=_generate)
 
+    batch = commands.add_parser(
+        "batch",
+        parents=[storing, common],
+        help="make masks from a list of photos; what is done already is skipped",
+    )
+    batch.add_argument(
+        "manifest", type=Path, metavar="MANIFEST", help="JSON Lines: photo, and options"
+    )
+    batch.add_argument("--jobs", type=_processes, default=1, metavar="N", help="processes")
+    batch.add_argument(
+        "--results", type=Path, metavar="FILE", help="default: MANIFEST's name with .results.jsonl"
+    )
+    batch.set_defaults(run=_batch)
+
     data_json = commands.add_parser(
-        "data-json", parents=[making, common], help="fill in the Mask block of a data.json"
+        "data-json", parents=[storing, making, common], help="fill in the Mask block of a data.json"
     )
     data_json.add_argument("file", type=Path, metavar="FILE")
     data_json.set_defaults(run=_data_json, masks=None)
@@ -122,6 +143,12 @@ def _parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", parents=[common], help="list the models that are used")
     models.set_defaults(run=_models)
     return parser
+
+
+def _processes(text: str) -> int:
+    if not 1 <= int(text) <= 256:
+        raise ValueError
+    return int(text)
 
 
 def _names(text: str) -> list[str]:
@@ -148,18 +175,99 @@ class _Photo:
 
 def _generate(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int:
     photos = [photo for given in args.photos for photo in _find(given)]
+    options, user_id = _checked(args)
     maker = _Maker(args, environ, wire, photos)
     made = 0
     with tqdm(photos, unit="photo", file=sys.stderr, disable=len(photos) < 2) as progress:
         for photo in progress:
-            made += maker.photo(photo)
+            answer = maker.photo(photo, options, user_id)
+            _print(answer, photo.name)
+            made += answer.status == "success"
     return 0 if made == len(photos) else 1
 
 
 def _data_json(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int:
     if not args.file.is_file():
         raise _UsageError(f"no such file: {args.file}")
-    return 0 if _Maker(args, environ, wire).document(args.file) else 1
+    options, user_id = _checked(args)
+    answer = _Maker(args, environ, wire).document(args.file, options, user_id)
+    _print(answer, str(args.file))
+    return 0 if answer.status == "success" else 1
+
+
+def _batch(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int:
+    path: Path = args.results or args.manifest.with_suffix(".results.jsonl")
+    if not path.parent.is_dir():
+        raise _UsageError(f"no such folder: {path.parent}")
+    results = Results(path)
+    try:
+        items = read_list(args.manifest)
+        status = results.status()
+        results.mend()
+    except (InvalidRequest, OSError, UnicodeDecodeError) as error:
+        raise _UsageError(str(error)) from error
+    found = {item.item_id: status.get((item.item_id, item.digest)) for item in items}
+    to_do = [item for item in items if found[item.item_id] not in MADE]
+    _Maker.settings(args, environ)
+    threads = max(1, (os.cpu_count() or 1) // args.jobs)
+    started = (args, {"ORT_THREADS": str(threads), **environ}, wire)
+    broken = False
+    with (
+        _pool(args.jobs, started) as pool,
+        tqdm(initial=len(items) - len(to_do), total=len(items), unit="photo") as progress,
+    ):
+        pending = {pool.submit(_make_item, item): item for item in to_do}
+        try:
+            for done in as_completed(pending):
+                answer = done.result()
+                results.add(pending[done], answer)
+                found[pending[done].item_id] = answer["status"]
+                progress.update()
+        except BrokenProcessPool:
+            broken = True
+    if broken:
+        print(
+            "A worker process did not start or was killed, for want of memory perhaps. The same "
+            "command again goes on from here.",
+            file=sys.stderr,
+        )
+    counts = Counter(one or "not done" for one in found.values())
+    print(json.dumps({"items": len(items), "skipped": len(items) - len(to_do), **counts}))
+    return 0 if counts["success"] == len(items) else 1
+
+
+@contextmanager
+def _pool(jobs: int, started: tuple[Any, ...]) -> Iterator[ProcessPoolExecutor]:
+    # Not forked: a copy of a process with threads may hang.
+    pool = ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn"), initializer=_start, initargs=started
+    )
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_worker: list[_Maker | StartError] = []
+"""The worker process's own, or why there is none."""
+
+
+def _start(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> None:
+    telemetry.configure(sys.stderr if args.verbose else None)
+    try:
+        _worker.append(_Maker(args, environ, wire))
+    except StartError as error:
+        # From here it would only be told that the process broke.
+        _worker.append(error)
+
+
+def _make_item(item: Item) -> dict[str, Any]:
+    (maker,) = _worker
+    if isinstance(maker, StartError):
+        raise maker
+    name = public_url(item.photo) if isinstance(item.photo, str) else str(item.photo)
+    answer = maker.photo(_Photo(item.photo, name, item.item_id), item.options, item.user_id)
+    return {**answer.model_dump(mode="json", by_alias=True), "photo": name}
 
 
 def _models(_args: argparse.Namespace, environ: Mapping[str, str], _wire: Wire) -> int:
@@ -181,7 +289,7 @@ def _models(_args: argparse.Namespace, environ: Mapping[str, str], _wire: Wire) 
 
 
 class _Maker:
-    """Makes and prints one answer after the other."""
+    """Makes one answer after the other."""
 
     def __init__(
         self,
@@ -190,48 +298,53 @@ class _Maker:
         wire: Wire,
         photos: Sequence[_Photo] = (),
     ) -> None:
-        self._options, self._user_id = _checked(args)
+        settings = self.settings(args, environ)
+        self._named = settings.mask_store == "directory"
+        if self._named:
+            _check_stems(photos)
+        self._max_bytes = settings.max_photo_bytes
+        with init_log("cli"):
+            self._service, self._step_log = wire(settings)
+
+    @staticmethod
+    def settings(args: argparse.Namespace, environ: Mapping[str, str]) -> Settings:
+        """What was chosen, and nothing done yet."""
         settings = Settings.from_env(
             environ,
             on_lambda=False,
             mask_store=args.store,
             mask_dir=args.out or environ.get("MASK_DIR") or OUT,
         )
-        self._named = settings.mask_store == "directory"
-        if self._named:
-            _check_stems(photos)
-        elif args.out is not None:
+        if settings.mask_store != "directory" and args.out is not None:
             raise _UsageError(f"--out is for the store directory, not {settings.mask_store}")
-        self._max_bytes = settings.max_photo_bytes
-        with init_log("cli"):
-            self._service, self._step_log = wire(settings)
+        return settings
 
-    def photo(self, photo: _Photo) -> bool:
-        """Make one photo's masks; whether all were made."""
+    def photo(self, photo: _Photo, options: MaskOptions, user_id: str) -> MaskAnswer | ErrorAnswer:
+        """Make one photo's masks."""
 
         def make(log: RequestLog) -> MaskResult:
             source = photo.source
             data = source if isinstance(source, str) else self._read(source)
             key = photo.stem if self._named else None
-            return self._service.make(MaskRequest(data, self._user_id, self._options, key), log)
+            return self._service.make(MaskRequest(data, user_id, options, key), log)
 
-        return self._answer(photo.name, make)
+        return self._answer(user_id, make)
 
-    def document(self, path: Path) -> bool:
-        """Fill in one ``data.json``; whether it was, else it is as before."""
+    def document(self, path: Path, options: MaskOptions, user_id: str) -> MaskAnswer | ErrorAnswer:
+        """Fill in one ``data.json``; without success it is as before."""
 
         def make(log: RequestLog) -> MaskResult:
             with step("read_document", "cli"):
                 data = _read_file(path)
                 address = photo_of_document(data)
-            result = self._service.make(MaskRequest(address, self._user_id, self._options), log)
+            result = self._service.make(MaskRequest(address, user_id, options), log)
             if result.status == "success":
                 block = mask_block(result).model_dump(by_alias=True)
                 with step("write_document", "cli"):
                     _write_file(path, with_member(data.decode(), "Mask", block))
             return result
 
-        return self._answer(str(path), make, document=True)
+        return self._answer(user_id, make, document=True)
 
     def _read(self, path: Path) -> bytes:
         with step("read_photo", "cli"):
@@ -239,18 +352,15 @@ class _Maker:
             return _read_file(path, self._max_bytes + 1)
 
     def _answer(
-        self, name: str, make: Callable[[RequestLog], MaskResult], *, document: bool = False
-    ) -> bool:
+        self, user_id: str, make: Callable[[RequestLog], MaskResult], *, document: bool = False
+    ) -> MaskAnswer | ErrorAnswer:
         request_id = uuid4().hex
         started = time.perf_counter()
-        answer: MaskAnswer | ErrorAnswer
         try:
-            with request_log(request_id, self._user_id, self._step_log) as log:
-                answer = self._made(log, make, started, document=document)
+            with request_log(request_id, user_id, self._step_log) as log:
+                return self._made(log, make, started, document=document)
         except LogUnavailable as error:
-            answer = error_for(error, request_id, log_saved=False)
-        _print(answer, name)
-        return answer.status == "success"
+            return error_for(error, request_id, log_saved=False)
 
     @staticmethod
     def _made(

@@ -10,7 +10,7 @@ from aws_lambda_powertools.event_handler.openapi.models import HTTPBearer
 
 from tryon_masks import __version__
 from tryon_masks.domain.errors import TryonMasksError
-from tryon_masks.entrypoints.app import HEALTH, SIGNED_IN, resolver
+from tryon_masks.entrypoints.app import SIGNED_IN, resolver
 
 ERROR = "#/components/schemas/ErrorAnswer"
 FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError", "ResponseValidationError")
@@ -40,7 +40,8 @@ def document() -> dict[str, Any]:
                 "description": TryonMasksError.message,
                 "content": {"application/json": {"schema": {"$ref": ERROR}}},
             }
-    del openapi["paths"][HEALTH]["get"]["responses"]["422"]
+            if "HTTPValidationError" in json.dumps(operation["responses"].get("422")):
+                del operation["responses"]["422"]
     return openapi
 
 

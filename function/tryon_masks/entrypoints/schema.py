@@ -20,6 +20,7 @@ from pydantic import (
     StrictStr,
     Tag,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -27,12 +28,18 @@ from tryon_masks.domain.errors import InvalidRequest, TryonMasksError
 from tryon_masks.domain.masks import MaskKind
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.profiles import Expand, Profile
+from tryon_masks.ports import Job, JobState
 from tryon_masks.service import MaskOptions, MaskRequest, MaskResult
 from tryon_masks.telemetry import RequestLog
 
 DOCUMENT_KEY = "userImageUrl"
 USER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@:+-]{0,127}")
 """It becomes part of document paths, hence no slash, and no dot or underscore in front."""
+
+UserId = Annotated[StrictStr, Field(pattern=f"^{USER_ID.pattern}$")]
+
+# Spelled out: what counts as white space differs from one regex dialect to the next.
+CallbackUrl = Annotated[StrictStr, Field(pattern=r"^https://[!-.0-~]+(/[!-~]*)?$", max_length=2048)]
 
 PROBLEMS_SHOWN = 10
 
@@ -137,12 +144,16 @@ class OptionsBody(BaseModel):
 
 
 class _CallBody(OptionsBody):
-    user_id: Annotated[StrictStr, Field(pattern=f"^{USER_ID.pattern}$")] | None = Field(
+    user_id: UserId | None = Field(
         default=None,
         description="Who asks; without it anonymous. A signed-in caller's token wins over it.",
     )
     include_logs: StrictBool = Field(
         default=False, description="Return the request's log records in the answer."
+    )
+    callback_url: CallbackUrl | None = Field(
+        default=None,
+        description="With Prefer: respond-async: https address that the finished job is posted to.",
     )
 
 
@@ -168,6 +179,23 @@ class MaskRequestBody(_CallBody):
         photo = self.image if self.user_image_url is None else self.user_image_url
         assert photo is not None  # noqa: S101 - one_photo has seen to it
         return photo
+
+
+PhotoType = Literal[
+    "image/jpeg", "image/png", "image/webp", "image/avif", "image/heic", "image/heif"
+]
+
+
+class UploadBody(OptionsBody):
+    """A photo that will be uploaded, and what to make of it. Unknown fields are refused."""
+
+    content_type: PhotoType = Field(description="Of the file; S3 takes no other with this form.")
+    user_id: UserId | None = Field(
+        default=None, description="Whose photo; a signed-in caller's token wins over it."
+    )
+    callback_url: CallbackUrl | None = Field(
+        default=None, description="https address that the job is posted to when done."
+    )
 
 
 class DataJson(_CallBody):
@@ -355,6 +383,42 @@ class ErrorAnswer(BaseModel):
     log_saved: bool | None = Field(default=None, exclude_if=_absent)
 
 
+def _any_of(*models: type[BaseModel]) -> dict[str, Any]:
+    return {"anyOf": [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]}
+
+
+class JobAnswer(BaseModel):
+    """How far a job is; ``answer`` is what the request would have been answered at once."""
+
+    job_id: str
+    state: JobState
+    created_at: str
+    updated_at: str
+    answer: Annotated[dict[str, Any], WithJsonSchema(_any_of(MaskAnswer, ErrorAnswer))] | None = (
+        Field(default=None, exclude_if=_absent)
+    )
+    request_id: str
+
+
+class FormAnswer(BaseModel):
+    """Post multipart/form-data to ``url``: every field as it is, then the photo as ``file``."""
+
+    url: str
+    fields: dict[str, str]
+
+
+class UploadAnswer(BaseModel):
+    """Where to upload, and where to ask what became of it."""
+
+    job_id: str
+    job: str = Field(description="Path to ask for the answer under.")
+    key: str = Field(description="The photo's key in the bucket.")
+    upload: FormAnswer
+    max_bytes: int
+    expires_in: int = Field(description="Seconds that the form works.")
+    request_id: str
+
+
 class HealthAnswer(BaseModel):
     """Answered only by a process whose models are loaded."""
 
@@ -383,7 +447,7 @@ def answer_for(
         timing=Timing(
             setup_model_symlinks=0.0,
             download_image=_seconds(log.timings["download_image"]),
-            generate_masks=_seconds(log.timings["generate_masks"]),
+            generate_masks=_seconds(log.timings.get("generate_masks", 0.0)),
             upload_masks=_seconds(log.timings.get("upload_masks", 0.0)),
         ),
         model_set=result.model_set,
@@ -406,6 +470,18 @@ def answer_for(
         block=mask_block(result) if document else None,
         log_saved=log.saved,
         logs=log.public_records if include_logs else None,
+    )
+
+
+def job_answer(job: Job, request_id: str) -> JobAnswer:
+    """The answer to whoever asks how far ``job`` is."""
+    return JobAnswer(
+        job_id=job.job_id,
+        state=job.state,
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+        answer=job.answer,
+        request_id=request_id,
     )
 
 

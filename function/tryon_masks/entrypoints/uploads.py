@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote_plus
 
 from aws_lambda_powertools.utilities.data_classes import S3Event
 
 from tryon_masks.adapters.s3 import S3Objects
-from tryon_masks.domain.errors import BadRequest, InvalidRequest
-from tryon_masks.entrypoints.schema import (
-    ErrorAnswer,
-    MaskAnswer,
-    answer_for,
-    error_for,
-    photo_of_document,
-    read_options,
-    read_user_id,
-)
-from tryon_masks.ports import StepLog
-from tryon_masks.service import MaskRequest, MaskService
+from tryon_masks.domain.errors import InvalidRequest
+from tryon_masks.entrypoints.desk import JOB_METADATA, OPTIONS_METADATA, USER_METADATA
+from tryon_masks.entrypoints.maker import Maker
+from tryon_masks.entrypoints.schema import photo_of_document, read_options, read_user_id
+from tryon_masks.entrypoints.workdesk import JobDesk
+from tryon_masks.ports import Job
+from tryon_masks.service import MaskRequest
 from tryon_masks.telemetry import ANONYMOUS, RequestLog, request_log, step
-
-Handler = Callable[[dict[str, Any], Any], None]
 
 DOCUMENT_ENDING = ".json"
 
@@ -45,39 +37,38 @@ class Uploads:
 
     def __init__(
         self,
-        service: MaskService,
+        maker: Maker,
         objects: S3Objects,
+        jobs: JobDesk,
         *,
         results_prefix: str,
         mask_folder: tuple[str, str] | None,
         max_bytes: int,
-        step_log: StepLog | None = None,
     ) -> None:
-        self._service = service
+        self._maker = maker
         self._objects = objects
+        self._jobs = jobs
         self._results_prefix = results_prefix
         self._mask_folder = mask_folder
         self._max_bytes = max_bytes
-        self._step_log = step_log
 
-    def handle(self, event: dict[str, Any], context: Any) -> None:
-        """Lambda's handler for S3 notifications.
+    def handle(self, event: dict[str, Any], request_id: str, *, last: bool) -> None:
+        """Serve every upload that one S3 notification tells of.
 
         What the uploader can mend is written as the answer. Anything else is raised after the
-        last record, so that Lambda delivers the event again; a record done twice has the same
-        masks and the same answer.
+        last record, so that the event is delivered again; on the ``last`` delivery it is written
+        as well. A record done twice has the same masks and the same answer.
 
         Raises
         ------
-        Unavailable
+        InProgress, Unavailable
             And any unexpected error; an ExceptionGroup of them where several records failed.
         """
         failed: list[Exception] = []
         for number, record in enumerate(S3Event(event).records, start=1):
-            request_id = f"{context.aws_request_id}-{number}"
             try:
                 key = unquote_plus(record.s3.get_object.key)
-                self._record(record.s3.bucket.name, key, request_id)
+                self._record(record.s3.bucket.name, key, f"{request_id}-{number}", last=last)
             except Exception as error:  # noqa: BLE001 - raised below; the next record is due first
                 failed.append(error)
         if len(failed) == 1:
@@ -85,26 +76,41 @@ class Uploads:
         if failed:
             raise ExceptionGroup("Several uploads must be delivered again.", failed)
 
-    def _record(self, bucket: str, key: str, request_id: str) -> None:
+    def _record(self, bucket: str, key: str, request_id: str, *, last: bool) -> None:
         if self._is_ours(bucket, key):
             with request_log(request_id, ANONYMOUS), step("ignore_upload", "worker", key=key):
                 return
-        started = time.perf_counter()
-        with request_log(request_id, ANONYMOUS, self._step_log) as log:
-            answer: MaskAnswer | ErrorAnswer
-            try:
-                request = self._read(bucket, key, log)
-                result = self._service.make(request, log)
-                log.flush()
-                answer = answer_for(
-                    result, log, time.perf_counter() - started, document=_is_document(key)
-                )
-            except BadRequest as error:
-                log.flush()
-                answer = error_for(error, request_id, log.saved)
+        job: Job | None = None
+
+        def read(log: RequestLog) -> MaskRequest:
+            nonlocal job
+            with step("read_upload", "worker", key=key):
+                data, metadata = self._objects.get(bucket, key, self._max_bytes)
+                job = self._job(key, metadata)
+                user_id = read_user_id(metadata.get(USER_METADATA, ANONYMOUS))
+                log.identify(user_id)
+                photo = photo_of_document(data) if _is_document(key) else data
+                return MaskRequest(photo, user_id, read_options(_options(metadata)))
+
+        def write(answer: dict[str, Any]) -> None:
             with step("write_result", "worker"):
-                document = answer.model_dump(mode="json", by_alias=True)
-                self._objects.put_json(bucket, f"{self._results_prefix}{key}.json", document)
+                self._objects.put_json(bucket, f"{self._results_prefix}{key}.json", answer)
+                if job is not None:
+                    self._jobs.finish(job, answer)
+
+        self._maker.serve(request_id, read, write, last=last, document=_is_document(key))
+
+    def _job(self, key: str, metadata: Mapping[str, str]) -> Job | None:
+        """The job that a form began, where the upload came by one."""
+        job_id = metadata.get(JOB_METADATA)
+        if job_id is None:
+            return None
+        job = self._jobs.get(job_id)
+        if job is not None and job.task.get("upload") != key:
+            raise InvalidRequest(f"The metadata {JOB_METADATA} is another upload's.")
+        if job is not None:
+            self._jobs.start(job_id)
+        return job
 
     def _is_ours(self, bucket: str, key: str) -> bool:
         if key.startswith(self._results_prefix):
@@ -114,14 +120,6 @@ class Uploads:
         mask_bucket, prefix = self._mask_folder
         return bucket == mask_bucket and key.startswith(f"{prefix}/")
 
-    def _read(self, bucket: str, key: str, log: RequestLog) -> MaskRequest:
-        with step("read_upload", "worker", key=key):
-            data, metadata = self._objects.get(bucket, key, self._max_bytes)
-            user_id = read_user_id(metadata.get("user-id", ANONYMOUS))
-            log.identify(user_id)
-            photo = photo_of_document(data) if _is_document(key) else data
-            return MaskRequest(photo, user_id, read_options(_options(metadata)))
-
 
 def _is_document(key: str) -> bool:
     return key.endswith(DOCUMENT_ENDING)
@@ -130,7 +128,7 @@ def _is_document(key: str) -> bool:
 def _options(metadata: Mapping[str, str]) -> dict[str, Any]:
     """The options in an object's metadata: ``options`` as JSON, ``masks`` and ``profile`` plain."""
     try:
-        options = json.loads(metadata.get("options", "{}"))
+        options = json.loads(metadata.get(OPTIONS_METADATA, "{}"))
     except (ValueError, RecursionError) as error:
         raise InvalidRequest("The metadata options is not JSON.") from error
     if not isinstance(options, dict):

@@ -1,25 +1,37 @@
-"""The Lambda module of the S3 worker: everything that can fail at the start does so here, once."""
+"""The Lambda module of the worker: everything that can fail at the start does so here, once."""
 
 from __future__ import annotations
 
 import os
 
 from tryon_masks.adapters.s3 import S3Objects, s3_client
+from tryon_masks.entrypoints.maker import Maker
 from tryon_masks.entrypoints.uploads import Uploads
+from tryon_masks.entrypoints.work import Worker
+from tryon_masks.entrypoints.workdesk import JobDesk
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log
-from tryon_masks.wiring import build_service, build_step_log
+from tryon_masks.wiring import (
+    build_callbacks,
+    build_jobs,
+    build_queue,
+    build_service,
+    build_step_log,
+)
 
 with init_log("worker"):
     settings = Settings.from_env(os.environ, on_lambda=True)
     mask_folder = None
     if settings.mask_store == "s3" and settings.mask_bucket:
         mask_folder = (settings.mask_bucket, settings.mask_prefix)
-    handler = Uploads(
-        build_service(settings),
+    jobs = JobDesk(build_jobs(settings), build_queue(settings), build_callbacks(settings))
+    maker = Maker(build_service(settings), build_step_log(settings))
+    uploads = Uploads(
+        maker,
         S3Objects(s3_client(settings.fetch_timeout_s)),
+        jobs,
         results_prefix=settings.results_prefix,
         mask_folder=mask_folder,
         max_bytes=settings.max_photo_bytes,
-        step_log=build_step_log(settings),
-    ).handle
+    )
+    handler = Worker(maker, uploads, jobs, tries=settings.work_tries).handle

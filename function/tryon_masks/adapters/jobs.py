@@ -1,0 +1,135 @@
+"""Jobs in a DynamoDB table, and the queue that workers take them from."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tryon_masks.domain.errors import StateUnavailable
+from tryon_masks.ports import Job, JobState
+
+_UNKNOWN = "ConditionalCheckFailedException"
+
+
+class DynamoJobs:
+    """A :class:`~tryon_masks.ports.Jobs` on a DynamoDB table with ``id`` as its key.
+
+    Parameters
+    ----------
+    table
+        Its name. ``expiration`` is the table's time-to-live attribute.
+    client
+        From :func:`~tryon_masks.adapters.aws.aws_client`.
+    ttl_s
+        Seconds that a job can be looked up, from when it was taken.
+    """
+
+    def __init__(self, table: str, client: Any, ttl_s: int) -> None:
+        self._table = table
+        self._client = client
+        self._ttl_s = ttl_s
+
+    def add(self, job_id: str, owner: str, task: Mapping[str, Any]) -> Job:
+        """Take a job."""
+        now = _now()
+        item = {
+            "id": {"S": job_id},
+            "owner": {"S": owner},
+            "state": {"S": "queued"},
+            "task": {"S": json.dumps(task)},
+            "created_at": {"S": now},
+            "updated_at": {"S": now},
+            "expiration": {"N": str(int(time.time()) + self._ttl_s)},
+        }
+        with _reported():
+            self._client.put_item(
+                TableName=self._table, Item=item, ConditionExpression="attribute_not_exists(id)"
+            )
+        return _job(item)
+
+    def get(self, job_id: str) -> Job | None:
+        """The job; None where there is none, or none any more."""
+        with _reported():
+            found = self._client.get_item(
+                TableName=self._table, Key={"id": {"S": job_id}}, ConsistentRead=True
+            )
+        item = found.get("Item")
+        # DynamoDB takes its time with removing what has expired.
+        if item is None or int(item["expiration"]["N"]) < time.time():
+            return None
+        return _job(item)
+
+    def update(self, job_id: str, state: JobState, answer: Mapping[str, Any] | None = None) -> None:
+        """Say how far the job is. A job that has been forgotten stays so."""
+        values = {
+            ":state": {"S": state},
+            ":now": {"S": _now()},
+            ":answer": {"NULL": True} if answer is None else {"S": json.dumps(answer)},
+        }
+        with _reported():
+            try:
+                self._client.update_item(
+                    TableName=self._table,
+                    Key={"id": {"S": job_id}},
+                    UpdateExpression="SET #state = :state, updated_at = :now, answer = :answer",
+                    ConditionExpression="attribute_exists(id)",
+                    ExpressionAttributeNames={"#state": "state"},
+                    ExpressionAttributeValues=values,
+                )
+            except ClientError as error:
+                if error.response["Error"]["Code"] != _UNKNOWN:
+                    raise
+
+
+class SqsQueue:
+    """A :class:`~tryon_masks.ports.WorkQueue` in SQS."""
+
+    def __init__(self, url: str, client: Any) -> None:
+        self._url = url
+        self._client = client
+
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Hand ``message`` to a worker, at least once."""
+        with _reported():
+            self._client.send_message(QueueUrl=self._url, MessageBody=json.dumps(message))
+
+    def again(self, receipt: str, seconds: int) -> None:
+        """Deliver the message of this receipt once more after so many seconds."""
+        with _reported():
+            self._client.change_message_visibility(
+                QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=seconds
+            )
+
+
+def _job(item: Mapping[str, Any]) -> Job:
+    state = item["state"]["S"]
+    if state not in get_args(JobState):
+        raise ValueError(f"a job cannot be {state!r}")
+    answer = item.get("answer", {}).get("S")
+    return Job(
+        job_id=item["id"]["S"],
+        owner=item["owner"]["S"],
+        state=state,
+        task=json.loads(item["task"]["S"]),
+        created_at=item["created_at"]["S"],
+        updated_at=item["updated_at"]["S"],
+        answer=None if answer is None else json.loads(answer),
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise StateUnavailable(detail=str(error)) from error

@@ -1,0 +1,85 @@
+"""What was done once is not done again: records of it in DynamoDB, kept by Powertools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
+
+from aws_lambda_powertools.utilities.idempotency import (
+    DynamoDBPersistenceLayer,
+    IdempotencyConfig,
+    idempotent_function,
+)
+from aws_lambda_powertools.utilities.idempotency.exceptions import (
+    IdempotencyAlreadyInProgressError,
+    IdempotencyInconsistentStateError,
+    IdempotencyPersistenceLayerError,
+)
+
+from tryon_masks.deadline import time_left
+from tryon_masks.domain.errors import InProgress, StateUnavailable
+from tryon_masks.telemetry import count, step
+
+PREFIX = "masks"
+LONGEST_S = 900
+"""No function runs longer, so a record that is older than this and still open is a dead one's."""
+
+
+class DynamoOnce:
+    """An :class:`~tryon_masks.ports.Once` on a DynamoDB table with ``id`` as its key.
+
+    Parameters
+    ----------
+    table
+        Its name. ``expiration`` is the table's time-to-live attribute.
+    client
+        From :func:`~tryon_masks.adapters.aws.aws_client`.
+    ttl_s
+        Seconds that a result is remembered.
+    """
+
+    def __init__(self, table: str, client: Any, ttl_s: int) -> None:
+        self._records = DynamoDBPersistenceLayer(table_name=table, boto3_client=client)
+        self._ttl_s = ttl_s
+
+    def do(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Do the work, or return what it gave before.
+
+        A process that dies at it holds the key until its own deadline, and no longer.
+
+        Raises
+        ------
+        InProgress
+        StateUnavailable
+            The table cannot be reached.
+        """
+        worked = False
+
+        def function(key: str) -> dict[str, Any]:  # noqa: ARG001 - Powertools reads it
+            nonlocal worked
+            worked = True
+            return work()
+
+        patience = round(1000 * min(time_left(), LONGEST_S))
+        context = cast(Any, SimpleNamespace(get_remaining_time_in_millis=lambda: patience))
+        config = IdempotencyConfig(
+            expires_after_seconds=self._ttl_s, hash_function="sha256", lambda_context=context
+        )
+        once = idempotent_function(
+            function,
+            data_keyword_argument="key",
+            persistence_store=self._records,
+            config=config,
+            key_prefix=PREFIX,
+        )
+        try:
+            result: dict[str, Any] = once(key=key)
+        except (IdempotencyAlreadyInProgressError, IdempotencyInconsistentStateError) as error:
+            raise InProgress from error
+        except IdempotencyPersistenceLayerError as error:
+            raise StateUnavailable(detail=str(error)) from error
+        if not worked:
+            with step("repeat_answer", "once"):
+                count("AnswersRepeated")
+        return result

@@ -1,0 +1,142 @@
+"""What comes out of the work queue: uploads that S3 tells of, and jobs that the API took."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    process_partial_response,
+)
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+from tryon_masks.deadline import time_limit
+from tryon_masks.domain.errors import BadRequest, InProgress
+from tryon_masks.entrypoints.maker import Maker
+from tryon_masks.entrypoints.schema import read_options
+from tryon_masks.entrypoints.uploads import Uploads
+from tryon_masks.entrypoints.workdesk import JobDesk
+from tryon_masks.service import MaskRequest
+from tryon_masks.telemetry import ANONYMOUS, RequestLog, request_log, step
+
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+DONE = frozenset({"success", "partial", "refused"})
+
+
+PAUSES_S = (10, 30, 90, 270)
+"""Before the second delivery, the third and so on, of what may work then."""
+
+
+class UnknownMessage(Exception):
+    """A message that nobody of ours sends; the queue gives it up after the last try."""
+
+
+class Worker:
+    """Serves the messages of a batch one after the other, and says which must come again.
+
+    Parameters
+    ----------
+    tries
+        How often the queue delivers a message before it gives it up.
+    """
+
+    def __init__(
+        self,
+        maker: Maker,
+        uploads: Uploads,
+        jobs: JobDesk,
+        *,
+        tries: int,
+    ) -> None:
+        self._maker = maker
+        self._uploads = uploads
+        self._jobs = jobs
+        self._tries = tries
+
+    def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        """Lambda's handler for SQS, with ``ReportBatchItemFailures``."""
+        processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+        with time_limit(context.get_remaining_time_in_millis() / 1000):
+            answer = process_partial_response(
+                event=event, record_handler=self._message, processor=processor, context=context
+            )
+        return dict(answer)
+
+    def _message(self, record: SQSRecord) -> None:
+        delivery = int(record.attributes.approximate_receive_count)
+        request_id = f"{record.message_id}-{delivery}"
+        try:
+            self._serve(record, request_id, last=delivery >= self._tries)
+        except InProgress:
+            # Whoever is at it may need all the time that the queue gives.
+            raise
+        except Exception:
+            with request_log(request_id, ANONYMOUS), step("try_again_later", "worker"):
+                self._jobs.queue.again(
+                    record.receipt_handle, PAUSES_S[min(delivery, len(PAUSES_S)) - 1]
+                )
+            raise
+
+    def _serve(self, record: SQSRecord, request_id: str, *, last: bool) -> None:
+        match _read(record.body):
+            case {"Records": [_, *_]} as event:
+                self._uploads.handle(event, request_id, last=last)
+            case {"job_id": str(job_id)}:
+                self._job(job_id, request_id, last=last)
+            case {"callback": str(job_id)}:
+                self._call_back(job_id, request_id)
+            case {"Event": "s3:TestEvent"}:
+                with request_log(request_id, ANONYMOUS), step("ignore_test_event", "worker"):
+                    return
+            case _:
+                with request_log(request_id, ANONYMOUS), step("read_message", "worker"):
+                    raise UnknownMessage
+
+    def _job(self, job_id: str, request_id: str, *, last: bool) -> None:
+        with request_log(request_id, ANONYMOUS), step("take_job", "worker", job_id=job_id):
+            job = self._jobs.get(job_id)
+            # One that ended in an error comes again only when somebody sends it from the queue of
+            # what was given up.
+            if job is None or job.state in DONE:
+                return
+            self._jobs.start(job_id)
+        task = job.task
+
+        def read(log: RequestLog) -> MaskRequest:
+            log.identify(task["user_id"])
+            return MaskRequest(task["photo"], task["user_id"], read_options(task["options"]))
+
+        def write(answer: dict[str, Any]) -> None:
+            with step("write_answer", "worker"):
+                self._jobs.finish(job, answer)
+
+        self._maker.serve(
+            request_id,
+            read,
+            write,
+            last=last,
+            document=task["document"],
+            include_logs=task["include_logs"],
+        )
+
+    def _call_back(self, job_id: str, request_id: str) -> None:
+        # An address that is not allowed stays so. The log says it; nobody else would hear of it.
+        with (
+            suppress(BadRequest),
+            request_log(request_id, ANONYMOUS),
+            step("call_back", "worker", job_id=job_id),
+        ):
+            self._jobs.call_back(job_id, request_id)
+
+
+def _read(body: str) -> dict[str, Any]:
+    try:
+        message = json.loads(body)
+    except ValueError:
+        return {}
+    return message if isinstance(message, dict) else {}

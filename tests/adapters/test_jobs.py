@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from tryon_masks.adapters.aws import aws_client
+from tryon_masks.adapters.jobs import DynamoJobs, SqsQueue
+from tryon_masks.domain.errors import StateUnavailable
+
+TABLE = "jobs"
+TASK = {"photo": "https://example.com/a.jpg", "options": {"expand": {"top": 0.1}}}
+
+
+@pytest.fixture(autouse=True)
+def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
+    with mock_aws():
+        yield
+
+
+@pytest.fixture
+def table() -> Any:
+    return boto3.resource("dynamodb").create_table(
+        TableName=TABLE,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+
+
+@pytest.fixture
+def jobs(table: Any) -> DynamoJobs:
+    return DynamoJobs(TABLE, aws_client("dynamodb", 2.0), 600)
+
+
+def test_a_job_is_found_as_it_was_taken(jobs: DynamoJobs) -> None:
+    taken = jobs.add("1", "user-1", TASK)
+
+    assert jobs.get("1") == taken
+    assert (taken.owner, taken.state, taken.task, taken.answer) == ("user-1", "queued", TASK, None)
+    assert taken.created_at == taken.updated_at
+    assert taken.created_at.endswith("Z")
+
+
+def test_nobodys_job_is_none(jobs: DynamoJobs) -> None:
+    assert jobs.get("1") is None
+
+
+def test_a_job_goes_on_until_it_has_its_answer(jobs: DynamoJobs) -> None:
+    jobs.add("1", "user-1", TASK)
+
+    jobs.update("1", "running")
+    running = jobs.get("1")
+    jobs.update("1", "partial", {"masks": {"upper": "x"}, "score": 0.25})
+    done = jobs.get("1")
+
+    assert running is not None
+    assert done is not None
+    assert (running.state, running.answer) == ("running", None)
+    assert (done.state, done.answer) == ("partial", {"masks": {"upper": "x"}, "score": 0.25})
+    assert done.updated_at >= done.created_at
+    assert (done.owner, done.task) == ("user-1", TASK)
+
+
+def test_a_job_that_starts_again_has_no_answer(jobs: DynamoJobs) -> None:
+    jobs.add("1", "user-1", TASK)
+    jobs.update("1", "error", {"status": "error"})
+
+    jobs.update("1", "running")
+
+    again = jobs.get("1")
+    assert again is not None
+    assert (again.state, again.answer) == ("running", None)
+
+
+def test_a_job_is_not_taken_twice(jobs: DynamoJobs) -> None:
+    jobs.add("1", "user-1", TASK)
+
+    with pytest.raises(StateUnavailable):
+        jobs.add("1", "user-2", TASK)
+
+    kept = jobs.get("1")
+    assert kept is not None
+    assert kept.owner == "user-1"
+
+
+def test_a_forgotten_job_stays_forgotten(jobs: DynamoJobs, table: Any) -> None:
+    jobs.update("1", "running")
+
+    assert table.scan()["Items"] == []
+
+
+def test_what_has_expired_is_not_found_though_it_is_still_there(
+    jobs: DynamoJobs, table: Any
+) -> None:
+    jobs.add("1", "user-1", TASK)
+    (item,) = table.scan()["Items"]
+    table.put_item(Item={**item, "expiration": 1})
+
+    assert jobs.get("1") is None
+
+
+def test_a_table_that_cannot_be_reached_is_said(aws: None) -> None:
+    jobs = DynamoJobs("no-such-table", aws_client("dynamodb", 2.0), 600)
+
+    for call in (
+        lambda: jobs.add("1", "user-1", TASK),
+        lambda: jobs.get("1"),
+        lambda: jobs.update("1", "running"),
+    ):
+        with pytest.raises(StateUnavailable) as raised:
+            call()
+        assert "no-such-table" not in str(raised.value)
+
+
+def test_a_message_is_sent_as_json() -> None:
+    sqs = boto3.client("sqs")
+    url = sqs.create_queue(QueueName="work")["QueueUrl"]
+
+    SqsQueue(url, aws_client("sqs", 2.0)).send({"job_id": "1"})
+
+    (message,) = sqs.receive_message(QueueUrl=url)["Messages"]
+    assert json.loads(message["Body"]) == {"job_id": "1"}
+
+
+def test_a_queue_that_cannot_be_reached_is_said() -> None:
+    gone = "https://sqs.eu-central-1.amazonaws.com/123456789012/gone"
+
+    with pytest.raises(StateUnavailable):
+        SqsQueue(gone, aws_client("sqs", 2.0)).send({"job_id": "1"})
