@@ -24,8 +24,8 @@ OVERLAY = "overlay"
 
 STORE_S = 3.0
 """Seconds without which masks are not begun to be stored."""
-ANSWER_S = 1.0
-"""Seconds that are kept back for what comes after the masks."""
+ANSWER_S = 9.0
+"""Seconds kept back for what comes after the masks: what was made, the profile, the records."""
 
 MASK_RULES = "1"
 """Part of every storage key: raise it when the same photo must get new addresses."""

@@ -114,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Evaluate the garment parser.")
     parser.add_argument("ccp", type=Path)
     parser.add_argument("parser", type=Path)
-    parser.add_argument("--teachers", type=Path, help="folder of the built set 'teachers'")
+    parser.add_argument("--teachers", type=Path, help="folder of the built set 'compact'")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--photos", type=int, help="only the first so many")
     parser.add_argument("--alone", choices=["parser", "selfie", "cloth"], help=argparse.SUPPRESS)

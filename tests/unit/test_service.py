@@ -404,7 +404,7 @@ class SlowVision(fakes.FakeVision):
 
 
 def slow_house(clock: Clock, *, fetch: float, see: float) -> House:
-    """A service that knows of 10 s for a photo; with 4 s for the rest it needs 14."""
+    """A service that knows of 10 s for a photo; with 12 s for the rest it needs 22."""
     house = House(SlowVision(clock, see), photo_time_s=10.0)
     house.photos = SlowPhotos(clock, fetch)
     house.service._photos = house.photos
@@ -414,9 +414,9 @@ def slow_house(clock: Clock, *, fetch: float, see: float) -> House:
 @pytest.mark.parametrize(
     ("seconds", "fetch", "see", "fetched", "seen"),
     [
-        (13.9, 0, 0, False, False),
-        (29.0, 15.1, 0, True, False),
-        (29.0, 10.0, 15.1, True, True),
+        (21.9, 0, 0, False, False),
+        (29.0, 7.1, 0, True, False),
+        (29.0, 5.0, 15.1, True, True),
     ],
 )
 def test_what_cannot_be_finished_is_not_begun(
@@ -439,7 +439,7 @@ def test_what_cannot_be_finished_is_not_begun(
 
 
 def test_what_can_be_finished_is(log: RequestLog, clock: Clock) -> None:
-    house = slow_house(clock, fetch=15.0, see=10.0)
+    house = slow_house(clock, fetch=7.0, see=10.0)
 
     with deadline.time_limit(29):
         assert house.make(log).status == "success"
@@ -451,4 +451,4 @@ def test_a_download_leaves_time_for_the_rest(log: RequestLog, clock: Clock) -> N
     with deadline.time_limit(29):
         house.make(log)
 
-    assert cast(SlowPhotos, house.photos).had == [15.0]
+    assert cast(SlowPhotos, house.photos).had == [7.0]
