@@ -77,9 +77,10 @@ class Faulty:
                     return
                 head += more
             first, _, rest = head.partition(b"\r\n")
-            self.calls.append(first.decode())
+            line = first.decode()
+            self.calls.append(line)
             self._read_body(connection, rest)
-            if self._unless is not None and self._unless in self.calls[-1]:
+            if self._unless is not None and self._unless in line:
                 says(200)(connection, self._over)
             else:
                 self._fault(connection, self._over)
