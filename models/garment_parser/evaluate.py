@@ -21,13 +21,15 @@ import cv2
 import numpy as np
 import torch
 from models.garment_parser.data import IGNORE, Example, labelled, view
-from models.garment_parser.teachers import Cloth, Selfie
+from models.garment_parser.teachers import on_photo
 from numpy.typing import NDArray
 
 from tryon_masks.domain.person import Box
+from tryon_masks.vision.cloth import ClothSegmenter
 from tryon_masks.vision.garment_parser import GarmentParser, laid_out
 from tryon_masks.vision.parser_classes import CLASSES, Class
 from tryon_masks.vision.runtime import Floats
+from tryon_masks.vision.selfie import SelfieSegmenter
 
 BAND = 0.02
 """Width of the band along a boundary, as a share of the photo's diagonal."""
@@ -194,7 +196,7 @@ def _beside(
         begun = time.perf_counter()
         shares = _parse(parser, example)
         between = time.perf_counter()
-        theirs = other.segment(example.rgb, example.box)
+        theirs = on_photo(other, example.rgb, example.box)
         seconds["ours"].append(between - begun)
         seconds[teacher].append(time.perf_counter() - between)
         merged = np.stack([shares[list(classes)].sum(0) for classes in task.values()])
@@ -221,9 +223,11 @@ def _beside(
 FILES = {"selfie": "selfie_multiclass.onnx", "cloth": "cloth_segmentation.onnx"}
 
 
-def _teacher(args: argparse.Namespace, name: str) -> Selfie | Cloth:
-    kind = {"selfie": Selfie, "cloth": Cloth}[name]
-    return kind(args.teachers / FILES[name], args.threads)
+def _teacher(args: argparse.Namespace, name: str) -> SelfieSegmenter | ClothSegmenter:
+    path = args.teachers / FILES[name]
+    if name == "selfie":
+        return SelfieSegmenter(path, args.threads)
+    return ClothSegmenter(path, args.threads)
 
 
 def _memory(args: argparse.Namespace, name: str) -> str:
@@ -243,7 +247,7 @@ def _memory_alone(args: argparse.Namespace) -> int:
         parser = GarmentParser(args.parser, args.threads)
         parser.parse(rgb, box, skeleton, (slice(0, 1024), slice(0, 768)))
     else:
-        _teacher(args, args.alone).segment(rgb, box)
+        on_photo(_teacher(args, args.alone), rgb, box)
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from models.garment_parser.data import IGNORE, as_skeleton
 from models.garment_parser.network import Parser
-from models.garment_parser.teachers import Selfie
+from models.garment_parser.teachers import on_photo
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -25,6 +25,7 @@ from tryon_masks.vision.garment_parser import laid_out
 from tryon_masks.vision.parser_classes import CLASSES, Class
 from tryon_masks.vision.parser_input import crop_matrix, tensor
 from tryon_masks.vision.runtime import Floats
+from tryon_masks.vision.selfie import SelfieSegmenter
 
 SURE = 0.6
 """Probability from which the parser's label is believed."""
@@ -51,7 +52,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = Parser(pretrained=False).to(device).eval()
     model.load_state_dict(torch.load(args.weights, map_location=device))
-    teacher = Selfie(args.selfie, 2)
+    teacher = SelfieSegmenter(args.selfie, 2)
     args.out.mkdir(parents=True, exist_ok=True)
     people = json.loads(args.people.read_text())
     (args.out / "people.json").write_text(args.people.read_text())
@@ -66,7 +67,7 @@ def main() -> None:
         planes = laid_out(shares, matrix, rgb.shape[:2])
         labels = planes.argmax(0).astype(np.uint8)
         labels[planes.max(0) < SURE] = IGNORE
-        labels[objected(labels, kinds_of(teacher.segment(rgb, box)))] = IGNORE
+        labels[objected(labels, kinds_of(on_photo(teacher, rgb, box)))] = IGNORE
         Image.fromarray(labels).save(args.out / f"{Path(name).stem}.png")
 
 

@@ -110,7 +110,7 @@ class ClassicVision:
         if unit is None:
             raise ValueError("a skeleton without shoulders cannot be parsed")
         frame = (rgb.shape[0], rgb.shape[1])
-        region = _around(chosen.box, frame)
+        region = chosen.box.surroundings(frame, REGION_MARGIN)
         shown = region if self._view == "person" else (slice(0, frame[0]), slice(0, frame[1]))
         with step("parse_atr", "schp"):
             atr = _labels(self._atr, rgb, shown)
@@ -135,13 +135,6 @@ class ClassicVision:
 
 Region = tuple[slice, slice]
 """Rows and columns."""
-
-
-def _around(box: Box, frame: tuple[int, int]) -> Region:
-    pad = REGION_MARGIN * max(box.width, box.height)
-    x0, y0 = max(0, int(box.x0 - pad)), max(0, int(box.y0 - pad))
-    x1, y1 = min(frame[1], int(box.x1 + pad) + 1), min(frame[0], int(box.y1 + pad) + 1)
-    return slice(y0, y1), slice(x0, x1)
 
 
 def _labels(parser: HumanParser, rgb: NDArray[np.uint8], shown: Region) -> LabelMap:

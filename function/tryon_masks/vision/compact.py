@@ -71,12 +71,12 @@ class CompactVision:
             A candidate did not come from :meth:`find_people`.
         """
         frame = (rgb.shape[0], rgb.shape[1])
-        region = _around(chosen.box, frame, REGION_MARGIN)
+        region = chosen.box.surroundings(frame, REGION_MARGIN)
         outline = outline_of(chosen, region)
         others_outline = np.zeros_like(outline)
         for other in others:
             np.maximum(others_outline, outline_of(other, region), out=others_outline)
-        crop = _around(chosen.box, frame, CROP_MARGIN)
+        crop = chosen.box.surroundings(frame, CROP_MARGIN)
         with step("segment_skin_and_hair", "selfie_multiclass"):
             selfie = self._look_closely(rgb, chosen, crop, region)
         with step("segment_garments", "cloth_segmentation"):
@@ -84,7 +84,7 @@ class CompactVision:
         with step("compose_parts", "composition"):
             evidence = Evidence(
                 selfie=selfie,
-                cloth=_laid_out(cloth, crop, region),
+                cloth=laid_out(cloth, crop, region),
                 outline=outline,
                 others=others_outline > np.maximum(outline, 0.5),
             )
@@ -100,26 +100,19 @@ class CompactVision:
         self, rgb: NDArray[np.uint8], chosen: Candidate, crop: Region, region: Region
     ) -> Floats:
         """Selfie classes on ``region``: the whole person, then head and shins at a finer scale."""
-        total = _laid_out(self._selfie.segment(rgb[crop]), crop, region)
+        total = laid_out(self._selfie.segment(rgb[crop]), crop, region)
         for view, weight in _close_views(chosen.skeleton, region):
             rows, columns = view
             inside = (
                 slice(rows.start - region[0].start, rows.stop - region[0].start),
                 slice(columns.start - region[1].start, columns.stop - region[1].start),
             )
-            close = _laid_out(self._selfie.segment(rgb[view]), view, view)
+            close = laid_out(self._selfie.segment(rgb[view]), view, view)
             total[inside] = (1 - weight) * total[inside] + weight * close
         return total
 
 
-def _around(box: Box, frame: tuple[int, int], margin: float) -> Region:
-    pad = margin * max(box.width, box.height)
-    x0, y0 = max(0, int(box.x0 - pad)), max(0, int(box.y0 - pad))
-    x1, y1 = min(frame[1], int(box.x1 + pad) + 1), min(frame[0], int(box.y1 + pad) + 1)
-    return slice(y0, y1), slice(x0, x1)
-
-
-def _laid_out(probabilities: Floats, crop: Region, region: Region) -> Floats:
+def laid_out(probabilities: Floats, crop: Region, region: Region) -> Floats:
     """A model's square answer for ``crop``, on the grid of ``region``; class 0 outside the crop."""
     (rows, columns), (top, left) = crop, (region[0].start, region[1].start)
     height, width = rows.stop - rows.start, columns.stop - columns.start

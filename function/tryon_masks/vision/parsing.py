@@ -52,12 +52,7 @@ LIMBS: dict[tuple[Segment, Side], Part] = {
     ("foot", "right"): Part.RIGHT_SHOE,
 }
 """The part of each bone."""
-LEFT = {
-    Part.RIGHT_ARM: Part.LEFT_ARM,
-    Part.RIGHT_HAND: Part.LEFT_HAND,
-    Part.RIGHT_LEG: Part.LEFT_LEG,
-    Part.RIGHT_SHOE: Part.LEFT_SHOE,
-}
+LEFT = {Part.RIGHT_LEG: Part.LEFT_LEG, Part.RIGHT_SHOE: Part.LEFT_SHOE}
 COVERS = frozenset({Part.TROUSERS, Part.LEGWEAR})
 """What cannot lie on a foot: there it is the shoe."""
 
@@ -148,9 +143,10 @@ def _part_at_the_wrist(parts: PartMap, bones: list[Bone]) -> None:
     """Skin of arms and hands goes to the bone that it lies on; a hand never to the other arm."""
     hand, arm = parts == Part.RIGHT_HAND, parts == Part.RIGHT_ARM
     _relabel(parts, arm, _nearest(bones, {"arm", "hand"}, arm)[0])
+    whose, _ = _nearest(bones, {"hand"}, hand)
     for own in SIDES:
         nearer = np.zeros(parts.shape, bool)
-        nearer[hand] = where(_nearest(bones, {"hand"}, hand)[0], {LIMBS["hand", own]})
+        nearer[hand] = whose == LIMBS["hand", own]
         along = [bone for bone in bones if bone.side == own]
         _relabel(parts, nearer, _nearest(along, {"arm", "hand"}, nearer)[0])
 
@@ -172,8 +168,8 @@ def _part_legs_and_feet(parts: PartMap, bones: list[Bone]) -> None:
     limb, distance = _nearest(bones, {"thigh", "shin", "foot"}, there)
     label = parts[there]
     left = where(limb, {Part.LEFT_LEG, Part.LEFT_SHOE})
-    for right in (Part.RIGHT_LEG, Part.RIGHT_SHOE):
-        label[left & (label == right)] = LEFT[right]
+    for right, other in LEFT.items():
+        label[left & (label == right)] = other
     on_foot = where(label, COVERS) & where(limb, SHOES) & (distance < 1)
     label[on_foot] = limb[on_foot]
     parts[there] = label

@@ -15,7 +15,7 @@ from tryon_masks.vision.catalog import ModelSet
 from tryon_masks.vision.garment_parser import GarmentParser
 from tryon_masks.vision.parser_input import MARGIN
 from tryon_masks.vision.parsing import OWN, compose
-from tryon_masks.vision.people import PeopleFinder, Region, outline_of
+from tryon_masks.vision.people import PeopleFinder, outline_of
 
 WARM_UP_SIDE = 256
 
@@ -60,7 +60,7 @@ class SwiftVision:
             A candidate did not come from :meth:`find_people`.
         """
         frame = (rgb.shape[0], rgb.shape[1])
-        region = _around(chosen.box, frame)
+        region = chosen.box.surroundings(frame, MARGIN)
         with step("parse_garments", "garment_parser"):
             shares = self._parser.parse(rgb, chosen.box, chosen.skeleton, region)
         with step("compose_parts", "composition"):
@@ -75,11 +75,3 @@ class SwiftVision:
             confidence = np.ones(frame, np.float32)
             part_map[region], confidence[region] = parts, sure
         return Person(chosen.box, chosen.score, chosen.skeleton, part_map, confidence)
-
-
-def _around(box: Box, frame: tuple[int, int]) -> Region:
-    """What the parser is shown of the photo around ``box``."""
-    pad = MARGIN * max(box.width, box.height)
-    x0, y0 = max(0, int(box.x0 - pad)), max(0, int(box.y0 - pad))
-    x1, y1 = min(frame[1], int(box.x1 + pad) + 1), min(frame[0], int(box.y1 + pad) + 1)
-    return slice(y0, y1), slice(x0, x1)
