@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tryon_masks.domain.person import Box
-from tryon_masks.domain.skeleton import Keypoint, Skeleton
+from tryon_masks.domain.skeleton import SIDES, Keypoint, Skeleton
 from tryon_masks.vision.blazepose import LANDMARKS
 from tryon_masks.vision.parser_classes import Class
 from tryon_masks.vision.parser_input import crop_matrix, tensor
@@ -70,6 +71,22 @@ RARE = {
 """How many more times a photo is shown that has much of a rare class."""
 MUCH = 400
 """Pixels."""
+
+
+LIMBS = (
+    (("hip", "knee", "ankle", "heel", "big_toe"), (0.45, 0.5)),
+    (("shoulder", "elbow", "wrist", "index", "pinky", "thumb"), (0.45, 0.4)),
+)
+"""Joints from the trunk outwards, and how far the first two turn: standard deviation, radians."""
+TRUNK = (
+    ("left_shoulder", "right_shoulder"),
+    ("left_hip", "right_hip"),
+    ("left_shoulder", "left_hip"),
+    ("right_shoulder", "right_hip"),
+    ("left_ear", "nose"),
+    ("right_ear", "nose"),
+)
+"""Bones that stay where they are."""
 
 
 @dataclass(frozen=True)
@@ -174,12 +191,16 @@ class Samples(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
         if rng.random() < 0.2:
             guest = self.examples[int(rng.integers(len(self.examples)))]
             example = with_guest(example, guest, rng)
-        if rng.random() < 0.15:
-            example = on_plain_ground(example, rng)
+        match rng.choice(3, p=[0.6, 0.15, 0.25]):
+            case 1:
+                example = on_plain_ground(example, rng)
+            case 2:
+                example = posed(example, rng)
         example = cut(example, rng)
         if rng.random() < 0.5:
             example = mirrored(example)
-        matrix = shaken(crop_matrix(example.box, self.size), self.size, rng)
+        matrix = crop_matrix(example.box, example.skeleton, self.size)
+        matrix = shaken(matrix, self.size, rng)
         inputs = tensor(example.rgb, jittered(example.skeleton, rng), matrix, self.size)[0]
         image = np.ascontiguousarray(
             np.round((inputs[:3] + 1) * 127.5).transpose(1, 2, 0), np.uint8
@@ -235,6 +256,104 @@ def on_plain_ground(example: Example, rng: np.random.Generator) -> Example:
     )
 
 
+def posed(example: Example, rng: np.random.Generator) -> Example:
+    """The person before a wall, limbs turned at their joints, thighs now and then foreshortened.
+
+    The picture follows the bones as a rigid moving least squares deformation (Schaefer, McPhail and
+    Warren, 2006); the labels follow the picture.
+    """
+    unit, seen = example.skeleton.torso, example.skeleton.keypoints
+    if unit is None or not example.skeleton.has("left_hip", "right_hip"):
+        return example
+    before = {name: complex(k.x, k.y) for name, k in seen.items() if k.score > 0.3}
+    after = dict(before)
+    bow = rng.normal(0, 0.35)
+    for side in SIDES:
+        for chain, spreads in LIMBS:
+            for i, (joint, spread) in enumerate(zip(chain, spreads, strict=False)):
+                follow = [f"{side}_{name}" for name in chain[i + 1 :]]
+                pivot, end = f"{side}_{joint}", follow[0]
+                if pivot not in before or end not in before:
+                    break
+                angle = rng.normal(0, spread) + (bow if joint == "hip" else 0)
+                short = rng.uniform(0.4, 1) if joint == "hip" and rng.random() < 0.3 else 1.0
+                old, bone = after[pivot], after[end] - after[pivot]
+                shift = bone * (short - 1) * np.exp(1j * angle)
+                for name in follow:
+                    if name in after:
+                        turned = old + (after[name] - old) * np.exp(1j * angle)
+                        after[name] = complex(turned + shift)
+    ends = [
+        (f"{side}_{a}", f"{side}_{b}")
+        for side in SIDES
+        for chain, _ in LIMBS
+        for a, b in pairwise(chain[:4])
+    ]
+    bones = [(a, b) for a, b in (*TRUNK, *ends) if a in before and b in before]
+    share = np.linspace(0, 1, 5)[:, None]
+    source, target = (
+        (
+            share * np.array([where[b] for _, b in bones])
+            + (1 - share) * np.array([where[a] for a, _ in bones])
+        ).ravel()
+        for where in (before, after)
+    )
+    height, width = example.labels.shape
+    step = 16
+    y, x = np.mgrid[0 : height + step : step, 0 : width + step : step]
+    places = x + 1j * y
+    origins = rigid(target, source, places, 0.02 * unit)
+    away = np.abs(places[..., None] - target).min(-1) - np.abs(origins[..., None] - source).min(-1)
+    from_x, from_y, torn = (
+        cv2.warpAffine(
+            plane.astype(np.float32),
+            np.array([[step, 0, 0], [0, step, 0]], np.float64),
+            (width, height),
+            flags=cv2.INTER_LINEAR,
+        )
+        for plane in (origins.real, origins.imag, away)
+    )
+    rgb = cv2.remap(example.rgb, from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    labels = cv2.remap(
+        example.labels,
+        from_x,
+        from_y,
+        cv2.INTER_NEAREST,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(IGNORE,),
+    )
+    # What a limb left behind where it was.
+    labels[torn > 0.12 * unit] = Class.BACKGROUND
+    keypoints = {
+        name: Keypoint(after[name].real, after[name].imag, k.score)
+        if name in after
+        else Keypoint(k.x, k.y, 0.0)
+        for name, k in seen.items()
+    }
+    skeleton = Skeleton(keypoints)
+    moved = Example(example.name, rgb, labels, skeleton, body_box(labels, skeleton))
+    return on_plain_ground(moved, rng)
+
+
+def rigid(
+    here: NDArray[np.complex128],
+    there: NDArray[np.complex128],
+    points: NDArray[np.complex128],
+    near: float,
+) -> NDArray[np.complex128]:
+    """Where ``points`` go when the N control points ``here`` go ``there``; x + yi, in pixels.
+
+    ``near`` is a distance under which control points weigh no more.
+    """
+    flat = points.reshape(-1, 1)
+    weight = 1 / (np.abs(here - flat) ** 2 + near**2) ** 2
+    weight /= weight.sum(1, keepdims=True)
+    middle, goal = weight @ here, weight @ there
+    turn = (weight * (here - middle[:, None]).conj() * (there - goal[:, None])).sum(1)
+    moved = goal + (flat[:, 0] - middle) * turn / np.maximum(np.abs(turn), 1e-9)
+    return moved.reshape(points.shape)
+
+
 def cut(example: Example, rng: np.random.Generator) -> Example:
     """A photo's frame: the whole, half a body, or a close-up, always with both shoulders."""
     draw = rng.random()
@@ -284,7 +403,7 @@ def shaken(
 ) -> NDArray[np.float64]:
     """The view turned, scaled and moved a little."""
     height, width = size
-    angle = rng.normal(0, 5) if rng.random() < 0.9 else rng.uniform(-30, 30)
+    angle = rng.normal(0, 6) if rng.random() < 0.8 else rng.uniform(-50, 50)
     scale = float(np.exp(rng.normal(0, 0.12)))
     turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle, scale)
     turn[:, 2] += rng.normal(0, 0.03, 2) * height
@@ -345,5 +464,5 @@ def view(
     example: Example, size: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """The unshaken input of a photo (1, 12, H, W), and its matrix."""
-    matrix = crop_matrix(example.box, size)
+    matrix = crop_matrix(example.box, example.skeleton, size)
     return tensor(example.rgb, example.skeleton, matrix, size), matrix

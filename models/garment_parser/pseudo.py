@@ -59,7 +59,7 @@ def main() -> None:
     for name, person in people.items():
         rgb = np.asarray(Image.open(args.ccp / "unlabelled" / name).convert("RGB"))
         box, skeleton = Box(*person["box"]), as_skeleton(person)
-        matrix = crop_matrix(box, size)
+        matrix = crop_matrix(box, skeleton, size)
         inputs = torch.from_numpy(tensor(rgb, skeleton, matrix, size)).to(device)
         with torch.no_grad():
             both = model(torch.cat([inputs, inputs.flip(3)])).softmax(1)

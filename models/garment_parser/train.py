@@ -63,6 +63,13 @@ def main() -> None:
         metavar="HEIGHTxN,...",
         help="epochs at each height, a multiple of 96, of the input; its width is two thirds",
     )
+    parser.add_argument(
+        "--freeze",
+        type=int,
+        default=0,
+        metavar="BLOCKS",
+        help="leave the stem and so many blocks as they are: the dearest ones to train come first",
+    )
     parser.add_argument("--samples", type=int, help="samples an epoch (default: all photos once)")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=2e-3, help="peak rate of the decoder")
@@ -109,6 +116,9 @@ def train(args: argparse.Namespace) -> None:
     if args.init:
         model.load_state_dict(torch.load(args.init, map_location=device))
     average = deepcopy(model).eval()
+    frozen = [model.stem, model.stem_norm, *model.blocks[: args.freeze]] if args.freeze else []
+    for part in frozen:
+        part.requires_grad_(False)
     encoder = [*model.stem.parameters(), *model.stem_norm.parameters(), *model.blocks.parameters()]
     known = {id(p) for p in encoder}
     decoder = [p for p in model.parameters() if id(p) not in known]
@@ -136,6 +146,8 @@ def train(args: argparse.Namespace) -> None:
             loader = load(size)
         begun, total = time.perf_counter(), 0.0
         model.train()
+        for part in frozen:
+            part.eval()
         for step, (inputs, labels) in enumerate(loader):
             inputs = inputs.to(device, memory_format=torch.channels_last)
             loss = criterion(model(inputs), labels.to(device))

@@ -42,7 +42,7 @@ TRUNK = next(i for i, lines in enumerate(PLANES) if ("left_hip", "right_hip") in
 def test_the_box_and_its_margin_fill_the_input_as_far_as_they_fit(
     box: Box, size: tuple[int, int]
 ) -> None:
-    matrix = crop_matrix(box, size)
+    matrix = crop_matrix(box, figures.skeleton(), size)
 
     pad = MARGIN * max(box.width, box.height)
     corners = np.array([[box.x0 - pad, box.y0 - pad, 1], [box.x1 + pad, box.y1 + pad, 1]])
@@ -55,14 +55,41 @@ def test_the_box_and_its_margin_fill_the_input_as_far_as_they_fit(
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.floats(-3000, 3000), st.floats(-3000, 3000), st.floats(1, 3000), st.floats(1, 3000))
-def test_a_person_is_neither_stretched_nor_turned(
+def test_somebody_upright_is_neither_stretched_nor_turned(
     x: float, y: float, width: float, height: float
 ) -> None:
-    matrix = crop_matrix(Box(x, y, x + width, y + height))
+    matrix = crop_matrix(Box(x, y, x + width, y + height), figures.skeleton())
 
     assert matrix.shape == (2, 3)
     assert matrix[0, 0] == matrix[1, 1] > 0
     assert matrix[0, 1] == matrix[1, 0] == 0
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 60, 90, 120, 180, 210, 270, 300, 359])
+def test_the_neck_is_above_the_hips_whichever_way_somebody_lies(degrees: int) -> None:
+    turn = np.exp(1j * np.deg2rad(degrees))
+    lying = {name: complex(*point) * turn for name, point in figures.POINTS.items()}
+    one = figures.skeleton(moved={name: (p.real, p.imag) for name, p in lying.items()})
+    corners = [complex(x, y) * turn for x in (60, 240) for y in (20, 390)]
+    x, y = np.real(corners), np.imag(corners)
+    box = Box(x.min(), y.min(), x.max(), y.max())
+
+    matrix = crop_matrix(box, one)
+
+    neck, hip = (matrix @ [*point, 1] for point in (one.neck_base, one.mid_hip) if point)
+    lean = abs(np.degrees(np.arctan2(hip[0] - neck[0], hip[1] - neck[1])))
+    assert lean == pytest.approx(min(degrees % 90, -degrees % 90), abs=2)
+    assert np.linalg.det(matrix[:, :2]) > 0
+    framed = np.array([*zip(x, y, np.ones(4), strict=True)]) @ matrix.T
+    assert (framed >= 0).all()
+    assert (framed <= (WIDTH, HEIGHT)).all()
+
+
+@pytest.mark.parametrize("lost", sorted(MEASURED))
+def test_nobody_is_turned_on_a_guess(lost: str) -> None:
+    matrix = crop_matrix(fakes.BOX, figures.skeleton([lost]))
+
+    assert matrix[0, 0] == matrix[1, 1] > 0
 
 
 # The skeleton
@@ -97,7 +124,7 @@ def test_a_plane_holds_its_bones_and_nothing_else() -> None:
 
 
 def test_the_joints_are_drawn_where_the_matrix_leads() -> None:
-    matrix = crop_matrix(fakes.BOX)
+    matrix = crop_matrix(fakes.BOX, figures.skeleton())
 
     planes = draw(figures.skeleton(), matrix)
 
@@ -178,7 +205,7 @@ def test_colours_come_first_in_rgb_from_minus_one_to_one() -> None:
     rgb = np.zeros((*FRAME, 3), np.uint8)
     rgb[..., 0], rgb[..., 2] = 255, 51
 
-    shown = tensor(rgb, figures.skeleton(), crop_matrix(fakes.BOX))
+    shown = tensor(rgb, figures.skeleton(), crop_matrix(fakes.BOX, figures.skeleton()))
 
     assert shown.shape == (1, 3 + len(PLANES), HEIGHT, WIDTH)
     assert shown.dtype == np.float32
@@ -190,7 +217,8 @@ def test_colours_come_first_in_rgb_from_minus_one_to_one() -> None:
 def test_what_lies_outside_the_photo_is_grey() -> None:
     white = np.full((*FRAME, 3), 255, np.uint8)
 
-    shown = tensor(white, figures.skeleton(), crop_matrix(Box(200, 100, 600, 500)))
+    one = figures.skeleton()
+    shown = tensor(white, one, crop_matrix(Box(200, 100, 600, 500), one))
 
     outside = shown[0, :3, :, 170:]
     assert np.ptp(outside) == 0
@@ -200,7 +228,7 @@ def test_what_lies_outside_the_photo_is_grey() -> None:
 
 
 def test_the_planes_follow_the_colours() -> None:
-    matrix = crop_matrix(fakes.BOX)
+    matrix = crop_matrix(fakes.BOX, figures.skeleton())
 
     shown = tensor(np.zeros((*FRAME, 3), np.uint8), figures.skeleton(), matrix)
 

@@ -56,7 +56,8 @@ def parsed(scene: Scene, region: Region) -> Floats:
 
 def cell(scene: Scene) -> float:
     """Photo pixels a cell of the answer."""
-    return CELL / float(crop_matrix(scene.candidate().box)[0, 0])
+    one = scene.candidate()
+    return CELL / float(crop_matrix(one.box, one.skeleton)[0, 0])
 
 
 # What it is shown
@@ -89,7 +90,7 @@ def test_the_parser_is_shown_grey_where_the_photo_ends(reader: list[ColourReader
         np.zeros((251, 299, 3), np.uint8), one.box, one.skeleton, whole(scene)
     )
 
-    end = round(float((crop_matrix(one.box) @ [0, 251, 1])[1]))
+    end = round(float((crop_matrix(one.box, one.skeleton) @ [0, 251, 1])[1]))
     colours = reader[0].shown[0][0, :3]
     assert end < HEIGHT - 5
     assert (colours[:, : end - 2] == -1).all()

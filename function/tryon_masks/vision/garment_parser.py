@@ -50,7 +50,7 @@ class GarmentParser:
         ValueError
             The skeleton has no body unit.
         """
-        matrix = crop_matrix(box)
+        matrix = crop_matrix(box, skeleton)
         shown = tensor(rgb, skeleton, matrix)
         mirrored = np.ascontiguousarray(shown[..., ::-1])
         # A body is as likely to stand the other way round: two looks see more than one.

@@ -43,16 +43,31 @@ PLANES: tuple[Lines, ...] = (
 feet. Left and right share a plane."""
 
 
-def crop_matrix(box: Box, size: tuple[int, int] = (HEIGHT, WIDTH)) -> NDArray[np.float64]:
+def crop_matrix(
+    box: Box, skeleton: Skeleton, size: tuple[int, int] = (HEIGHT, WIDTH)
+) -> NDArray[np.float64]:
     """Affine matrix (2, 3) from photo pixels to the pixels of an input of ``size`` (H, W).
 
-    The box, grown by :data:`MARGIN`, fills the input as far as its aspect allows, centred.
+    The photo is turned by as many quarters as bring the neck above the hips. The box, grown by
+    :data:`MARGIN`, fills the input as far as its aspect allows, centred.
     """
-    pad = 2 * MARGIN * max(box.width, box.height)
+    turn = upright(skeleton)
+    across, down = np.abs(turn) @ (box.width, box.height) + 2 * MARGIN * max(box.width, box.height)
     height, width = size
-    scale = min(width / (box.width + pad), height / (box.height + pad))
-    x, y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
-    return np.array([[scale, 0, width / 2 - scale * x], [0, scale, height / 2 - scale * y]])
+    scaled = min(width / across, height / down) * turn
+    middle = np.array([(box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2])
+    return np.column_stack([scaled, np.array([width, height]) / 2 - scaled @ middle])
+
+
+def upright(skeleton: Skeleton) -> NDArray[np.float64]:
+    """The rotation (2, 2) by whole quarters after which the neck is above the hips.
+
+    No turn where a shoulder or a hip is missing.
+    """
+    neck, hip = skeleton.neck_base, skeleton.mid_hip
+    x, y = (0.0, 1.0) if neck is None or hip is None else (hip[0] - neck[0], hip[1] - neck[1])
+    down = (0.0, 1.0 if y >= 0 else -1.0) if abs(y) >= abs(x) else (1.0 if x > 0 else -1.0, 0.0)
+    return np.array([(down[1], -down[0]), down])
 
 
 def draw(
