@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -10,6 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tryon_masks.domain.person import Candidate, Person
+
+USER_METADATA = "user-id"
+"""Metadata of an uploaded object, and of its result, that says whose they are."""
+
+
+def user_folder(user_id: str) -> str:
+    """First part of the keys of what is made for a user, by which it can be found again.
+
+    32 hexadecimal digits: others see the masks' addresses, and these name nobody.
+    """
+    return hashlib.sha256(user_id.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,7 @@ class MaskStore(Protocol):
         """Store every file under ``key`` and return ``{name: URL}``, or store nothing that counts.
 
         The same ``key`` and name give the same address again, overwritten, so a retry is harmless.
+        What lies in a :func:`user_folder` is that user's.
 
         Raises
         ------
@@ -71,6 +84,7 @@ class Once(Protocol):
     def do(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Do the work and remember its result (JSON values), or return what is remembered.
 
+        A ``key`` in a :func:`user_folder` is that user's.
         Work that raises is forgotten, so that it can be tried again.
 
         Raises
@@ -213,4 +227,25 @@ class UserProfiles(Protocol):
         Raises
         ------
         ProfileUnavailable
+        """
+
+
+class UserData(Protocol):
+    """A place where something of users is kept, and can be erased."""
+
+    def find(self, user_id: str) -> list[str]:
+        """The names of all that is this user's there.
+
+        Raises
+        ------
+        Unavailable
+        """
+
+    def erase(self, names: Sequence[str]) -> None:
+        """Erase what was found; what is gone already is as good.
+
+        Raises
+        ------
+        Unavailable
+            Some of it may be left.
         """

@@ -17,7 +17,15 @@ from tryon_masks.domain.errors import InvalidRequest, NoPerson, Refusal
 from tryon_masks.domain.masks import Mask, MaskKind, make_mask
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
-from tryon_masks.ports import EncodedImage, MaskStore, Once, PhotoSource, UserProfiles, Vision
+from tryon_masks.ports import (
+    EncodedImage,
+    MaskStore,
+    Once,
+    PhotoSource,
+    UserProfiles,
+    Vision,
+    user_folder,
+)
 from tryon_masks.telemetry import RequestLog, count, step
 
 OVERLAY = "overlay"
@@ -56,7 +64,9 @@ class MaskOptions:
 
 @dataclass(frozen=True)
 class MaskRequest:
-    """One photo: its address, or its bytes. ``store_key`` names the files; None: by content."""
+    """One photo: its address, or its bytes. ``store_key`` names the files; None: by user
+    and content.
+    """
 
     photo: str | bytes
     user_id: str
@@ -154,8 +164,9 @@ class MaskService:
             return result
 
         with step("make_once", "once"):
-            what = [request.user_id, request.store_key, *self._what(sha256, request.options)]
-            return _RECORD.validate_python(self._once.do(_digest(what), work))
+            what = [request.store_key, *self._what(sha256, request.options)]
+            key = _in_folder(request.user_id, what)
+            return _RECORD.validate_python(self._once.do(key, work))
 
     def _make(self, request: MaskRequest, data: bytes, sha256: str, log: RequestLog) -> MaskResult:
         options = request.options
@@ -170,7 +181,8 @@ class MaskService:
         addresses: dict[str, str] = {}
         if made:
             with step("upload_masks", "store"):
-                key = request.store_key or _digest(self._what(sha256, options))[:32]
+                what = self._what(sha256, options)
+                key = request.store_key or _in_folder(request.user_id, what)
                 need(STORE_S + ANSWER_S)
                 with time_limit(time_left() - ANSWER_S):
                     addresses = self._store.save(key, files)
@@ -221,8 +233,9 @@ class MaskService:
         return [sha256, asdict(options), self.vision.model_set, MASK_RULES]
 
 
-def _digest(what: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+def _in_folder(user_id: str, what: list[Any]) -> str:
+    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+    return f"{user_folder(user_id)}/{digest[:32]}"
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,9 @@ _PREFIX = r"[^/\s]+(/[^/\s]+)*"
 _HOST = r"(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)+[a-z][a-z0-9-]*"
 _WEEK_S = 7 * 24 * 3600
 
+UPLOADS = "uploads/"
+"""What the keys of uploads begin with. The template's notification and roles name it too."""
+
 
 @dataclass(frozen=True)
 class Settings:

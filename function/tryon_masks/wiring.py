@@ -7,6 +7,7 @@ not imported: boto3 and the Firestore client cost the start more than everything
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, assert_never
@@ -17,21 +18,24 @@ from tryon_masks.domain.errors import SettingsError
 from tryon_masks.images import Limits
 from tryon_masks.ports import (
     Callbacks,
-    Jobs,
-    MaskStore,
-    Once,
     StepLog,
     UploadForms,
+    UserData,
     Vision,
     WorkQueue,
 )
 from tryon_masks.service import MaskService
-from tryon_masks.settings import Settings
+from tryon_masks.settings import UPLOADS, Settings
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet, load_model_set
 
 if TYPE_CHECKING:
+    from tryon_masks.adapters.cloudinary import CloudinaryMaskStore
+    from tryon_masks.adapters.directory import DirectoryMaskStore
     from tryon_masks.adapters.firestore import FirestoreLog
+    from tryon_masks.adapters.jobs import DynamoJobs
+    from tryon_masks.adapters.once import DynamoOnce
+    from tryon_masks.adapters.s3 import S3MaskStore
 
 T = TypeVar("T")
 
@@ -39,6 +43,8 @@ SECRET_TIMEOUT_S = 5.0
 STATE_TIMEOUT_S = 0.5
 STATE_TRIES = 2
 """Of each call to DynamoDB and SQS, that must fit beside everything else in one API call."""
+ERASE_TIMEOUT_S = 20.0
+"""Of each call that erases, for which nobody waits: a page of a table is a megabyte."""
 CHECKOUT_MODELS = Path(__file__).resolve().parents[2] / "models" / "build"
 """Where a source checkout builds its model sets."""
 
@@ -87,7 +93,7 @@ def build_vision(settings: Settings) -> Vision:
         return make(model_set, settings.ort_threads)
 
 
-def build_store(settings: Settings) -> MaskStore:
+def build_store(settings: Settings) -> CloudinaryMaskStore | S3MaskStore | DirectoryMaskStore:
     """The store that MASK_STORE names, with its credentials.
 
     Raises
@@ -153,7 +159,7 @@ def build_service(
     return MaskService(vision, store, photos, profiles, limits, once, settings.photo_time_s)
 
 
-def build_jobs(settings: Settings) -> Jobs:
+def build_jobs(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> DynamoJobs:
     """The table that JOBS_TABLE names.
 
     Raises
@@ -165,7 +171,7 @@ def build_jobs(settings: Settings) -> Jobs:
         from tryon_masks.adapters.jobs import DynamoJobs
 
         table = _needed("JOBS_TABLE", settings.jobs_table)
-        client = aws_client("dynamodb", STATE_TIMEOUT_S, tries=STATE_TRIES)
+        client = aws_client("dynamodb", timeout_s, tries=STATE_TRIES)
         return DynamoJobs(table, client, settings.job_ttl_s)
 
 
@@ -213,7 +219,7 @@ def build_forms(settings: Settings) -> UploadForms:
         )
 
 
-def build_once(settings: Settings) -> Once | None:
+def build_once(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> DynamoOnce | None:
     """The memory of what was made; None where ONCE_TABLE is not set, as the log says.
 
     Raises
@@ -226,8 +232,41 @@ def build_once(settings: Settings) -> Once | None:
         from tryon_masks.adapters.aws import aws_client
         from tryon_masks.adapters.once import DynamoOnce
 
-        client = aws_client("dynamodb", STATE_TIMEOUT_S, tries=STATE_TRIES)
+        client = aws_client("dynamodb", timeout_s, tries=STATE_TRIES)
         return DynamoOnce(settings.once_table, client, settings.once_ttl_s)
+
+
+def build_places(settings: Settings) -> dict[str, UserData | None]:
+    """Every place where something of users is kept; None: it is not set up.
+
+    Masks come after the jobs, which could make them anew, and the log comes last.
+
+    Raises
+    ------
+    SettingsError
+    """
+    patient = replace(settings, upload_timeout_s=ERASE_TIMEOUT_S)
+    return {
+        "jobs": build_jobs(settings, ERASE_TIMEOUT_S) if settings.jobs_table else None,
+        "uploads and results": _build_uploads(patient),
+        "repeated answers": build_once(settings, ERASE_TIMEOUT_S),
+        "masks": build_store(patient),
+        "profile and step log": _firestore_for(settings),
+    }
+
+
+def _build_uploads(settings: Settings) -> UserData | None:
+    if settings.photo_bucket is None:
+        return None
+    with step("open_uploads", "s3"):
+        from tryon_masks.adapters.s3 import S3UserObjects, s3_client
+
+        return S3UserObjects(
+            settings.photo_bucket,
+            s3_client(settings.upload_timeout_s),
+            UPLOADS,
+            settings.results_prefix,
+        )
 
 
 def _firestore_for(settings: Settings) -> FirestoreLog | None:

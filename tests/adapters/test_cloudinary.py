@@ -17,10 +17,11 @@ from PIL import Image
 from tests.standins import cloudinary as standin_module
 from tests.standins.cloudinary import CloudinaryStandIn, signature_base
 
+from tryon_masks.adapters import cloudinary as cloudinary_adapter
 from tryon_masks.adapters.cloudinary import CloudinaryMaskStore
 from tryon_masks.deadline import time_limit
 from tryon_masks.domain.errors import OutOfTime, SettingsError, StoreFailed, StoreTimeout
-from tryon_masks.ports import EncodedImage
+from tryon_masks.ports import EncodedImage, user_folder
 from tryon_masks.telemetry import RequestLog, request_log
 
 KEY = "0123456789abcdef"
@@ -393,3 +394,47 @@ def test_without_the_time_for_it_nothing_is_uploaded(
         store_for(cloudinary.url).save(KEY, FILES)
 
     assert cloudinary.uploads == {}
+
+
+def test_what_was_made_for_a_user_is_found_and_erased_and_the_cdn_told(
+    cloudinary: CloudinaryStandIn, log: RequestLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloudinary_adapter, "_PAGE", 3)
+    monkeypatch.setattr(cloudinary_adapter, "_BATCH", 2)
+    store = store_for(cloudinary.url)
+    for key in ("u1/a", "u1/b", "u1/c", "u2/a"):
+        user, _, what = key.partition("/")
+        store.save(f"{user_folder(user)}/{what}", FILES)
+
+    found = store.find("u1")
+    store.erase(found)
+
+    start = f"tryon-masks/{user_folder('u1')}/"
+    assert set(found) == {f"{start}{what}/{name}" for what in "abc" for name in FILES}
+    assert cloudinary.forgotten == found
+    assert store.find("u1") == []
+    assert set(cloudinary.uploads) == set(store.find("u2"))
+    store.erase(found)
+
+
+@pytest.mark.parametrize("call", ["find", "erase"])
+@pytest.mark.parametrize("why", ["throttled", "wrong key", "gone", "gateway"])
+def test_what_cloudinary_does_not_do_is_a_failure(
+    cloudinary: CloudinaryStandIn, call: str, why: str
+) -> None:
+    url = cloudinary.url
+    if why == "throttled":
+        cloudinary.fail("throttled", name="admin")
+    if why == "wrong key":
+        url = url.replace("demo-key", "other-key")
+    if why == "gateway":
+        cloudinary.fail("gateway", name="admin")
+    with CloudinaryStandIn() as other:
+        if why == "gone":
+            url = other.url
+    store = store_for(url)
+
+    with pytest.raises(StoreFailed, match=r"^Cloudinary could not list or erase") as caught:
+        store.find("u1") if call == "find" else store.erase(["tryon-masks/a"])
+
+    assert "secret" not in f"{caught.value} {caught.value.detail}"

@@ -8,7 +8,7 @@ import pytest
 
 from tryon_masks.adapters.directory import DirectoryMaskStore
 from tryon_masks.domain.errors import StoreFailed
-from tryon_masks.ports import EncodedImage
+from tryon_masks.ports import EncodedImage, user_folder
 from tryon_masks.telemetry import RequestLog, request_log
 
 FILES = {
@@ -105,3 +105,31 @@ def test_each_file_is_a_step(tmp_path: Path, log: RequestLog) -> None:
         ("directory", "write_mask", "upper"),
         ("directory", "write_mask", "overlay"),
     ]
+
+
+def test_what_was_made_for_a_user_is_found_and_erased(tmp_path: Path) -> None:
+    store = DirectoryMaskStore(tmp_path)
+    for key in (f"{user_folder('u1')}/abc", f"{user_folder('u2')}/abc", "photo"):
+        store.save(key, FILES)
+
+    found = store.find("u1")
+    store.erase(found)
+
+    assert found == sorted(
+        f"{user_folder('u1')}/abc.{name}" for name in ("upper.png", "overlay.jpg")
+    )
+    assert store.find("u1") == []
+    assert len(store.find("u2")) == 2
+    assert {path.name for path in tmp_path.iterdir()} == {
+        user_folder("u2"),
+        "photo.upper.png",
+        "photo.overlay.jpg",
+    }
+    store.erase(found)
+
+
+def test_what_cannot_be_erased_is_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "a folder").mkdir()
+
+    with pytest.raises(StoreFailed, match=r"^The masks could not be erased\.$"):
+        DirectoryMaskStore(tmp_path).erase(["a folder"])

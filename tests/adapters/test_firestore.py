@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.standins.firestore import FirestoreEmulator, NodeMissingError
 
 from tryon_masks import telemetry
+from tryon_masks.adapters import firestore as firestore_adapter
 from tryon_masks.adapters.firestore import BATCH, FirestoreLog
 from tryon_masks.domain.errors import (
     InvalidRequest,
@@ -309,3 +310,61 @@ def test_the_client_is_imported_only_when_it_is_on() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_users_requests_and_masks_are_found_and_erased(firestore: Any) -> None:
+    log, user, other = FirestoreLog(PROJECT), unique("ada"), unique("ada")
+    theirs, another = unique("request"), unique("request")
+    for request_id, user_id in ((theirs, user), (another, other)):
+        with request_log(request_id, "", log) as scope:
+            scope.identify(user_id)
+            with step("generate_masks", "service"):
+                pass
+        log.merge_masks(user_id, {"upper": "https://masks.example/upper.png"}, request_id)
+    profile = firestore.collection("users").document(user)
+    profile.set({"name": "Ada"}, merge=True)
+
+    found = log.find(user)
+    log.erase(found)
+
+    assert found == [f"vton_logs/{theirs}", f"users/{user}"]
+    assert saved_steps(firestore, theirs) == {}
+    assert not firestore.document(f"vton_logs/{theirs}").get().exists
+    assert profile.get().to_dict() == {"name": "Ada"}
+    assert log.find(user) == []
+    assert log.find(other) == [f"vton_logs/{another}", f"users/{other}"]
+    log.erase(found)
+
+
+def test_a_profile_of_nothing_but_masks_is_erased_whole(firestore: Any) -> None:
+    log, user = FirestoreLog(PROJECT), unique("ada")
+    log.merge_masks(user, {"upper": "https://masks.example/upper.png"}, "request-1")
+
+    log.erase(log.find(user))
+
+    assert not firestore.collection("users").document(user).get().exists
+
+
+def test_more_steps_than_one_commit_takes_are_erased(
+    firestore: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(firestore_adapter, "BATCH", 3)
+    log, user, request_id = FirestoreLog(PROJECT), unique("ada"), unique("request")
+    with request_log(request_id, user, log):
+        for _ in range(5):
+            with step("generate_masks", "service"):
+                pass
+
+    log.erase(log.find(user))
+
+    assert saved_steps(firestore, request_id) == {}
+    assert log.find(user) == []
+
+
+@pytest.mark.parametrize("call", ["find", "erase"])
+def test_what_cannot_be_erased_is_said(own_emulator: FirestoreEmulator, call: str) -> None:
+    log = FirestoreLog(PROJECT, timeout_s=0.5)
+    own_emulator.stop()
+
+    with pytest.raises(LogUnavailable, match=r"^Firestore could not be"):
+        log.find("ada") if call == "find" else log.erase(["vton_logs/1", "users/ada"])

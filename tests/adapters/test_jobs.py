@@ -135,3 +135,37 @@ def test_a_queue_that_cannot_be_reached_is_said() -> None:
 
     with pytest.raises(StateUnavailable):
         SqsQueue(gone, aws_client("sqs", 2.0)).send({"job_id": "1"})
+
+
+def test_the_jobs_about_a_user_are_found_and_forgotten(jobs: DynamoJobs) -> None:
+    pretends = json.dumps({"user_id": "u1"})
+    for job_id, owner, task in (
+        ("handed-in", "u1", {**TASK, "user_id": "u1"}),
+        ("by-a-backend", "AROA1", {"upload": "uploads/AROA1/1", "user_id": "u1"}),
+        ("another's", "u1", {**TASK, "user_id": "u2"}),
+        ("longer", "u12", {**TASK, "user_id": "u12"}),
+        ("pretends", "u2", {"photo": f"https://example.com/{pretends}", "user_id": "u2"}),
+    ):
+        jobs.add(job_id, owner, task)
+
+    found = jobs.find("u1")
+    jobs.erase(found)
+
+    assert set(found) == {"handed-in", "by-a-backend"}
+    assert jobs.find("u1") == []
+    assert jobs.get("handed-in") is None
+    assert all(jobs.get(job_id) for job_id in ("another's", "longer", "pretends"))
+    jobs.erase(found)
+
+
+def test_a_long_table_is_read_to_its_end(jobs: DynamoJobs) -> None:
+    for number in range(12):
+        jobs.add(f"{number}", "u1", {"photo": "x" * 300_000, "user_id": "u1"})
+
+    assert len(jobs.find("u1")) == 12
+
+
+@pytest.mark.parametrize("call", [lambda jobs: jobs.find("u1"), lambda jobs: jobs.erase(["1"])])
+def test_jobs_that_cannot_be_erased_are_an_error(call: Any) -> None:
+    with pytest.raises(StateUnavailable):
+        call(DynamoJobs("no-such-table", aws_client("dynamodb", 2.0), 600))

@@ -11,6 +11,7 @@ from tryon_masks.adapters.aws import aws_client
 from tryon_masks.adapters.once import DynamoOnce
 from tryon_masks.deadline import time_limit
 from tryon_masks.domain.errors import InProgress, StateUnavailable, StoreFailed
+from tryon_masks.ports import user_folder
 from tryon_masks.telemetry import RequestLog, request_log
 
 TABLE = "once"
@@ -150,3 +151,19 @@ def test_a_table_that_cannot_be_reached_is_no_reason_to_do_it_twice(table: Any) 
         DynamoOnce("no-such-table", aws_client("dynamodb", 2.0), 600).do("key", work)
 
     assert work.times == 0
+
+
+def test_what_is_remembered_of_a_user_is_found_and_forgotten(once: DynamoOnce, table: Any) -> None:
+    for user in ("u1", "u2"):
+        for what in ("abc", "def"):
+            once.do(f"{user_folder(user)}/{what}", Work())
+    with pytest.raises(KeyboardInterrupt):
+        once.do(f"{user_folder('u1')}/open", Work(KeyboardInterrupt()))
+
+    found = once.find("u1")
+    once.erase(found)
+
+    assert len(found) == 3
+    assert once.find("u1") == []
+    assert len(once.find("u2")) == len(table.scan()["Items"]) == 2
+    once.erase(found)

@@ -14,7 +14,13 @@ import requests
 from botocore.exceptions import ClientError
 from moto import mock_aws
 
-from tryon_masks.adapters.s3 import S3MaskStore, S3Objects, S3UploadForms, s3_client
+from tryon_masks.adapters.s3 import (
+    S3MaskStore,
+    S3Objects,
+    S3UploadForms,
+    S3UserObjects,
+    s3_client,
+)
 from tryon_masks.domain.errors import (
     PhotoFetchFailed,
     PhotoFetchTimeout,
@@ -23,10 +29,11 @@ from tryon_masks.domain.errors import (
     StoreTimeout,
     TryonMasksError,
 )
-from tryon_masks.ports import EncodedImage
+from tryon_masks.ports import EncodedImage, UserData, user_folder
 from tryon_masks.telemetry import RequestLog, request_log
 
 BUCKET = "a-bucket"
+KEPT = ("upper.png", "lower.webp")
 FILES = {
     "upper": EncodedImage(b"first", "image/png", "png"),
     "lower": EncodedImage(b"second", "image/webp", "webp"),
@@ -76,7 +83,7 @@ class Server:
                     number = self.calls
                 answer(handler, number)
 
-            do_GET = do_PUT = handle_any  # noqa: N815
+            do_GET = do_PUT = do_POST = handle_any  # noqa: N815
 
             def log_message(self, *args: Any) -> None:
                 """Nothing on stderr."""
@@ -97,9 +104,14 @@ class Server:
 
 
 def empty(handler: BaseHTTPRequestHandler, status: int) -> None:
+    says(handler, status, b"")
+
+
+def says(handler: BaseHTTPRequestHandler, status: int, body: bytes) -> None:
     handler.send_response(status)
-    handler.send_header("Content-Length", "0")
+    handler.send_header("Content-Length", str(len(body)))
     handler.end_headers()
+    handler.wfile.write(body)
 
 
 def test_masks_are_kept_under_prefix_key_and_name(client: Any) -> None:
@@ -231,7 +243,7 @@ def test_silence_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(PhotoFetchTimeout):
             S3Objects(client).get(BUCKET, "photo.jpg", 100)
         with pytest.raises(StoreTimeout):
-            S3Objects(client).put_json(BUCKET, "results/photo.json", {})
+            S3Objects(client).put_json(BUCKET, "results/photo.json", {}, {})
         over.set()
 
 
@@ -284,10 +296,12 @@ def test_an_object_that_is_cut_short_is_a_failed_fetch(monkeypatch: pytest.Monke
 def test_an_answer_is_written_as_json_and_replaced(client: Any) -> None:
     objects = S3Objects(client)
     for status in ("refused", "success"):
-        objects.put_json(BUCKET, "results/ä.json", {"status": status, "name": "Jürgen"})
+        document = {"status": status, "name": "Jürgen"}
+        objects.put_json(BUCKET, "results/ä.json", document, {"user-id": "u1"})
 
     kept = client.get_object(Bucket=BUCKET, Key="results/ä.json")
     assert kept["ContentType"] == "application/json"
+    assert kept["Metadata"] == {"user-id": "u1"}
     assert json.loads(kept["Body"].read()) == {"status": "success", "name": "Jürgen"}
 
 
@@ -295,7 +309,7 @@ def test_an_answer_is_written_as_json_and_replaced(client: Any) -> None:
     "call",
     [
         lambda objects: objects.get(BUCKET, "photo.jpg", 100),
-        lambda objects: objects.put_json(BUCKET, "results/photo.json", {}),
+        lambda objects: objects.put_json(BUCKET, "results/photo.json", {}, {}),
     ],
 )
 def test_nobody_listening_is_a_typed_error(
@@ -347,3 +361,97 @@ def test_a_form_works_as_it_is(client: Any) -> None:
     assert answer.status_code < 300
     data, metadata = S3Objects(client).get(BUCKET, "uploads/user-1/7", 100)
     assert (data, metadata) == (b"photo", {"job-id": "7"})
+
+
+def put(client: Any, key: str, **metadata: str) -> None:
+    client.put_object(Bucket=BUCKET, Key=key, Body=b"x", Metadata=metadata)
+
+
+def keys(client: Any) -> set[str]:
+    return {entry["Key"] for entry in client.list_objects_v2(Bucket=BUCKET).get("Contents", ())}
+
+
+@pytest.mark.parametrize("prefix", ["masks", ""])
+def test_what_was_made_for_a_user_is_found_and_erased(
+    client: Any, log: RequestLog, prefix: str
+) -> None:
+    store = S3MaskStore(BUCKET, prefix, client, None, 600)
+    for user in ("u1", "u2"):
+        store.save(f"{user_folder(user)}/abc", FILES)
+
+    found = store.find("u1")
+    store.erase(found)
+
+    start = f"{prefix}/" if prefix else ""
+    assert set(found) == {f"{start}{user_folder('u1')}/abc/{name}" for name in KEPT}
+    assert store.find("u1") == []
+    assert len(store.find("u2")) == len(keys(client)) == 2
+    store.erase(found)
+
+
+def test_a_users_uploads_and_results_are_found_by_what_they_say_of_themselves(
+    client: Any,
+) -> None:
+    theirs = {
+        "uploads/u1/named": {"user-id": "u1"},
+        "uploads/backend/photo": {"user-id": "u1"},
+        "results/uploads/backend/photo.json": {"user-id": "u1"},
+        "uploads/u1/unnamed": {},
+        "results/uploads/u1/gone.json": {},
+    }
+    others = {
+        "uploads/u1/of-another": {"user-id": "u2"},
+        "uploads/u1": {},
+        "uploads/u12/photo": {},
+        "uploads/backend/nobodys": {},
+        "masks/uploads/u1/upper.png": {},
+    }
+    for key, metadata in {**theirs, **others}.items():
+        client.put_object(Bucket=BUCKET, Key=key, Body=b"x", Metadata=metadata)
+    objects = S3UserObjects(BUCKET, client, "uploads/", "results/")
+
+    found = objects.find("u1")
+    objects.erase(found)
+
+    assert set(found) == theirs.keys()
+    assert keys(client) == others.keys()
+
+
+def test_more_than_a_thousand_objects_are_erased(client: Any) -> None:
+    for number in range(1003):
+        put(client, f"masks/{user_folder('u1')}/{number}")
+    store = S3MaskStore(BUCKET, "masks", client, None, 600)
+
+    store.erase(store.find("u1"))
+
+    assert keys(client) == set()
+
+
+def test_what_s3_does_not_erase_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = (
+        b"<DeleteResult><Error><Key>masks/b</Key><Code>AccessDenied</Code><Message>no</Message>"
+        b"</Error></DeleteResult>"
+    )
+    with Server(lambda handler, _: says(handler, 200, said)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        store = S3MaskStore(BUCKET, "masks", s3_client(5.0), None, 600)
+        with pytest.raises(StoreFailed, match=r"^1 of 2 objects could not be erased\.$") as caught:
+            store.erase(["masks/a", "masks/b"])
+
+    assert caught.value.detail == "masks/b: AccessDenied"
+
+
+@pytest.mark.parametrize("call", ["find", "erase"])
+@pytest.mark.parametrize("kind", ["masks", "uploads"])
+def test_without_permission_nothing_counts_as_erased(
+    monkeypatch: pytest.MonkeyPatch, kind: str, call: str
+) -> None:
+    with Server(lambda handler, _: empty(handler, 403)) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+        place: UserData = (
+            S3MaskStore(BUCKET, "masks", s3_client(5.0), None, 600)
+            if kind == "masks"
+            else S3UserObjects(BUCKET, s3_client(5.0), "uploads/", "results/")
+        )
+        with pytest.raises(StoreFailed, match=r"^S3 could not list or erase objects\.$"):
+            place.find("u1") if call == "find" else place.erase(["key"])

@@ -203,7 +203,7 @@ def test_the_worker_may_do_what_it_does(become: Become, secret: list[str]) -> No
     _keeps_masks()
     objects = S3Objects(s3_client(5.0))
     assert objects.get(PHOTOS, UPLOAD, 100)[0] == b"{}"
-    objects.put_json(PHOTOS, RESULT, {"status": "success"})
+    objects.put_json(PHOTOS, RESULT, {"status": "success"}, {"user-id": "user-1"})
     jobs = DynamoJobs("jobs", aws_client("dynamodb", 2.0), 600)
     jobs.update("1", "running")
     assert jobs.get("1") is None

@@ -1,4 +1,5 @@
-"""A stand-in for Cloudinary's upload API and its delivery, on loopback, in memory.
+"""A stand-in for Cloudinary's upload API, its delivery, and of its Admin API the listing and
+deletion of images: on loopback, in memory.
 
 It checks what the service checks (cloud, key, timestamp, signature), answers with the fields the
 service gives, and serves the stored bytes at the address it answered. In a test::
@@ -16,6 +17,7 @@ use and runs until it is terminated; ``GET /standin/uploads`` lists what it has 
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import io
 import json
@@ -40,6 +42,7 @@ UNSIGNED_FIELDS = {"file", "cloud_name", "resource_type", "api_key", "signature"
 SIGNATURE_HASHES = {40: hashlib.sha1, 64: hashlib.sha256}
 STALE_AFTER_S = 3600
 HANG_S = 60
+ADMIN = r"/v1_1/([^/]+)/resources/image/upload"
 
 
 @dataclass
@@ -96,8 +99,11 @@ class CloudinaryStandIn:
     ----------
     uploads
         Assets by public id.
+    forgotten
+        Public ids that the CDN was told to forget, by deletion.
     requests
-        Public ids of all upload requests, failed ones among them, in order of arrival.
+        Public ids of all upload requests, failed ones among them, in order of arrival;
+        ``admin`` for one of the Admin API.
     connections
         How many connections were made.
     """
@@ -114,6 +120,7 @@ class CloudinaryStandIn:
         self.api_key = api_key
         self.api_secret = api_secret
         self.uploads: dict[str, Upload] = {}
+        self.forgotten: list[str] = []
         self.requests: list[str] = []
         self.connections = 0
         self.clock = clock
@@ -154,6 +161,7 @@ class CloudinaryStandIn:
     def fail(self, how: str, *, times: int | None = None, name: str | None = None) -> None:
         """Fail the next ``times`` uploads (None: all) of assets called ``name`` (None: any).
 
+        Calls of the Admin API are called ``admin``.
         ``how`` is one of :data:`FAULTS`.
         """
         if how not in FAULTS:
@@ -230,6 +238,28 @@ class CloudinaryStandIn:
             self.uploads[public_id] = upload
             return upload
 
+    def administer(self, cloud_name: str, authorization: str | None) -> None:
+        """Refuse whoever is not the account's owner."""
+        owner = base64.b64encode(f"{self.api_key}:{self.api_secret}".encode()).decode()
+        if cloud_name != self.cloud_name or authorization != f"Basic {owner}":
+            raise RefusedError(401, "Invalid credentials")
+
+    def page(self, prefix: str, most: int, start: int) -> dict[str, Any]:
+        """``most`` of the assets whose public id begins with ``prefix``, from the ``start``-th."""
+        found = sorted(one for one in self.uploads if one.startswith(prefix))
+        page = {"resources": [{"public_id": one} for one in found[start : start + most]]}
+        return page | ({"next_cursor": str(start + most)} if len(found) > start + most else {})
+
+    def delete(self, public_ids: list[str], *, invalidate: bool) -> dict[str, Any]:
+        """Forget these assets."""
+        if len(public_ids) > 100:
+            raise RefusedError(400, "Too many public ids")
+        with self._lock:
+            gone = {one: self.uploads.pop(one, None) for one in public_ids}
+            self.forgotten += [one for one in public_ids if invalidate]
+        said = {one: "not_found" if asset is None else "deleted" for one, asset in gone.items()}
+        return {"deleted": said, "partial": False}
+
     def find(self, cloud_name: str, rest: str) -> Upload | None:
         """The asset behind a delivery path; its version, if any, does not matter."""
         public_id, _, kind = re.sub(r"^v\d+/", "", unquote(rest)).rpartition(".")
@@ -276,12 +306,42 @@ class _Handler(BaseHTTPRequestHandler):
             listed = [asdict(upload) | {"data": None} for upload in standin.uploads.values()]
             self.answer_json({"uploads": listed, "requests": standin.requests})
             return
+        parts = urlsplit(self.path)
+        if match := re.fullmatch(ADMIN, parts.path):
+            self._administer(match[1], parts.query)
+            return
         match = re.fullmatch(r"/([^/]+)/image/upload/(.+)", self.path)
         upload = standin.find(match[1], match[2]) if match else None
         if upload is None:
             self.answer(b"", "text/plain", 404)
         else:
             self.answer(upload.data, f"image/{upload.format.replace('jpg', 'jpeg')}")
+
+    def do_DELETE(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        parts = urlsplit(self.path)
+        match = re.fullmatch(ADMIN, parts.path)
+        self._administer(match[1] if match else "", "", json.loads(body))
+
+    def _administer(self, cloud_name: str, query: str, order: dict[str, Any] | None = None) -> None:
+        standin = self.server.standin
+        try:
+            fault = standin.next_fault("admin")
+            if fault is not None and FAULTS[fault](self):
+                return
+            standin.administer(cloud_name, self.headers["Authorization"])
+            if order is not None:
+                said = standin.delete(
+                    order["public_ids"], invalidate=order.get("invalidate", False)
+                )
+            else:
+                asked = {name: values[0] for name, values in parse_qs(query).items()}
+                start = int(asked.get("next_cursor", "0"))
+                said = standin.page(asked["prefix"], int(asked["max_results"]), start)
+        except RefusedError as refused:
+            self.answer_json({"error": {"message": str(refused)}}, refused.status)
+        else:
+            self.answer_json(said)
 
     def _fail(self, query: dict[str, list[str]]) -> None:
         times, name = query.get("times"), query.get("name")

@@ -75,7 +75,7 @@ class Line:
     def made(self, folder: str = "masks") -> set[str]:
         """The names of the files there."""
         root = self.folder / folder
-        return {path.name for path in root.iterdir()} if root.exists() else set()
+        return {path.name for path in root.rglob("*") if path.is_file()}
 
 
 @pytest.fixture

@@ -1,14 +1,19 @@
-"""AWS clients of the ambient account and region, each with explicit timeouts and bounded tries."""
+"""AWS clients of the ambient account and region, each with explicit timeouts and bounded tries.
+
+And what the DynamoDB tables of this service have in common: ``id`` is their key.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from tryon_masks.domain.errors import SettingsError
+from tryon_masks.domain.errors import SettingsError, StateUnavailable
 
 
 def aws_client(service: str, timeout_s: float, *, tries: int = 3, **config: Any) -> Any:
@@ -42,3 +47,50 @@ def aws_client(service: str, timeout_s: float, *, tries: int = 3, **config: Any)
         raise SettingsError(
             f"The AWS set-up does not work: {type(error).__name__}.", detail=str(error)
         ) from error
+
+
+@contextmanager
+def state_reported() -> Iterator[None]:
+    """A failure of AWS is one of the service's own records.
+
+    Raises
+    ------
+    StateUnavailable
+    """
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise StateUnavailable(detail=str(error)) from error
+
+
+def find_items(client: Any, table: str, condition: str, name: str, value: str) -> list[str]:
+    """The ids of all items whose attribute ``name`` meets ``condition`` on ``value``.
+
+    The condition calls them ``#name`` and ``:value``. The whole table is read.
+
+    Raises
+    ------
+    StateUnavailable
+    """
+    with state_reported():
+        pages = client.get_paginator("scan").paginate(
+            TableName=table,
+            ConsistentRead=True,
+            ProjectionExpression="id",
+            FilterExpression=condition,
+            ExpressionAttributeNames={"#name": name},
+            ExpressionAttributeValues={":value": {"S": value}},
+        )
+        return [item["id"]["S"] for page in pages for item in page["Items"]]
+
+
+def delete_items(client: Any, table: str, ids: Sequence[str]) -> None:
+    """Delete the items of these ids, if they are there.
+
+    Raises
+    ------
+    StateUnavailable
+    """
+    with state_reported():
+        for one in ids:
+            client.delete_item(TableName=table, Key={"id": {"S": one}})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -16,7 +16,7 @@ from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTime
 from tryon_masks.adapters.side_by_side import save_side_by_side
 from tryon_masks.deadline import need, time_left
 from tryon_masks.domain.errors import SettingsError, StoreFailed, StoreTimeout
-from tryon_masks.ports import EncodedImage
+from tryon_masks.ports import EncodedImage, user_folder
 from tryon_masks.telemetry import step
 
 _RATE_LIMITED = (420, 429)
@@ -27,6 +27,9 @@ _TRY_S = 1.0
 _DETAIL_CHARS = 500
 _LEAST_S = 0.05
 _DICE = random.SystemRandom()
+_PAGE = 500
+_BATCH = 100
+"""Most assets that Cloudinary lists, and deletes, in one call."""
 
 
 class StoreBusy(StoreFailed):
@@ -43,7 +46,7 @@ class CloudinaryMaskStore:
     The address is the one that Cloudinary answers, with its version (new at each overwrite)
     replaced by ``v1``. Any version leads to the newest upload, so a retry or the same photo again
     gives the same address, and ``v1`` is the form of address that ``invalidate`` clears from the
-    CDN for an image in a folder.
+    CDN for an image in a folder. Also a :class:`~tryon_masks.ports.UserData`.
 
     Parameters
     ----------
@@ -83,6 +86,42 @@ class CloudinaryMaskStore:
         StoreFailed, StoreTimeout
         """
         return save_side_by_side(files, lambda name, file: self._save_one(key, name, file))
+
+    def find(self, user_id: str) -> list[str]:
+        """The public ids of all that was made for the user."""
+        folder = "/".join(filter(None, (self._folder, user_folder(user_id))))
+        found: list[str] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = self._ask("resources", prefix=f"{folder}/", max_results=_PAGE, **cursor)
+            found += [asset["public_id"] for asset in page["resources"]]
+            if "next_cursor" not in page:
+                return found
+            cursor = {"next_cursor": page["next_cursor"]}
+
+    def erase(self, names: Sequence[str]) -> None:
+        """Delete these images, and have the CDN forget them."""
+        for start in range(0, len(names), _BATCH):
+            self._ask("delete_resources", list(names[start : start + _BATCH]), invalidate=True)
+
+    def _ask(self, function: str, *given: Any, **options: Any) -> Any:
+        """Call one function of the SDK's Admin API."""
+        from cloudinary import api
+
+        try:
+            return getattr(api, function)(
+                *given,
+                resource_type="image",
+                type="upload",
+                timeout=Timeout(total=self._timeout_s),
+                **options,
+                **self._account,
+            )
+        except Exception as error:
+            # The SDK raises no class of its own for a status that it does not know.
+            raise StoreFailed(
+                "Cloudinary could not list or erase images.", detail=str(error)[:_DETAIL_CHARS]
+            ) from error
 
     def _save_one(self, key: str, name: str, file: EncodedImage) -> str:
         public_id = "/".join(filter(None, (self._folder, key, name)))

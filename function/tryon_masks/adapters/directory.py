@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
 from tryon_masks.domain.errors import StoreFailed
-from tryon_masks.ports import EncodedImage
+from tryon_masks.ports import EncodedImage, user_folder
 from tryon_masks.telemetry import step
 
 
 class DirectoryMaskStore:
     """Writes ``root/key.name.extension``; the address is its ``file://`` URI.
 
-    A ``key`` may hold slashes: its folders are made, below ``root`` only.
+    A ``key`` may hold slashes: its folders are made, below ``root`` only. Also a
+    :class:`~tryon_masks.ports.UserData`; files that the caller named are nobody's.
     """
 
     def __init__(self, root: Path) -> None:
@@ -46,6 +48,23 @@ class DirectoryMaskStore:
                     f"These masks could not be stored: {name}.", detail=str(error)
                 ) from error
             return path.as_uri()
+
+    def find(self, user_id: str) -> list[str]:
+        """The paths of the user's files below the root."""
+        files = (self._root / user_folder(user_id)).rglob("*")
+        return sorted(str(file.relative_to(self._root)) for file in files if file.is_file())
+
+    def erase(self, names: Sequence[str]) -> None:
+        """Delete these files, and their folders when nothing is left in them."""
+        paths = [self._root / name for name in names]
+        try:
+            for path in paths:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreFailed("The masks could not be erased.", detail=str(error)) from error
+        for folder in {path.parent for path in paths}:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -35,6 +35,9 @@ USERS = "users"
 TIMEOUT_S = 3.0
 """A request waits for Firestore three times: at its start, for the profile, for the records."""
 
+OURS = ("Mask", "masks", "masks_request_id", "masks_updated_at")
+"""Our fields of a user's document."""
+
 BATCH = 500
 """Most writes that Firestore takes in one commit."""
 
@@ -42,7 +45,9 @@ BATCH = 500
 class FirestoreLog:
     """A :class:`~tryon_masks.ports.StepLog` and :class:`~tryon_masks.ports.UserProfiles`.
 
-    Making one opens no connection. Every call ends within ``timeout_s`` seconds, retries included.
+    Also a :class:`~tryon_masks.ports.UserData`: the requests of a user, and our fields of the
+    user's document. Making one opens no connection. Every call ends within ``timeout_s`` seconds,
+    retries included.
 
     Parameters
     ----------
@@ -76,6 +81,7 @@ class FirestoreLog:
                 detail=str(error),
             ) from error
         self._now = firestore.SERVER_TIMESTAMP
+        self._no_more = firestore.DELETE_FIELD
         self._failures = (exceptions.GoogleAPIError, GoogleAuthError)
         # Every write sets a document by its name, so a repeated one is harmless.
         transient = retry.if_exception_type(
@@ -136,6 +142,51 @@ class FirestoreLog:
         document = self._client.collection(USERS).document(_document_id(user_id, "user_id"))
         with self._reported(ProfileUnavailable):
             document.set(fields, merge=list(fields), **self._call)
+
+    def find(self, user_id: str) -> list[str]:
+        """The paths of the user's documents: requests first, the profile last."""
+        from google.cloud.firestore import FieldFilter
+
+        theirs = FieldFilter("user_id", "==", user_id)
+        requests = self._client.collection(LOGS).where(filter=theirs).select([])
+        profile = self._client.collection(USERS).document(_document_id(user_id, "user_id"))
+        with self._reported(LogUnavailable, "Firestore could not be searched."):
+            found = [f"{LOGS}/{request.id}" for request in requests.stream(**self._call)]
+            fields = profile.get(**self._call).to_dict() or {}
+        return [*found, f"{USERS}/{user_id}"] if fields.keys() & set(OURS) else found
+
+    def erase(self, names: Sequence[str]) -> None:
+        """Delete requests with all their steps, and our fields of a profile.
+
+        A profile that holds nothing else is deleted whole.
+        """
+        with self._reported(LogUnavailable, "Firestore could not be erased."):
+            for name in names:
+                document = self._client.document(name)
+                if name.startswith(f"{LOGS}/"):
+                    self._erase_request(document)
+                else:
+                    self._erase_profile(document)
+
+    def _erase_request(self, request: Any) -> None:
+        steps = request.collection(STEPS).select([]).stream(**self._call)
+        # The request comes last: while it is there, its steps can be found.
+        documents = [*(one.reference for one in steps), request]
+        for start in range(0, len(documents), BATCH):
+            batch = self._client.batch()
+            for document in documents[start : start + BATCH]:
+                batch.delete(document)
+            batch.commit(**self._call)
+
+    def _erase_profile(self, profile: Any) -> None:
+        found = profile.get(**self._call)
+        fields = found.to_dict() or {}
+        # Whatever else happens to the document meanwhile must not be lost.
+        unchanged = self._client.write_option(last_update_time=found.update_time)
+        if fields and fields.keys() <= set(OURS):
+            profile.delete(option=unchanged, **self._call)
+        elif left := fields.keys() & set(OURS):
+            profile.update(dict.fromkeys(left, self._no_more), option=unchanged, **self._call)
 
     @contextmanager
     def _reported(

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from tryon_masks.domain.errors import StateUnavailable
+from tryon_masks.adapters.aws import delete_items, find_items, state_reported
 from tryon_masks.ports import Job, JobState
 
 _UNKNOWN = "ConditionalCheckFailedException"
@@ -19,6 +18,8 @@ _UNKNOWN = "ConditionalCheckFailedException"
 
 class DynamoJobs:
     """A :class:`~tryon_masks.ports.Jobs` on a DynamoDB table with ``id`` as its key.
+
+    Also a :class:`~tryon_masks.ports.UserData`: a job is its task's ``user_id``'s.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ class DynamoJobs:
             "updated_at": {"S": now},
             "expiration": {"N": str(int(time.time()) + self._ttl_s)},
         }
-        with _reported():
+        with state_reported():
             self._client.put_item(
                 TableName=self._table, Item=item, ConditionExpression="attribute_not_exists(id)"
             )
@@ -55,7 +56,7 @@ class DynamoJobs:
 
     def get(self, job_id: str) -> Job | None:
         """The job; None where there is none, or none any more."""
-        with _reported():
+        with state_reported():
             found = self._client.get_item(
                 TableName=self._table, Key={"id": {"S": job_id}}, ConsistentRead=True
             )
@@ -72,7 +73,7 @@ class DynamoJobs:
             ":now": {"S": _now()},
             ":answer": {"NULL": True} if answer is None else {"S": json.dumps(answer)},
         }
-        with _reported():
+        with state_reported():
             try:
                 self._client.update_item(
                     TableName=self._table,
@@ -86,6 +87,16 @@ class DynamoJobs:
                 if error.response["Error"]["Code"] != _UNKNOWN:
                     raise
 
+    def find(self, user_id: str) -> list[str]:
+        """The ids of the jobs that are about this user, whoever handed them in."""
+        # A quotation mark inside a JSON string has a backslash before it: nothing else looks so.
+        member = json.dumps({"user_id": user_id})[1:-1]
+        return find_items(self._client, self._table, "contains(#name, :value)", "task", member)
+
+    def erase(self, names: Sequence[str]) -> None:
+        """Forget these jobs; those that wait are not done any more."""
+        delete_items(self._client, self._table, names)
+
 
 class SqsQueue:
     """A :class:`~tryon_masks.ports.WorkQueue` in SQS."""
@@ -96,12 +107,12 @@ class SqsQueue:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Hand ``message`` to a worker, at least once."""
-        with _reported():
+        with state_reported():
             self._client.send_message(QueueUrl=self._url, MessageBody=json.dumps(message))
 
     def again(self, receipt: str, seconds: int) -> None:
         """Deliver the message of this receipt once more after so many seconds."""
-        with _reported():
+        with state_reported():
             self._client.change_message_visibility(
                 QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=seconds
             )
@@ -125,11 +136,3 @@ def _job(item: Mapping[str, Any]) -> Job:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    try:
-        yield
-    except (BotoCoreError, ClientError) as error:
-        raise StateUnavailable(detail=str(error)) from error

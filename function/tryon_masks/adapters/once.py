@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -17,8 +17,10 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
     IdempotencyPersistenceLayerError,
 )
 
+from tryon_masks.adapters.aws import delete_items, find_items
 from tryon_masks.deadline import time_left
 from tryon_masks.domain.errors import InProgress, StateUnavailable
+from tryon_masks.ports import user_folder
 from tryon_masks.telemetry import count, step
 
 PREFIX = "masks"
@@ -28,6 +30,8 @@ LONGEST_S = 900
 
 class DynamoOnce:
     """An :class:`~tryon_masks.ports.Once` on a DynamoDB table with ``id`` as its key.
+
+    A record's ``id`` is ``masks/FOLDER#DIGEST``. Also a :class:`~tryon_masks.ports.UserData`.
 
     Parameters
     ----------
@@ -40,6 +44,8 @@ class DynamoOnce:
     """
 
     def __init__(self, table: str, client: Any, ttl_s: int) -> None:
+        self._table = table
+        self._client = client
         self._records = DynamoDBPersistenceLayer(table_name=table, boto3_client=client)
         self._ttl_s = ttl_s
 
@@ -71,7 +77,7 @@ class DynamoOnce:
             data_keyword_argument="key",
             persistence_store=self._records,
             config=config,
-            key_prefix=PREFIX,
+            key_prefix="/".join(filter(None, (PREFIX, key.rpartition("/")[0]))),
         )
         try:
             result: dict[str, Any] = once(key=key)
@@ -83,3 +89,12 @@ class DynamoOnce:
             with step("repeat_answer", "once"):
                 count("AnswersRepeated")
         return result
+
+    def find(self, user_id: str) -> list[str]:
+        """The ids of the user's records."""
+        start = f"{PREFIX}/{user_folder(user_id)}#"
+        return find_items(self._client, self._table, "begins_with(#name, :value)", "id", start)
+
+    def erase(self, names: Sequence[str]) -> None:
+        """Forget these records."""
+        delete_items(self._client, self._table, names)

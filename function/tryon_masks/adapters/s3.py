@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -25,12 +26,15 @@ from tryon_masks.domain.errors import (
     StoreFailed,
     StoreTimeout,
 )
-from tryon_masks.ports import EncodedImage, UploadForm
+from tryon_masks.ports import USER_METADATA, EncodedImage, UploadForm, user_folder
 from tryon_masks.telemetry import step
 
 _TIMEOUTS = (ConnectTimeoutError, ReadTimeoutError)
 _ERRORS = (BotoCoreError, ClientError)
 _CACHE_S = 86_400
+_BATCH = 1000
+"""Most objects that S3 deletes in one call."""
+_AT_ONCE = 10
 
 
 def s3_client(timeout_s: float, *, tries: int = 2) -> Any:
@@ -56,6 +60,8 @@ def s3_client(timeout_s: float, *, tries: int = 2) -> Any:
 
 class S3MaskStore:
     """Keeps each mask as ``prefix/key/name.extension``.
+
+    Also a :class:`~tryon_masks.ports.UserData`.
 
     Parameters
     ----------
@@ -101,6 +107,15 @@ class S3MaskStore:
                 f"max-age={_CACHE_S}",
             )
             return self._address(object_key)
+
+    def find(self, user_id: str) -> list[str]:
+        """The keys of all that was made for the user."""
+        folder = "/".join(filter(None, (self._prefix, user_folder(user_id))))
+        return _keys_under(self._client, self._bucket, f"{folder}/")
+
+    def erase(self, names: Sequence[str]) -> None:
+        """Delete the objects of these keys."""
+        _delete(self._client, self._bucket, names)
 
     def _address(self, object_key: str) -> str:
         if self._public_base_url:
@@ -184,7 +199,9 @@ class S3Objects:
         except _ERRORS as error:
             raise PhotoFetchFailed(detail=str(error)) from error
 
-    def put_json(self, bucket: str, key: str, document: object) -> None:
+    def put_json(
+        self, bucket: str, key: str, document: object, metadata: Mapping[str, str]
+    ) -> None:
         """Write ``document`` as a JSON object, replacing what is there.
 
         Raises
@@ -197,7 +214,54 @@ class S3Objects:
             Key=key,
             Body=json.dumps(document, ensure_ascii=False).encode(),
             ContentType="application/json",
+            Metadata=dict(metadata),
         )
+
+
+class S3UserObjects:
+    """A :class:`~tryon_masks.ports.UserData`: uploads and their results in one bucket.
+
+    An object is the user's whom its metadata names. One that names nobody is the user's in whose
+    folder it is, or whose upload it answers.
+
+    Parameters
+    ----------
+    bucket
+        Of the uploads.
+    client
+        From :func:`s3_client`.
+    uploads, results_prefix
+        What keys begin with: ``UPLOADS/USER_ID/...`` of an upload, and those of results before it.
+    """
+
+    def __init__(self, bucket: str, client: Any, uploads: str, results_prefix: str) -> None:
+        self._bucket = bucket
+        self._client = client
+        self._uploads = uploads
+        self._results_prefix = results_prefix
+
+    def find(self, user_id: str) -> list[str]:
+        """The keys of the user's objects. Every object of the bucket is asked whose it is."""
+        keys = _keys_under(self._client, self._bucket, "")
+        with _erasing(), ThreadPoolExecutor(_AT_ONCE) as pool:
+            theirs = list(pool.map(lambda key: self._is_of(user_id, key), keys))
+        return [key for key, is_theirs in zip(keys, theirs, strict=True) if is_theirs]
+
+    def erase(self, names: Sequence[str]) -> None:
+        """Delete the objects of these keys."""
+        _delete(self._client, self._bucket, names)
+
+    def _is_of(self, user_id: str, key: str) -> bool:
+        try:
+            metadata = self._client.head_object(Bucket=self._bucket, Key=key)["Metadata"]
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "404":
+                return False
+            raise
+        if USER_METADATA in metadata:
+            return bool(metadata[USER_METADATA] == user_id)
+        upload = key.removeprefix(self._results_prefix)
+        return upload.startswith(f"{self._uploads}{user_id}/")
 
 
 def _put(client: Any, **what: Any) -> None:
@@ -207,3 +271,31 @@ def _put(client: Any, **what: Any) -> None:
         raise StoreTimeout(detail=str(error)) from error
     except _ERRORS as error:
         raise StoreFailed(detail=str(error)) from error
+
+
+def _keys_under(client: Any, bucket: str, prefix: str) -> list[str]:
+    with _erasing():
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", ())]
+
+
+def _delete(client: Any, bucket: str, keys: Sequence[str]) -> None:
+    for start in range(0, len(keys), _BATCH):
+        batch = [{"Key": key} for key in keys[start : start + _BATCH]]
+        with _erasing():
+            answer = client.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
+        if failed := answer.get("Errors"):
+            raise StoreFailed(
+                f"{len(failed)} of {len(keys)} objects could not be erased.",
+                detail=f"{failed[0]['Key']}: {failed[0]['Code']}",
+            )
+
+
+@contextmanager
+def _erasing() -> Iterator[None]:
+    try:
+        yield
+    except _TIMEOUTS as error:
+        raise StoreTimeout("S3 did not answer in time.", detail=str(error)) from error
+    except _ERRORS as error:
+        raise StoreFailed("S3 could not list or erase objects.", detail=str(error)) from error

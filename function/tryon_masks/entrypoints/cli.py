@@ -1,4 +1,4 @@
-"""The command line: ``tryon-masks generate``, ``batch``, ``data-json``, ``models``.
+"""The command line: ``tryon-masks generate``, ``batch``, ``data-json``, ``models``, ``erase``.
 
 Exit codes: 0 everything was made, 1 something was refused or failed (the rest is done), 2 wrong
 usage or a start that failed (nothing is done).
@@ -40,6 +40,7 @@ from tryon_masks.domain.errors import (
 from tryon_masks.domain.masks import MaskKind
 from tryon_masks.entrypoints.batch import MADE, Item, Results, read_list
 from tryon_masks.entrypoints.data_json import replace_text, with_member
+from tryon_masks.entrypoints.erase import erase, read_person
 from tryon_masks.entrypoints.schema import (
     ErrorAnswer,
     MaskAnswer,
@@ -142,6 +143,15 @@ def _parser() -> argparse.ArgumentParser:
 
     models = commands.add_parser("models", parents=[common], help="list the models that are used")
     models.set_defaults(run=_models)
+
+    erasing = commands.add_parser(
+        "erase",
+        parents=[storing, common],
+        help="count all that is kept of a user; with --yes, erase it",
+    )
+    erasing.add_argument("--user-id", required=True, metavar="ID")
+    erasing.add_argument("--yes", action="store_true", help="erase it: this cannot be undone")
+    erasing.set_defaults(run=_erase)
     return parser
 
 
@@ -286,6 +296,18 @@ def _models(_args: argparse.Namespace, environ: Mapping[str, str], _wire: Wire) 
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         print("  ".join(cells).rstrip())
     return 0
+
+
+def _erase(args: argparse.Namespace, environ: Mapping[str, str], _wire: Wire) -> int:
+    try:
+        user_id = read_person(args.user_id)
+    except InvalidRequest as error:
+        raise _UsageError(str(error)) from error
+    answer = erase(_Maker.settings(args, environ), user_id, really=args.yes)
+    print(json.dumps(answer))
+    if not args.yes:
+        print("Nothing was erased. The same with --yes erases it.", file=sys.stderr)
+    return 1 if answer["status"] == "failed" else 0
 
 
 class _Maker:

@@ -11,15 +11,14 @@ from uuid import uuid4
 
 from tryon_masks.domain.errors import BadRequest, InvalidRequest
 from tryon_masks.entrypoints.schema import DataJson, MaskRequestBody, OptionsBody, UploadBody
-from tryon_masks.ports import Job, Jobs, UploadForm, UploadForms, WorkQueue
+from tryon_masks.ports import USER_METADATA, Job, Jobs, UploadForm, UploadForms, WorkQueue
+from tryon_masks.settings import UPLOADS
 from tryon_masks.telemetry import ANONYMOUS, step
 
-UPLOADS = "uploads/"
 _JOB_ID = re.compile("[0-9a-f]{32}")
 JOB_METADATA = "job-id"
 """Object metadata that says whose job an upload is; only a signed form can set it."""
 OPTIONS_METADATA = "options"
-USER_METADATA = "user-id"
 CALLBACK = "callback_url"
 
 
@@ -83,13 +82,15 @@ class Desk:
         with step("sign_upload", "jobs"):
             job_id = self.new_id()
             key = f"{UPLOADS}{owner}/{job_id}"
+            whose = user_id or ANONYMOUS
             metadata = {
-                USER_METADATA: user_id or ANONYMOUS,
+                USER_METADATA: whose,
                 JOB_METADATA: job_id,
                 OPTIONS_METADATA: json.dumps(options_of(body)),
             }
             form = self.forms.make(key, body.content_type, metadata)
-            return self.jobs.add(job_id, owner, {"upload": key, CALLBACK: body.callback_url}), form
+            task = {"upload": key, "user_id": whose, CALLBACK: body.callback_url}
+            return self.jobs.add(job_id, owner, task), form
 
     def look_up(self, owner: str, job_id: str) -> Job:
         """How far the job is.

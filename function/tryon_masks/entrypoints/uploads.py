@@ -11,11 +11,11 @@ from aws_lambda_powertools.utilities.data_classes import S3Event
 
 from tryon_masks.adapters.s3 import S3Objects
 from tryon_masks.domain.errors import InvalidRequest
-from tryon_masks.entrypoints.desk import JOB_METADATA, OPTIONS_METADATA, USER_METADATA
+from tryon_masks.entrypoints.desk import JOB_METADATA, OPTIONS_METADATA
 from tryon_masks.entrypoints.maker import Maker
 from tryon_masks.entrypoints.schema import photo_of_document, read_options, read_user_id
 from tryon_masks.entrypoints.workdesk import JobDesk
-from tryon_masks.ports import Job
+from tryon_masks.ports import USER_METADATA, Job
 from tryon_masks.service import MaskRequest
 from tryon_masks.telemetry import ANONYMOUS, RequestLog, request_log, step
 
@@ -81,6 +81,7 @@ class Uploads:
             with request_log(request_id, ANONYMOUS), step("ignore_upload", "worker", key=key):
                 return
         job: Job | None = None
+        whose: dict[str, str] = {}
 
         def read(log: RequestLog) -> MaskRequest:
             nonlocal job
@@ -89,12 +90,13 @@ class Uploads:
                 job = self._job(key, metadata)
                 user_id = read_user_id(metadata.get(USER_METADATA, ANONYMOUS))
                 log.identify(user_id)
+                whose[USER_METADATA] = user_id
                 photo = photo_of_document(data) if _is_document(key) else data
                 return MaskRequest(photo, user_id, read_options(_options(metadata)))
 
         def write(answer: dict[str, Any]) -> None:
             with step("write_result", "worker"):
-                self._objects.put_json(bucket, f"{self._results_prefix}{key}.json", answer)
+                self._objects.put_json(bucket, f"{self._results_prefix}{key}.json", answer, whose)
                 if job is not None:
                     self._jobs.finish(job, answer)
 
