@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import masks, sheet, speed
+from benchmarks import masks, sheet, soak, speed
 from benchmarks.making import UnreadableMask, make_one, mask_file, read_mask
 from benchmarks.scorecard import (
     FIGURES,
@@ -497,3 +497,74 @@ def test_a_bound_is_a_floor_for_a_recall_and_a_ceiling_for_the_rest() -> None:
     assert Figure("neck_recall", 0.9).excess(0.7) == pytest.approx(0.2)
     assert Figure("hair_cover", 0.1).excess(0.7) == pytest.approx(0.6)
     assert Figure("hair_cover").excess(1.0) < 0
+
+
+GOOD = soak.Case("good", {}, is_photo=True)
+
+
+def after(calls: int, **changes: Any) -> list[soak.Seen]:
+    """A run of good calls, each of which leaves one MB behind; the changes are of every call."""
+    return [
+        soak.Seen(
+            **{
+                "case": GOOD,
+                "outcome": "200 success",
+                "seconds": float(number),
+                "rss": number * 2**20,
+                "files": 5,
+                "threads": 3,
+                **changes,
+            }
+        )
+        for number in range(calls)
+    ]
+
+
+def test_a_megabyte_a_call_is_a_thousand_a_thousand_calls() -> None:
+    found = soak.figures(after(40))
+
+    assert found.slope_mb == pytest.approx(1000)
+    assert (found.start_mb, found.end_mb, found.peak_mb) == (10, 39, 39)
+    assert (found.calls, found.warm, found.files, found.threads) == (40, 10, (5, 5), (3, 3))
+
+
+def test_memory_that_stays_has_no_slope() -> None:
+    assert soak.figures(after(40, rss=2**28)).slope_mb == pytest.approx(0, abs=1e-6)
+
+
+def test_the_first_and_the_last_hundred_photos_are_told() -> None:
+    bad = soak.Seen(soak.Case("bad", {}), "400 INVALID_REQUEST", 1e6, 0, 5, 3)
+
+    found = soak.figures([*after(500), bad])
+
+    assert found.first[0] == pytest.approx(50 + 49.5)
+    assert found.last[0] == pytest.approx(400 + 49.5)
+    assert found.last[1] == pytest.approx(498.01)
+
+
+def test_an_answer_that_changes_and_a_fault_are_told() -> None:
+    fault = soak.Seen(GOOD, "500 INTERNAL", 1, 0, 5, 3)
+
+    found = soak.figures([*after(20), fault])
+
+    assert found.unstable == ["good"]
+    assert found.faults == 1
+    assert found.outcomes == {"good": {"200 success": 20, "500 INTERNAL": 1}}
+
+
+def test_three_calls_in_ten_are_bad_and_take_turns() -> None:
+    names = [
+        case.name
+        for case in soak.order(
+            [soak.Case("a", {}), soak.Case("b", {})], [soak.Case("x", {}), soak.Case("y", {})], 20
+        )
+    ]
+
+    assert "".join(names) == "abaxbaybaxbabyabxaby"
+
+
+def test_a_soak_without_photos_does_not_start(capsys: pytest.CaptureFixture[str]) -> None:
+    for argv in (["/nowhere"], [__file__, "--calls", "19"]):
+        with pytest.raises(SystemExit) as caught:
+            soak.main(argv)
+        assert caught.value.code == 2
