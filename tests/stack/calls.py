@@ -20,6 +20,22 @@ TIMEOUT_S = 240
 """The emulator counts the start as part of the first call, and a busy machine takes its time."""
 START_S = 60
 PATH = "/photos/standing.jpg"
+INSIDE = (
+    "http://169.254.169.254/latest/meta-data/iam/security-credentials/",
+    "http://169.254.170.2/v2/credentials",
+    "http://127.0.0.1:9001/2018-06-01/runtime/invocation/next",
+    "http://127.0.0.1/2018-06-01/runtime/invocation/next",
+    "http://localhost/",
+    "http://[::1]/",
+    "http://0.0.0.0/",
+    "http://2130706433/",
+    "https://127.0.0.1/",
+    "file:///proc/self/environ",
+    "file:///var/task/tryon_masks/settings.py",
+    "/proc/self/environ",
+    "data:text/plain,environ",
+)
+"""What lies around and inside a running function: nobody may have it fetched."""
 
 
 def event_for(name: str, host: str) -> dict[str, Any]:
@@ -59,6 +75,22 @@ def call(port: int, event: Mapping[str, Any]) -> Call:
             time.sleep(0.1)
             continue
         return Call(answer.json(), time.perf_counter() - start)
+
+
+def check_inside(port: int, *more: str) -> list[str]:
+    """Ask for everything that is inside, and for ``more``; all of it is refused. What was asked."""
+    asked = [*INSIDE, *more]
+    event = read_event("api-masks")
+    for address in asked:
+        answer = call(port, {**event, "body": json.dumps({"user_image_url": address})})
+        error = answer.body["error"]
+        assert (address, answer.answer["statusCode"], error["code"]) == (
+            address,
+            400,
+            "URL_NOT_ALLOWED",
+        )
+        assert "AWS_" not in json.dumps(answer.body)
+    return asked
 
 
 def records(output: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -172,12 +172,11 @@ def test_a_function_without_its_store_does_not_start(built: Sam, world: World) -
     assert '"ready"' not in done.stdout
 
 
-def test_as_lambda_runs_it_a_second_call_loads_nothing(
-    built: Sam, world: World, photo: bytes, report: Report
-) -> None:
+@contextmanager
+def as_lambda_runs_it(built: Sam, world: World) -> Iterator[tuple[int, str]]:
+    """The image's API handler: the port that it is called on, and its container."""
     port = loopback.free_port()
-    engine = built.engine
-    container = engine.run(
+    container = built.engine.run(
         *("run", "--detach", "--network", loopback.NETWORK),
         *("--publish", f"{loopback.LOOPBACK}:{port}:8080"),
         # Lambda's own conditions: nothing can be written but /tmp, by a user who owns nothing.
@@ -192,12 +191,20 @@ def test_as_lambda_runs_it_a_second_call_loads_nothing(
         "tryon_masks.entrypoints.api.handler",
     ).stdout.strip()
     try:
+        yield port, container
+    finally:
+        built.engine.run("rm", "--force", container)
+
+
+def test_as_lambda_runs_it_a_second_call_loads_nothing(
+    built: Sam, world: World, photo: bytes, report: Report
+) -> None:
+    engine = built.engine
+    with as_lambda_runs_it(built, world) as (port, container):
         event = calls.event_for("api-masks", world.host)
         first, second = calls.call(port, event), calls.call(port, event)
         output = engine.run("logs", container)
         peaks = engine.run("exec", container, "sh", "-c", "grep VmHWM /proc/[0-9]*/status").stdout
-    finally:
-        engine.run("rm", "--force", container)
     log = calls.records(output.stdout + output.stderr)
     assert first.answer.get("statusCode") == 200, output.stdout + output.stderr
     calls.check_masks(world.cloudinary, first.body["masks"], photo)
@@ -209,6 +216,22 @@ def test_as_lambda_runs_it_a_second_call_loads_nothing(
         f"first call {first.body['total_time']:.2f} s, second {second.body['total_time']:.2f} s, "
         f"peak {max(int(line.split()[1]) for line in peaks.splitlines()) / 1024:.0f} MB"
     )
+
+
+def test_nothing_around_the_function_can_be_fetched(
+    built: Sam, world: World, report: Report
+) -> None:
+    engine = built.engine
+    with as_lambda_runs_it(built, world) as (port, container):
+        asked = calls.check_inside(port)
+        output = engine.run("logs", container)
+        user = engine.run("exec", container, "id", "-u").stdout.strip()
+        tried = engine.run(
+            "exec", container, "sh", "-c", "touch /var/task/x || touch /opt/x", check=False
+        )
+    assert "SECRET" not in output.stdout + output.stderr
+    assert (user, tried.returncode != 0) == (SOMEBODY.partition(":")[0], True)
+    report(f"image as user {user}, read-only: {len(asked)} addresses inside, all refused")
 
 
 def test_the_image_has_no_build_tools(built: Sam) -> None:

@@ -33,6 +33,7 @@ class Emulated:
     photo_host: str
     cloudinary: CloudinaryStandIn
     output: Path
+    runtime_api: str
 
     @property
     def log(self) -> list[dict[str, Any]]:
@@ -87,7 +88,8 @@ def emulated(emulator_path: Path, photo: bytes, tmp_path_factory: Any) -> Iterat
             "CALLBACK_SECRET_ARN": f"arn:aws:secretsmanager:{REGION}:123456789012:secret:a-AbCdEf",
         }
         addresses = ["--runtime-interface-emulator-address", f"{loopback.LOOPBACK}:{port}"]
-        addresses += ["--runtime-api-address", f"{loopback.LOOPBACK}:{loopback.free_port()}"]
+        runtime_api = f"{loopback.LOOPBACK}:{loopback.free_port()}"
+        addresses += ["--runtime-api-address", runtime_api]
         handler = ["-m", "awslambdaric", "tryon_masks.entrypoints.api.handler"]
         process = subprocess.Popen(
             [emulator_path, *addresses, sys.executable, *handler],
@@ -97,7 +99,7 @@ def emulated(emulator_path: Path, photo: bytes, tmp_path_factory: Any) -> Iterat
         )
         stack.callback(process.wait, STOP_S)
         stack.callback(process.terminate)
-        yield Emulated(port, host, cloudinary, output)
+        yield Emulated(port, host, cloudinary, output, runtime_api)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +119,13 @@ def test_an_api_event_becomes_masks_in_the_store(
     # The stand-in takes no upload whose signature is wrong.
     assert len(emulated.cloudinary.uploads) == 2
     calls.check_masks(emulated.cloudinary, first.body["masks"], photo)
+
+
+def test_nothing_around_the_function_can_be_fetched(
+    emulated: Emulated, first: calls.Call, report: Report
+) -> None:
+    asked = calls.check_inside(emulated.port, f"http://{emulated.runtime_api}/2018-06-01/runtime/")
+    report(f"runtime emulator: {len(asked)} addresses inside, all refused")
 
 
 def test_the_answer_has_the_fields_that_clients_read(first: calls.Call) -> None:
