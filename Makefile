@@ -8,7 +8,7 @@ OUT ?= out
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint audit stack bench models sam lock openapi clean
+.PHONY: help demo test lint audit sbom stack bench models sam lock openapi clean
 
 BIN := .venv/bin
 PIP := -m pip --disable-pip-version-check --no-input
@@ -44,6 +44,9 @@ lint: $(TOOLS) ## style, types, and which way imports point
 
 audit: $(TOOLS) ## known vulnerabilities of the locked packages; says so where it cannot tell
 	$(BIN)/python tests/tools/audit.py
+
+sbom: $(TOOLS) $(MODELS) ## what the image is made of, as CycloneDX, beside the models: it carries it
+	$(BIN)/python tests/tools/sbom.py $(MODEL_SET)
 
 stack: $(TOOLS) $(MODELS) $(SAM) ## build the container image and call it: needs docker or root
 	AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .sam/bin/sam validate --lint
