@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import urllib.parse
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -35,6 +37,7 @@ AWS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
 }
+BURST = 3
 SOMEBODY = "65534:65534"
 BUILD_TOOLS = ("gcc", "cc", "g++", "make", "cmake", "git", "node", "npm")
 BUILD_PACKAGES = ("tensorflow", "tf2onnx", "onnx")
@@ -232,6 +235,35 @@ def test_nothing_around_the_function_can_be_fetched(
     assert "SECRET" not in output.stdout + output.stderr
     assert (user, tried.returncode != 0) == (SOMEBODY.partition(":")[0], True)
     report(f"image as user {user}, read-only: {len(asked)} addresses inside, all refused")
+
+
+def test_a_burst_is_served_by_containers_side_by_side(
+    built: Sam, world: World, report: Report
+) -> None:
+    event = calls.event_for("api-masks", world.host)
+    users = [_by(event, f"burst-{number}") for number in range(BURST)]
+    with ExitStack() as stack, ThreadPoolExecutor(BURST) as pool:
+        ports = [stack.enter_context(as_lambda_runs_it(built, world))[0] for _ in users]
+        several = list(pool.map(calls.call, ports, users))
+        uploads = sum(one.times for one in world.cloudinary.uploads.values())
+        one = list(pool.map(calls.call, ports, [_by(event, "one")] * BURST))
+    assert [call.answer["statusCode"] for call in several] == [200] * BURST
+    assert len({call.body["masks"]["upper"] for call in several}) == BURST
+    assert uploads == 2 * BURST
+    # Of one user's calls for the same, one works; the others are told so, or get its answer.
+    made = [call.body["masks"] for call in one if call.answer["statusCode"] == 200]
+    assert made == [made[0]] * len(made)
+    assert {call.answer["statusCode"] for call in one} <= {200, 409}
+    assert {one.times for one in world.cloudinary.uploads.values()} == {1}
+    slowest = max(call.seconds for call in several)
+    report(f"burst of {BURST}, one container each: all served, the slowest in {slowest:.2f} s")
+
+
+def _by(event: dict[str, Any], user: str) -> dict[str, Any]:
+    """The event as another user's."""
+    event = copy.deepcopy(event)
+    event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"] = user
+    return event
 
 
 def test_the_image_has_no_build_tools(built: Sam) -> None:
