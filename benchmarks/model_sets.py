@@ -20,6 +20,7 @@ from io import BytesIO
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import cv2
@@ -35,6 +36,8 @@ from tryon_masks.images import Limits, decode, to_grid
 from tryon_masks.ports import Vision
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import ANONYMOUS, init_log, request_log, step
+from tryon_masks.vision.catalog import load_model_set
+from tryon_masks.vision.classic import ClassicVision
 from tryon_masks.vision.dwpose import PoseModel
 from tryon_masks.vision.runtime import Floats
 from tryon_masks.vision.schp import BGR_MEAN, BGR_STD, Atr, Lip
@@ -45,8 +48,15 @@ SIZES = ((768, 1024), (3000, 4000))
 """Width and height in pixels."""
 RUNS = 5
 TOTAL = "whole photo"
+CPU = "CPU time, all threads"
 REFERENCE = "reference"
-CONTESTANTS = ("compact", "dwpose-schp", REFERENCE)
+CLASSIC: dict[str, dict[str, Any]] = {
+    "dwpose-schp": {},
+    "on a crop": {"view": "person"},
+    "without LIP": {"lip": False},
+}
+"""The classic pair: as it is set up, and with one of its options."""
+CONTESTANTS = ("compact", "swift", *CLASSIC, REFERENCE)
 
 Seconds = dict[str, float]
 """By stage."""
@@ -54,18 +64,27 @@ Serve = Callable[[bytes], Seconds]
 """A photo's file in, one garment's mask on the photo's own grid made and thrown away."""
 
 
-def product(model_set: str, models_dir: Path | None, threads: int) -> Serve:
+def product(model_set: str, threads: int) -> Serve:
     """How this project does it, without stores and answers.
 
     Raises
     ------
     ModelSetError
     """
-    settings = Settings(
-        mask_store="directory", ort_threads=threads, model_set=model_set, models_dir=models_dir
-    )
+    settings = Settings(mask_store="directory", ort_threads=threads, model_set=model_set)
     with init_log("benchmarks"):
         vision = build_vision(settings)
+    return lambda photo: _serve(vision, photo)
+
+
+def classic(folder: Path, threads: int, options: Mapping[str, Any]) -> Serve:
+    """The classic pair with ``options`` of :class:`ClassicVision`.
+
+    Raises
+    ------
+    ModelSetError
+    """
+    vision = ClassicVision(load_model_set("dwpose-schp", folder), threads, **options)
     return lambda photo: _serve(vision, photo)
 
 
@@ -153,7 +172,9 @@ def opened(contestant: str, graphs: Path, threads: int) -> Serve:
     """
     if contestant == REFERENCE:
         return Reference(graphs / "dwpose-schp", threads).serve
-    return product(contestant, graphs if contestant == "dwpose-schp" else None, threads)
+    if contestant in CLASSIC:
+        return classic(graphs / "dwpose-schp", threads, CLASSIC[contestant])
+    return product(contestant, threads)
 
 
 @dataclass
@@ -176,9 +197,10 @@ def _work(pipe: Connection, contestant: str, graphs: Path, threads: int) -> None
     serve = opened(contestant, graphs, threads)
     pipe.send(None)
     while (photo := pipe.recv()) is not None:
-        started = time.perf_counter()
+        started, used = time.perf_counter(), time.process_time()
         seconds = serve(photo)
         seconds[TOTAL] = time.perf_counter() - started
+        seconds[CPU] = time.process_time() - used
         peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts KB
         pipe.send((seconds, peak_mb))
 
@@ -222,7 +244,7 @@ def as_text(size: tuple[int, int], figures: Mapping[str, Figures]) -> str:
     """A Markdown table: medians by stage, ratios to the reference, peak memory."""
     names = list(figures)
     stages = list(dict.fromkeys(stage for one in figures.values() for stage in one.stages))
-    stages.sort(key=lambda stage: stage == TOTAL)
+    stages.sort(key=lambda stage: (stage == CPU, stage == TOTAL))
     rows = [[f"{size[0]} x {size[1]}, median s", *names], ["---", *("--:" for _ in names)]]
     for stage in stages:
         cells = (

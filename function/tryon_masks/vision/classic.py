@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,7 +36,7 @@ class Seen(Candidate):
 
 
 class ClassicVision:
-    """Loads the models side by side, runs each once, and then only infers.
+    """Loads the models, runs each once, and then only infers.
 
     Parameters
     ----------
@@ -57,15 +56,12 @@ class ClassicVision:
     ) -> None:
         self.model_set = model_set.name
         path = {name: file.path for name, file in model_set.files.items()}
-        with ThreadPoolExecutor() as pool:
-            detector = pool.submit(PersonDetector, path["yolox_l"], threads)
-            poses = pool.submit(PoseModel, path["dw-ll_ucoco_384"], threads)
-            first = pool.submit(HumanParser, path["parsing_atr"], threads, ATR_SIDE)
-            second = (
-                pool.submit(HumanParser, path["parsing_lip"], threads, LIP_SIDE) if lip else None
-            )
-        self._detector, self._poses, self._atr = detector.result(), poses.result(), first.result()
-        self._lip = None if second is None else second.result()
+        # One after the other, the largest first: side by side they need twice the memory, and it is
+        # the most that this set ever needs.
+        self._atr = HumanParser(path["parsing_atr"], threads, ATR_SIDE)
+        self._lip = HumanParser(path["parsing_lip"], threads, LIP_SIDE) if lip else None
+        self._detector = PersonDetector(path["yolox_l"], threads)
+        self._poses = PoseModel(path["dw-ll_ucoco_384"], threads)
         self._view = view
         self._warm_up()
 
