@@ -72,9 +72,9 @@ ARM_OR_HAND = frozenset({part for sides in LIMBS[:2] for part in sides})
 BY_THE_SKELETON = {
     Class.FACE: {Part.FACE, Part.NECK},
     Class.NECK: {Part.FACE, Part.NECK},
-    Class.ARM: ARM_OR_HAND,
+    Class.ARM: ARM_OR_HAND | LEGS,
     Class.HAND: ARM_OR_HAND,
-    Class.LEG: LEGS,
+    Class.LEG: ARM_OR_HAND | LEGS,
     Class.SHOE: SHOES,
     Class.TROUSERS: {Part.TROUSERS, *SHOES},
     Class.LEGWEAR: {Part.LEGWEAR, *SHOES},
@@ -102,6 +102,69 @@ def test_bare_feet_are_kept_like_shoes() -> None:
 
     assert share(parts, feet, *SHOES) == 1
     assert not (where(parts, SHOES) & ~feet).any()
+
+
+# What the bones know better
+
+
+def seated() -> tuple[PartMap, Skeleton]:
+    """The figure with its left leg held out straight to the side, in trousers."""
+    parts = fakes.part_map()
+    parts[figures.HIP_LINE :, 152:] = Part.BACKGROUND
+    (x, y), out = figures.POINTS["left_hip"], {"left_elbow": (215.0, 90.0)}
+    for name in ("wrist", "index", "pinky", "thumb"):
+        out[f"left_{name}"] = (225.0, 50.0 if name == "wrist" else 30.0)
+    for i, name in enumerate(("knee", "ankle", "heel", "big_toe")):
+        out[f"left_{name}"] = (x + (50.0, 95.0, 100.0, 105.0)[i], y)
+    leg = np.zeros(parts.shape, np.uint8)
+    cv2.line(leg, (round(x), round(y)), (round(x) + 90, round(y)), 1, 26)
+    parts[(leg > 0) & (parts == Part.BACKGROUND)] = Part.TROUSERS
+    return parts, figures.skeleton(moved=out)
+
+
+def along(skeleton: Skeleton, first: str, second: str, share: float = 0.6) -> tuple[int, int]:
+    """Row and column on the way between two joints."""
+    a, b = skeleton.get(first), skeleton.get(second)
+    assert a is not None
+    assert b is not None
+    return round(a[1] + share * (b[1] - a[1])), round(a[0] + share * (b[0] - a[0]))
+
+
+@pytest.mark.parametrize("slip", [Part.TOP, Part.OUTERWEAR])
+def test_cloth_on_a_leg_that_is_lifted_is_the_trousers(slip: Part) -> None:
+    painted, skeleton = seated()
+    leg = where(painted, {Part.TROUSERS})
+    shin = along(skeleton, "left_knee", "left_ankle")
+    painted[leg] = slip
+
+    parts = composed(painted, skeleton)
+
+    assert parts[shin] == Part.TROUSERS
+
+
+@pytest.mark.parametrize("long", [Part.TOP, Part.OUTERWEAR])
+def test_a_coat_may_hang_over_the_legs_of_somebody_who_stands(long: Part) -> None:
+    painted = fakes.part_map()
+    thighs = where(painted, {Part.TROUSERS})
+    painted[thighs] = long
+
+    parts = composed(painted)
+
+    assert share(parts, thighs, long, *SHOES) == 1
+
+
+def test_bare_skin_is_the_limbs_that_it_lies_on() -> None:
+    painted, skeleton = figures.bare_legged(), figures.skeleton()
+    arms, legs = where(painted, {*LIMBS[0]}), where(painted, LEGS)
+    painted[arms], painted[legs] = Part.RIGHT_LEG, Part.RIGHT_ARM
+
+    parts = composed(painted, skeleton)
+
+    for side in ("left", "right"):
+        forearm = along(skeleton, f"{side}_elbow", f"{side}_wrist", 0.5)
+        shin = along(skeleton, f"{side}_knee", f"{side}_ankle")
+        assert parts[forearm] == Part[f"{side}_arm".upper()]
+        assert parts[shin] == Part[f"{side}_leg".upper()]
 
 
 def test_the_part_map_lies_on_the_evidences_grid_and_confidence_is_a_share() -> None:

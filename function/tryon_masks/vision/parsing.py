@@ -53,6 +53,20 @@ LIMBS: dict[tuple[Segment, Side], Part] = {
 }
 """The part of each bone."""
 LEFT = {Part.RIGHT_LEG: Part.LEFT_LEG, Part.RIGHT_SHOE: Part.LEFT_SHOE}
+LIMB_BONES = 4
+"""Bones of both arms, or of both legs."""
+SKIN = frozenset({Part.RIGHT_ARM, Part.RIGHT_LEG})
+RAISED = {
+    Part.RIGHT_ARM: Part.RIGHT_LEG,
+    Part.TOP: Part.TROUSERS,
+    Part.OUTERWEAR: Part.TROUSERS,
+}
+SUNK = {
+    Part.RIGHT_LEG: Part.RIGHT_ARM,
+    Part.TROUSERS: Part.TOP,
+    Part.SKIRT: Part.TOP,
+}
+"""What a slip of the parser should have been."""
 COVERS = frozenset({Part.TROUSERS, Part.LEGWEAR})
 """What cannot lie on a foot: there it is the shoe."""
 
@@ -70,6 +84,12 @@ REACH = 0.35
 """How far the person may reach beyond the pose model's outline, in T."""
 SHADOW = 6.0
 """How many times likelier than skin hair on the throat must be."""
+FOLDED = 0.5
+"""Cosine of the angle between trunk and thigh below which a leg does not hang from the trunk."""
+ON = 1.5
+CLEAR = 1.3
+"""Distances from a bone, in its half widths: up to which cloth may be a limb's, and from which it
+cannot be."""
 OWN = 0.5
 """Probability from which the pose model's outline of somebody else is believed."""
 
@@ -104,6 +124,7 @@ def compose(
     label, sure = _likeliest(shares)
     parts = np.array([PARTS[cls] for cls in Class], np.uint8)[label]
     bones = anatomy.bones(skeleton, unit)
+    _by_the_bones(parts, skeleton, bones)
     _bare_the_throat(parts, shares, bones)
     _part_at_the_wrist(parts, bones)
     _part_at_the_jaw(parts, skeleton)
@@ -124,6 +145,49 @@ def _likeliest(shares: Floats) -> tuple[NDArray[np.uint8], Floats]:
         np.copyto(sure, shares[cls], where=better)
         np.maximum(best, weighted, out=best)
     return label, sure
+
+
+def _by_the_bones(parts: PartMap, skeleton: Skeleton, bones: list[Bone]) -> None:
+    """Skin on a limb and clear of the others is that limb's; on folded legs, so is cloth.
+
+    Elsewhere a coat or a shirt may hang over the thighs. Nothing is clear of a bone that is lost.
+    """
+    legs = [bone for bone in bones if bone.segment in {"thigh", "shin"}]
+    arms = [bone for bone in bones if bone.segment == "arm"]
+    trunk = [bone for bone in bones if bone.segment == "torso"]
+    folded = any(_folded(skeleton, bone) for bone in legs if bone.segment == "thigh")
+    for slips, own, other, reach, clear in (
+        (RAISED, legs, trunk, ON, arms),
+        (SUNK, trunk, legs, ON, arms),
+        (SUNK, arms, legs, 1.0, legs),
+    ):
+        if len(clear) < LIMB_BONES:
+            continue
+        there = where(parts, {part for part in slips if folded or part in SKIN})
+        y, x = np.nonzero(there)
+        xy = np.stack([x, y], -1).astype(np.float32)
+        near = _distance(own, xy)
+        slipped = (near < reach) & (near < _distance(other, xy)) & (_distance(clear, xy) > CLEAR)
+        label = parts[there]
+        for part, meant in slips.items():
+            label[slipped & (label == part)] = meant
+        parts[there] = label
+
+
+def _distance(bones: list[Bone], xy: Floats) -> Floats:
+    """Of the nearest bone, in its half widths: shape (N,)."""
+    nearest = np.full(len(xy), np.inf, np.float32)
+    for bone in bones:
+        np.minimum(nearest, bone.distance(xy), out=nearest)
+    return nearest
+
+
+def _folded(skeleton: Skeleton, thigh: Bone) -> bool:
+    neck, hip = skeleton.neck_base, skeleton.mid_hip
+    if neck is None or hip is None:
+        return False
+    trunk, leg = np.subtract(hip, neck), np.subtract(thigh.end, thigh.start)
+    return bool(trunk @ leg < FOLDED * np.hypot(*trunk) * np.hypot(*leg))
 
 
 def _bare_the_throat(parts: PartMap, shares: Floats, bones: list[Bone]) -> None:
