@@ -16,6 +16,8 @@ from tryon_masks.adapters.http import HttpCallbacks, HttpPhotoSource
 from tryon_masks.domain.errors import SettingsError
 from tryon_masks.images import Limits
 from tryon_masks.ports import (
+    Batches,
+    BatchFiles,
     Callbacks,
     Jobs,
     MaskStore,
@@ -167,6 +169,40 @@ def build_jobs(settings: Settings) -> Jobs:
         table = _needed("JOBS_TABLE", settings.jobs_table)
         client = aws_client("dynamodb", STATE_TIMEOUT_S, tries=STATE_TRIES)
         return DynamoJobs(table, client, settings.job_ttl_s)
+
+
+def build_batches(settings: Settings) -> Batches:
+    """Batches in the table that JOBS_TABLE names.
+
+    Raises
+    ------
+    SettingsError
+    """
+    with step("open_batches", "jobs"):
+        from tryon_masks.adapters.aws import aws_client
+        from tryon_masks.adapters.batches import DynamoBatches
+
+        table = _needed("JOBS_TABLE", settings.jobs_table)
+        client = aws_client("dynamodb", STATE_TIMEOUT_S, tries=STATE_TRIES)
+        return DynamoBatches(table, client, settings.job_ttl_s)
+
+
+def build_batch_files(settings: Settings) -> BatchFiles:
+    """The batches' files in the bucket that PHOTO_BUCKET names.
+
+    Raises
+    ------
+    SettingsError
+    """
+    with step("open_batch_files", "s3"):
+        from tryon_masks.adapters.s3 import S3BatchFiles, s3_client
+
+        return S3BatchFiles(
+            _needed("PHOTO_BUCKET", settings.photo_bucket),
+            s3_client(settings.upload_timeout_s),
+            settings.results_prefix,
+            settings.upload_form_ttl_s,
+        )
 
 
 def build_queue(settings: Settings) -> WorkQueue:

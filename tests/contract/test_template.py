@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.contract.template_file import PARAMETERS, RESOURCES, ROOT, TEMPLATE, Deployment, of_type
 
+from tryon_masks.adapters.s3 import BATCHES
 from tryon_masks.entrypoints.app import HEALTH, METHODS
 from tryon_masks.entrypoints.desk import UPLOADS
 from tryon_masks.service import ANSWER_S, STORE_S
@@ -380,6 +381,8 @@ def test_the_api_may_do_just_this() -> None:
         "JobsTable.Arn": {"dynamodb:PutItem", "dynamodb:GetItem"},
         "WorkQueue.Arn": {"sqs:SendMessage"},
         "PhotoBucket.Arn/uploads/*": {"s3:PutObject"},
+        "PhotoBucket.Arn/batches/*": {"s3:PutObject"},
+        "PhotoBucket.Arn/results/batches/*": {"s3:GetObject"},
     }
     everything = GOOD | {
         "FirestoreProject": "my-app",
@@ -399,7 +402,12 @@ def test_the_worker_may_do_just_this() -> None:
         "WorkerFunctionLogs.Arn": LOGS,
         "*": TRACES,
         "OnceTable.Arn": REMEMBER,
-        "JobsTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "JobsTable.Arn": {
+            "dynamodb:GetItem",
+            "dynamodb:BatchGetItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+        },
         "WorkQueue.Arn": {
             "sqs:ReceiveMessage",
             "sqs:DeleteMessage",
@@ -409,6 +417,7 @@ def test_the_worker_may_do_just_this() -> None:
         },
         "CallbackSecret": {"secretsmanager:GetSecretValue"},
         "PhotoBucket.Arn/uploads/*": {"s3:GetObject"},
+        "PhotoBucket.Arn/batches/*": {"s3:GetObject"},
         "PhotoBucket.Arn/results/*": {"s3:PutObject"},
     }
     assert _allowed(Deployment(**GOOD), "WorkerRole") == always | {
@@ -505,7 +514,8 @@ def test_buckets_are_private_encrypted_and_forget(name: str) -> None:
         for rule in bucket["LifecycleConfiguration"]["Rules"]
         if rule["Status"] == "Enabled" and rule["ExpirationInDays"]["Ref"] in PARAMETERS
     }
-    assert forgotten == {"PhotoBucket": {"uploads/", "results/"}, "MaskBucket": {"masks/"}}[name]
+    kept = {"PhotoBucket": {"uploads/", BATCHES, "results/"}, "MaskBucket": {"masks/"}}
+    assert forgotten == kept[name]
 
 
 @pytest.mark.parametrize("name", BUCKETS)

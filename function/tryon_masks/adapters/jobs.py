@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -14,7 +14,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tryon_masks.domain.errors import StateUnavailable
 from tryon_masks.ports import Job, JobState
 
-_UNKNOWN = "ConditionalCheckFailedException"
+MOST_READ = 100
+"""Items that DynamoDB reads at once."""
+MOST_SENT = 10
+"""Messages that SQS takes at once."""
 
 
 class DynamoJobs:
@@ -37,17 +40,17 @@ class DynamoJobs:
 
     def add(self, job_id: str, owner: str, task: Mapping[str, Any]) -> Job:
         """Take a job."""
-        now = _now()
+        taken_at = now()
         item = {
             "id": {"S": job_id},
             "owner": {"S": owner},
             "state": {"S": "queued"},
             "task": {"S": json.dumps(task)},
-            "created_at": {"S": now},
-            "updated_at": {"S": now},
+            "created_at": {"S": taken_at},
+            "updated_at": {"S": taken_at},
             "expiration": {"N": str(int(time.time()) + self._ttl_s)},
         }
-        with _reported():
+        with reported():
             self._client.put_item(
                 TableName=self._table, Item=item, ConditionExpression="attribute_not_exists(id)"
             )
@@ -55,7 +58,7 @@ class DynamoJobs:
 
     def get(self, job_id: str) -> Job | None:
         """The job; None where there is none, or none any more."""
-        with _reported():
+        with reported():
             found = self._client.get_item(
                 TableName=self._table, Key={"id": {"S": job_id}}, ConsistentRead=True
             )
@@ -65,25 +68,51 @@ class DynamoJobs:
             return None
         return _job(item)
 
-    def update(self, job_id: str, state: JobState, answer: Mapping[str, Any] | None = None) -> None:
-        """Say how far the job is. A job that has been forgotten stays so."""
+    def get_all(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        """Those of these jobs that there are, by their numbers."""
+        found: dict[str, Job] = {}
+        asked = list(job_ids)
+        while asked:
+            keys, asked = asked[:MOST_READ], asked[MOST_READ:]
+            wanted = {"Keys": [{"id": {"S": key}} for key in keys], "ConsistentRead": True}
+            with reported():
+                page = self._client.batch_get_item(RequestItems={self._table: wanted})
+            found |= {item["id"]["S"]: _job(item) for item in page["Responses"][self._table]}
+            # What did not fit one answer, which is at most 16 MB.
+            left = page["UnprocessedKeys"].get(self._table, {}).get("Keys", [])
+            asked += [key["id"]["S"] for key in left]
+        return found
+
+    def update(
+        self,
+        job_id: str,
+        state: JobState,
+        answer: Mapping[str, Any] | None = None,
+        *,
+        done: bool = False,
+    ) -> None:
+        """Say how far the job is. One that has been forgotten, or is done, stays so."""
         values = {
             ":state": {"S": state},
-            ":now": {"S": _now()},
+            ":now": {"S": now()},
             ":answer": {"NULL": True} if answer is None else {"S": json.dumps(answer)},
+            ":done": {"BOOL": done},
+            ":false": {"BOOL": False},
         }
-        with _reported():
+        with reported():
             try:
                 self._client.update_item(
                     TableName=self._table,
                     Key={"id": {"S": job_id}},
-                    UpdateExpression="SET #state = :state, updated_at = :now, answer = :answer",
-                    ConditionExpression="attribute_exists(id)",
+                    UpdateExpression="SET #state = :state, updated_at = :now, answer = :answer, "
+                    "done = :done",
+                    ConditionExpression="attribute_exists(id) AND "
+                    "(attribute_not_exists(done) OR done = :false)",
                     ExpressionAttributeNames={"#state": "state"},
                     ExpressionAttributeValues=values,
                 )
             except ClientError as error:
-                if error.response["Error"]["Code"] != _UNKNOWN:
+                if not refused(error):
                     raise
 
 
@@ -96,12 +125,25 @@ class SqsQueue:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Hand ``message`` to a worker, at least once."""
-        with _reported():
+        with reported():
             self._client.send_message(QueueUrl=self._url, MessageBody=json.dumps(message))
+
+    def send_all(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Hand over many, a few at once."""
+        for start in range(0, len(messages), MOST_SENT):
+            entries = [
+                # Spelled out: SQS counts bytes, and an escape takes more of them.
+                {"Id": str(number), "MessageBody": json.dumps(message, ensure_ascii=False)}
+                for number, message in enumerate(messages[start : start + MOST_SENT])
+            ]
+            with reported():
+                sent = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
+            if failed := sent.get("Failed"):
+                raise StateUnavailable(detail=f"{len(failed)} messages were not taken")
 
     def again(self, receipt: str, seconds: int) -> None:
         """Deliver the message of this receipt once more after so many seconds."""
-        with _reported():
+        with reported():
             self._client.change_message_visibility(
                 QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=seconds
             )
@@ -120,15 +162,23 @@ def _job(item: Mapping[str, Any]) -> Job:
         created_at=item["created_at"]["S"],
         updated_at=item["updated_at"]["S"],
         answer=None if answer is None else json.loads(answer),
+        done=item.get("done", {}).get("BOOL", False),
     )
 
 
-def _now() -> str:
+def now() -> str:
+    """The time as ISO 8601 in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def refused(error: ClientError) -> bool:
+    """Whether DynamoDB found that the condition of a write does not hold."""
+    return bool(error.response["Error"]["Code"] == "ConditionalCheckFailedException")
+
+
 @contextmanager
-def _reported() -> Iterator[None]:
+def reported() -> Iterator[None]:
+    """What AWS's client raises, in our terms."""
     try:
         yield
     except (BotoCoreError, ClientError) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 from urllib.parse import quote
@@ -31,6 +31,8 @@ from tryon_masks.telemetry import step
 _TIMEOUTS = (ConnectTimeoutError, ReadTimeoutError)
 _ERRORS = (BotoCoreError, ClientError)
 _CACHE_S = 86_400
+BATCHES = "batches/"
+JSON_LINES = "application/jsonl"
 
 
 def s3_client(timeout_s: float, *, tries: int = 2) -> Any:
@@ -105,12 +107,7 @@ class S3MaskStore:
     def _address(self, object_key: str) -> str:
         if self._public_base_url:
             return f"{self._public_base_url}/{quote(object_key)}"
-        address: str = self._client.generate_presigned_url(
-            "get_object",
-            Params={"Bucket": self._bucket, "Key": object_key},
-            ExpiresIn=self._url_ttl_s,
-        )
-        return address
+        return _presigned(self._client, self._bucket, object_key, self._url_ttl_s)
 
 
 class S3UploadForms:
@@ -152,6 +149,62 @@ class S3UploadForms:
         except BotoCoreError as error:
             raise StateUnavailable(detail=str(error)) from error
         return UploadForm(form["url"], form["fields"])
+
+
+class S3BatchFiles:
+    """A :class:`~tryon_masks.ports.BatchFiles` in a bucket, all of them JSON Lines.
+
+    Parameters
+    ----------
+    bucket
+        Where they go: items to ``batches/``, results to ``{results_prefix}batches/``.
+    client
+        From :func:`s3_client`; an address can do what its signer may.
+    results_prefix
+        Ends with a slash.
+    url_ttl_s
+        Seconds that an address works; temporary credentials end it sooner.
+    """
+
+    def __init__(self, bucket: str, client: Any, results_prefix: str, url_ttl_s: int) -> None:
+        self._bucket = bucket
+        self._client = client
+        self._results_prefix = results_prefix
+        self._url_ttl_s = url_ttl_s
+
+    def put_items(self, batch_id: str, items: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the items."""
+        self._put(_items_key(batch_id), items)
+
+    def items(self, batch_id: str) -> list[dict[str, Any]]:
+        """The items that were kept, in order."""
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=_items_key(batch_id))
+            with closing(answer["Body"]) as body:
+                return [json.loads(line) for line in body.read().splitlines()]
+        except _ERRORS as error:
+            raise StateUnavailable(detail=str(error)) from error
+
+    def put_results(self, batch_id: str, lines: Iterable[Mapping[str, Any]]) -> str:
+        """Write all answers, over what is there."""
+        key = f"{self._results_prefix}{BATCHES}{batch_id}.jsonl"
+        self._put(key, lines)
+        return key
+
+    def address(self, key: str) -> str:
+        """A presigned address of the file."""
+        return _presigned(self._client, self._bucket, key, self._url_ttl_s)
+
+    def _put(self, key: str, lines: Iterable[Mapping[str, Any]]) -> None:
+        body = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=JSON_LINES)
+        except _ERRORS as error:
+            raise StateUnavailable(detail=str(error)) from error
+
+
+def _items_key(batch_id: str) -> str:
+    return f"{BATCHES}{batch_id}.jsonl"
 
 
 class S3Objects:
@@ -198,6 +251,13 @@ class S3Objects:
             Body=json.dumps(document, ensure_ascii=False).encode(),
             ContentType="application/json",
         )
+
+
+def _presigned(client: Any, bucket: str, key: str, ttl_s: int) -> str:
+    address: str = client.generate_presigned_url(
+        "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=ttl_s
+    )
+    return address
 
 
 def _put(client: Any, **what: Any) -> None:

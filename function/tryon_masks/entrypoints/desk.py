@@ -10,21 +10,38 @@ from typing import Any, ClassVar
 from uuid import uuid4
 
 from tryon_masks.domain.errors import BadRequest, InvalidRequest
-from tryon_masks.entrypoints.schema import DataJson, MaskRequestBody, OptionsBody, UploadBody
-from tryon_masks.ports import Job, Jobs, UploadForm, UploadForms, WorkQueue
+from tryon_masks.entrypoints.schema import (
+    BatchBody,
+    DataJson,
+    MaskRequestBody,
+    OptionsBody,
+    UploadBody,
+)
+from tryon_masks.ports import (
+    Batch,
+    Batches,
+    BatchFiles,
+    Job,
+    Jobs,
+    UploadForm,
+    UploadForms,
+    WorkQueue,
+)
 from tryon_masks.telemetry import ANONYMOUS, step
 
 UPLOADS = "uploads/"
-_JOB_ID = re.compile("[0-9a-f]{32}")
+_ID = re.compile("[0-9a-f]{32}")
 JOB_METADATA = "job-id"
 """Object metadata that says whose job an upload is; only a signed form can set it."""
 OPTIONS_METADATA = "options"
 USER_METADATA = "user-id"
 CALLBACK = "callback_url"
+ITEM = "item_id"
+"""What a job is called in its batch's results."""
 
 
 class NotFound(BadRequest):
-    """No such path, or no such job of this caller."""
+    """No such path, or no such job or batch of this caller."""
 
     code: ClassVar[str] = "NOT_FOUND"
     status: ClassVar[int] = 404
@@ -37,11 +54,13 @@ def _new_id() -> str:
 
 @dataclass(frozen=True)
 class Desk:
-    """Takes jobs for their owners."""
+    """Takes jobs and batches for their owners."""
 
     jobs: Jobs
     queue: WorkQueue
     forms: UploadForms
+    batches: Batches
+    files: BatchFiles
     new_id: Callable[[], str] = _new_id
 
     def hand_in(self, owner: str, user_id: str, body: MaskRequestBody | DataJson) -> Job:
@@ -101,10 +120,53 @@ class Desk:
         StateUnavailable
         """
         with step("look_up_job", "jobs"):
-            job = self.jobs.get(job_id) if _JOB_ID.fullmatch(job_id) else None
+            job = self.jobs.get(job_id) if _ID.fullmatch(job_id) else None
             if job is None or job.owner != owner:
                 raise NotFound("There is no such job.")
             return job
+
+    def hand_in_batch(self, owner: str, user_id: str | None, body: BatchBody) -> Batch:
+        """Queue many requests at once; a worker makes jobs of them.
+
+        ``user_id`` is whose all photos are; None: each item says it.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+        tasks = [
+            {
+                "photo": item.photo,
+                "user_id": user_id or item.user_id or ANONYMOUS,
+                "options": options_of(item),
+                "document": False,
+                "include_logs": False,
+                CALLBACK: None,
+                ITEM: name,
+            }
+            for name, item in zip(body.names, body.items, strict=True)
+        ]
+        with step("queue_batch", "jobs", items=len(tasks)):
+            batch_id = self.new_id()
+            self.files.put_items(batch_id, tasks)
+            batch = self.batches.add(batch_id, owner, len(tasks))
+            self.queue.send({"batch_id": batch_id})
+        return batch
+
+    def look_up_batch(self, owner: str, batch_id: str) -> tuple[Batch, str | None]:
+        """How far the batch is, and its results' address when it is done.
+
+        Raises
+        ------
+        NotFound
+            There is none, or it is somebody else's.
+        StateUnavailable
+        """
+        with step("look_up_batch", "jobs"):
+            batch = self.batches.get(batch_id) if _ID.fullmatch(batch_id) else None
+            if batch is None or batch.owner != owner:
+                raise NotFound("There is no such batch.")
+            return batch, None if batch.results is None else self.files.address(batch.results)
 
 
 def options_of(body: OptionsBody) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from tryon_masks.domain.errors import InvalidRequest, TryonMasksError
 from tryon_masks.domain.masks import MaskKind
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.profiles import Expand, Profile
-from tryon_masks.ports import Job, JobState
+from tryon_masks.ports import Batch, Job, JobState
 from tryon_masks.service import MaskOptions, MaskRequest, MaskResult
 from tryon_masks.telemetry import RequestLog
 
@@ -40,6 +40,8 @@ UserId = Annotated[StrictStr, Field(pattern=f"^{USER_ID.pattern}$")]
 
 # Spelled out: what counts as white space differs from one regex dialect to the next.
 CallbackUrl = Annotated[StrictStr, Field(pattern=r"^https://[!-.0-~]+(/[!-~]*)?$", max_length=2048)]
+
+ItemId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
 
 PROBLEMS_SHOWN = 10
 
@@ -196,6 +198,42 @@ class UploadBody(OptionsBody):
     callback_url: CallbackUrl | None = Field(
         default=None, description="https address that the job is posted to when done."
     )
+
+
+MOST_ITEMS = 1000
+"""Of a batch in a request's body."""
+
+
+class ItemBody(OptionsBody):
+    """One photo of a batch, and what to make of it. Unknown fields are refused."""
+
+    photo: Address = Field(description="https address of the photo.")
+    id: ItemId | None = Field(
+        default=None, description="Names the item in the results; without it its place, from 1."
+    )
+    user_id: UserId | None = Field(
+        default=None, description="Whose photo; a signed-in caller's token wins over it."
+    )
+
+
+class BatchBody(BaseModel):
+    """Photos to be made masks of later. Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    items: list[ItemBody] = Field(min_length=1, max_length=MOST_ITEMS, description="Each id once.")
+
+    @property
+    def names(self) -> list[str]:
+        """What the items are called in the results."""
+        return [item.id or str(place) for place, item in enumerate(self.items, 1)]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        names = self.names
+        if len(set(names)) != len(names):
+            raise ValueError("items must have each id once")
+        return self
 
 
 class DataJson(_CallBody):
@@ -400,6 +438,35 @@ class JobAnswer(BaseModel):
     request_id: str
 
 
+class CountsAnswer(BaseModel):
+    """How many items of a batch are in a state."""
+
+    queued: int
+    running: int
+    success: int
+    partial: int
+    refused: int
+    error: int
+
+
+class BatchAnswer(BaseModel):
+    """How far a batch is; ``done`` when every item has its answer."""
+
+    batch_id: str
+    state: Literal["queued", "running", "done"]
+    total: int
+    counts: CountsAnswer
+    created_at: str
+    updated_at: str
+    results: str | None = Field(
+        default=None,
+        exclude_if=_absent,
+        description="When done: where every answer is, one a line with the item's id, as JSON "
+        "Lines. The address works for a while; ask again for another.",
+    )
+    request_id: str
+
+
 class FormAnswer(BaseModel):
     """Post multipart/form-data to ``url``: every field as it is, then the photo as ``file``."""
 
@@ -481,6 +548,22 @@ def job_answer(job: Job, request_id: str) -> JobAnswer:
         created_at=job.created_at,
         updated_at=job.updated_at,
         answer=job.answer,
+        request_id=request_id,
+    )
+
+
+def batch_answer(batch: Batch, results: str | None, request_id: str) -> BatchAnswer:
+    """The answer to whoever asks how far ``batch`` is; ``results`` is their address."""
+    begun = sum(batch.counts.values())
+    counts = CountsAnswer(queued=batch.total - begun, **batch.counts)
+    return BatchAnswer(
+        batch_id=batch.batch_id,
+        state="done" if results else "running" if begun else "queued",
+        total=batch.total,
+        counts=counts,
+        created_at=batch.created_at,
+        updated_at=batch.updated_at,
+        results=results,
         request_id=request_id,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools.utilities.batch import (
@@ -19,14 +20,12 @@ from tryon_masks.domain.errors import BadRequest, InProgress
 from tryon_masks.entrypoints.maker import Maker
 from tryon_masks.entrypoints.schema import read_options
 from tryon_masks.entrypoints.uploads import Uploads
-from tryon_masks.entrypoints.workdesk import JobDesk
+from tryon_masks.entrypoints.workdesk import JobDesk, item_job_id
+from tryon_masks.ports import Job
 from tryon_masks.service import MaskRequest
 from tryon_masks.telemetry import ANONYMOUS, RequestLog, request_log, step
 
 Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
-
-DONE = frozenset({"success", "partial", "refused"})
-
 
 PAUSES_S = (10, 30, 90, 270)
 """Before the second delivery, the third and so on, of what may work then."""
@@ -87,7 +86,16 @@ class Worker:
             case {"Records": [_, *_]} as event:
                 self._uploads.handle(event, request_id, last=last)
             case {"job_id": str(job_id)}:
-                self._job(job_id, request_id, last=last)
+                self._job(job_id, request_id, partial(self._jobs.get, job_id), last=last)
+            case {"batch_id": str(), "number": int(), "owner": str(), "task": {}} as item:
+                take = partial(self._jobs.take_item, item)
+                self._job(item_job_id(item), request_id, take, last=last)
+            case {"batch_id": str(batch_id)}:
+                with (
+                    request_log(request_id, ANONYMOUS),
+                    step("fan_out", "worker", batch_id=batch_id),
+                ):
+                    self._jobs.fan_out(batch_id)
             case {"callback": str(job_id)}:
                 self._call_back(job_id, request_id)
             case {"Event": "s3:TestEvent"}:
@@ -97,23 +105,28 @@ class Worker:
                 with request_log(request_id, ANONYMOUS), step("read_message", "worker"):
                     raise UnknownMessage
 
-    def _job(self, job_id: str, request_id: str, *, last: bool) -> None:
+    def _job(
+        self, job_id: str, request_id: str, take: Callable[[], Job | None], *, last: bool
+    ) -> None:
         with request_log(request_id, ANONYMOUS), step("take_job", "worker", job_id=job_id):
-            job = self._jobs.get(job_id)
-            # One that ended in an error comes again only when somebody sends it from the queue of
-            # what was given up.
-            if job is None or job.state in DONE:
+            job = take()
+            # One that was given up comes again only when somebody sends it from that queue.
+            if job is None:
                 return
-            self._jobs.start(job_id)
+            if job.done:
+                # Whoever did it may have died before it was counted.
+                self._jobs.settle(job)
+                return
+            self._jobs.start(job)
         task = job.task
 
         def read(log: RequestLog) -> MaskRequest:
             log.identify(task["user_id"])
             return MaskRequest(task["photo"], task["user_id"], read_options(task["options"]))
 
-        def write(answer: dict[str, Any]) -> None:
+        def write(answer: dict[str, Any], done: bool) -> None:
             with step("write_answer", "worker"):
-                self._jobs.finish(job, answer)
+                self._jobs.finish(job, answer, done=done)
 
         self._maker.serve(
             request_id,

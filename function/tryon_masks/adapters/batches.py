@@ -1,0 +1,129 @@
+"""Batches in the DynamoDB table of jobs: which of a batch's items are in which state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from botocore.exceptions import ClientError
+
+from tryon_masks.adapters.jobs import now, refused, reported
+from tryon_masks.ports import Batch, JobState
+
+PREFIX = "batch-"
+"""Of a batch's ``id`` in the table, which no job's begins with."""
+_DONE = ("success", "partial", "refused")
+_COUNTED = ("running", "error", *_DONE)
+_LATER: dict[str, tuple[str, ...]] = {
+    "running": ("running", *_DONE),
+    "error": ("error", *_DONE),
+    **dict.fromkeys(_DONE, _DONE),
+}
+"""State -> those that an item has reached already where it cannot be said any more."""
+
+
+class DynamoBatches:
+    """A :class:`~tryon_masks.ports.Batches` on a DynamoDB table with ``id`` as its key.
+
+    For each state a batch has a set of numbers, those of its items in that state. So one write
+    moves an item, and to move it there once more changes nothing.
+
+    Parameters
+    ----------
+    table
+        Its name. ``expiration`` is the table's time-to-live attribute.
+    client
+        From :func:`~tryon_masks.adapters.aws.aws_client`.
+    ttl_s
+        Seconds that a batch can be looked up, from when it was taken.
+    """
+
+    def __init__(self, table: str, client: Any, ttl_s: int) -> None:
+        self._table = table
+        self._client = client
+        self._ttl_s = ttl_s
+
+    def add(self, batch_id: str, owner: str, total: int) -> Batch:
+        """Take a batch."""
+        taken_at = now()
+        item = {
+            "id": {"S": PREFIX + batch_id},
+            "owner": {"S": owner},
+            "total": {"N": str(total)},
+            "created_at": {"S": taken_at},
+            "updated_at": {"S": taken_at},
+            "expiration": {"N": str(int(time.time()) + self._ttl_s)},
+        }
+        with reported():
+            self._client.put_item(
+                TableName=self._table, Item=item, ConditionExpression="attribute_not_exists(id)"
+            )
+        return _batch(item)
+
+    def get(self, batch_id: str) -> Batch | None:
+        """The batch; None where there is none, or none any more."""
+        with reported():
+            found = self._client.get_item(
+                TableName=self._table, Key=_key(batch_id), ConsistentRead=True
+            )
+        item = found.get("Item")
+        if item is None or int(item["expiration"]["N"]) < time.time():
+            return None
+        return _batch(item)
+
+    def count(self, batch_id: str, number: int, state: JobState) -> Batch | None:
+        """Say how far an item is, and get the batch as it is then."""
+        others = [name for name in _COUNTED if name != state]
+        not_there_yet = [f"NOT contains(#{name}, :number)" for name in _LATER[state]]
+        with reported():
+            try:
+                changed = self._client.update_item(
+                    TableName=self._table,
+                    Key=_key(batch_id),
+                    UpdateExpression="SET updated_at = :now REMOVE #results "
+                    f"ADD #{state} :numbers DELETE {', '.join(f'#{n} :numbers' for n in others)}",
+                    ConditionExpression=" AND ".join(["attribute_exists(id)", *not_there_yet]),
+                    ExpressionAttributeNames={f"#{n}": n for n in ("results", *_COUNTED)},
+                    ExpressionAttributeValues={
+                        ":now": {"S": now()},
+                        ":number": {"N": str(number)},
+                        ":numbers": {"NS": [str(number)]},
+                    },
+                    ReturnValues="ALL_NEW",
+                )
+            except ClientError as error:
+                if not refused(error):
+                    raise
+                return self.get(batch_id)
+        return _batch(changed["Attributes"])
+
+    def close(self, batch_id: str, results: str) -> None:
+        """Say where all the answers are."""
+        with reported():
+            self._client.update_item(
+                TableName=self._table,
+                Key=_key(batch_id),
+                UpdateExpression="SET #results = :results, updated_at = :now",
+                ConditionExpression="attribute_exists(id)",
+                ExpressionAttributeNames={"#results": "results"},
+                ExpressionAttributeValues={":results": {"S": results}, ":now": {"S": now()}},
+            )
+
+
+def _key(batch_id: str) -> dict[str, Any]:
+    return {"id": {"S": PREFIX + batch_id}}
+
+
+def _batch(item: Mapping[str, Any]) -> Batch:
+    counts = {state: len(item.get(state, {}).get("NS", ())) for state in get_args(JobState)}
+    del counts["queued"]
+    return Batch(
+        batch_id=item["id"]["S"].removeprefix(PREFIX),
+        owner=item["owner"]["S"],
+        total=int(item["total"]["N"]),
+        counts=counts,
+        created_at=item["created_at"]["S"],
+        updated_at=item["updated_at"]["S"],
+        results=item.get("results", {}).get("S"),
+    )
