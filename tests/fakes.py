@@ -26,7 +26,7 @@ from tryon_masks.domain.parts import Part, PartMap
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
 from tryon_masks.entrypoints.desk import Desk
-from tryon_masks.ports import Batch, EncodedImage, Job, JobState, UploadForm
+from tryon_masks.ports import Batch, EncodedImage, Job, JobState, Run, UploadForm
 
 WIDTH, HEIGHT = 300, 400
 TORSO = 100.0
@@ -315,7 +315,7 @@ class FakeBatches:
         self.kept: dict[str, Batch] = {}
         self.items: dict[tuple[str, int], JobState] = {}
 
-    def add(self, batch_id: str, owner: str, total: int) -> Batch:
+    def add(self, batch_id: str, owner: str, total: int | None) -> Batch:
         self._reach()
         now = "2026-03-02T10:15:30.000Z"
         counts: dict[JobState, int] = dict.fromkeys(COUNTED, 0)
@@ -344,6 +344,17 @@ class FakeBatches:
         self._reach()
         self.kept[batch_id] = replace(self.kept[batch_id], results=results)
 
+    def tally(self, batch_id: str, number: int, state: JobState) -> None:
+        self._reach()
+        self.items.setdefault((batch_id, number), state)
+
+    def tallied(self, batch_id: str, total: int) -> dict[JobState, int]:
+        self._reach()
+        counts: dict[JobState, int] = dict.fromkeys(COUNTED, 0)
+        for (of, _), state in self.items.items():
+            counts[state] += of == batch_id
+        return counts
+
     def _reach(self) -> None:
         if self.lost:
             raise StateUnavailable
@@ -370,8 +381,25 @@ class FakeBatchFiles:
         self.kept[f"results/{batch_id}"] = json.loads(json.dumps(list(lines)))
         return f"results/{batch_id}"
 
+    def parts(self, key: str) -> list[str]:
+        return [f"{key}/SUCCEEDED_0.jsonl"]
+
     def address(self, key: str) -> str:
         return f"https://photos.example.com/{key}?signed"
+
+
+class FakeRuns:
+    """Begins nothing, and says of every run what a test wants."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, str, str | None]] = []
+        self.run = Run("running", 0, 0, 0, 0, None)
+
+    def start(self, batch_id: str, manifest: str, user_id: str | None) -> None:
+        self.started.append((batch_id, manifest, user_id))
+
+    def look(self, batch_id: str) -> Run:
+        return self.run
 
 
 class FakeQueue:
@@ -422,7 +450,7 @@ class FakeForms:
 def desk() -> Desk:
     """A desk whose jobs are numbered, on fakes."""
     numbers = count(1)
-    parts = (FakeJobs(), FakeQueue(), FakeForms(), FakeBatches(), FakeBatchFiles())
+    parts = (FakeJobs(), FakeQueue(), FakeForms(), FakeBatches(), FakeBatchFiles(), FakeRuns())
     return Desk(*parts, lambda: f"{next(numbers):032x}")
 
 

@@ -148,7 +148,7 @@ class Jobs(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """Photos that were handed in together, ``total`` of them.
+    """Photos that were handed in together, ``total`` of them; None: a :class:`Run` knows.
 
     ``owner`` is who may look it up; ``counts`` says how many items are in a state, those that are
     queued left out; ``results`` is the key of the file of all answers, once each item has one;
@@ -157,7 +157,7 @@ class Batch:
 
     batch_id: str
     owner: str
-    total: int
+    total: int | None
     counts: dict[JobState, int]
     created_at: str
     updated_at: str
@@ -175,8 +175,8 @@ ANSWERED: frozenset[JobState] = frozenset({"success", "partial", "refused", "err
 class Batches(Protocol):
     """All batches, until they are forgotten."""
 
-    def add(self, batch_id: str, owner: str, total: int) -> Batch:
-        """Take a batch; all its items are queued.
+    def add(self, batch_id: str, owner: str, total: int | None) -> Batch:
+        """Take a batch; all its items are queued. ``total`` is None where a list holds them.
 
         Raises
         ------
@@ -210,6 +210,60 @@ class Batches(Protocol):
         StateUnavailable
         """
 
+    def tally(self, batch_id: str, number: int, state: JobState) -> None:
+        """As :meth:`count`, of a batch whose items a list holds, however many.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def tallied(self, batch_id: str, total: int) -> dict[JobState, int]:
+        """How many of the first ``total`` items of a list are in a state that was tallied.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+
+@dataclass(frozen=True)
+class Run:
+    """How far a list of any length is: how many of its items are not begun, or are being worked on,
+    or were given up without an answer.
+
+    ``results`` is the key of the file that lists the files of answers, once the run is done.
+    """
+
+    state: Literal["running", "done", "failed"]
+    total: int
+    queued: int
+    running: int
+    given_up: int
+    results: str | None
+
+
+class BatchRuns(Protocol):
+    """Works off lists of any length, some items at a time."""
+
+    def start(self, batch_id: str, manifest: str, user_id: str | None) -> None:
+        """Begin with the list under the key ``manifest``.
+
+        ``user_id`` is whose all photos are; None: each line says it.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def look(self, batch_id: str) -> Run:
+        """How far it is.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
 
 class BatchFiles(Protocol):
     """What batches are made of, and what came of them."""
@@ -232,6 +286,14 @@ class BatchFiles(Protocol):
 
     def put_results(self, batch_id: str, lines: Iterable[Mapping[str, Any]]) -> str:
         """Write all answers, one a line, over what is there, and get the file's key.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def parts(self, key: str) -> list[str]:
+        """The keys of the files of answers that the file ``key`` of a run lists.
 
         Raises
         ------

@@ -18,6 +18,7 @@ from tryon_masks.images import Limits
 from tryon_masks.ports import (
     Batches,
     BatchFiles,
+    BatchRuns,
     Callbacks,
     Jobs,
     MaskStore,
@@ -41,6 +42,8 @@ SECRET_TIMEOUT_S = 5.0
 STATE_TIMEOUT_S = 0.5
 STATE_TRIES = 2
 """Of each call to DynamoDB and SQS, that must fit beside everything else in one API call."""
+RUN_TIMEOUT_S = 2.0
+"""Of each try of a call to Step Functions, of which a look at a batch makes three."""
 CHECKOUT_MODELS = Path(__file__).resolve().parents[2] / "models" / "build"
 """Where a source checkout builds its model sets."""
 
@@ -203,6 +206,21 @@ def build_batch_files(settings: Settings) -> BatchFiles:
             settings.results_prefix,
             settings.upload_form_ttl_s,
         )
+
+
+def build_runs(settings: Settings) -> BatchRuns:
+    """The state machine that BATCH_MACHINE_ARN names.
+
+    Raises
+    ------
+    SettingsError
+    """
+    with step("open_runs", "jobs"):
+        from tryon_masks.adapters.aws import aws_client
+        from tryon_masks.adapters.runs import StepFunctionsRuns
+
+        arn = _needed("BATCH_MACHINE_ARN", settings.batch_machine_arn)
+        return StepFunctionsRuns(arn, aws_client("stepfunctions", RUN_TIMEOUT_S, tries=STATE_TRIES))
 
 
 def build_queue(settings: Settings) -> WorkQueue:

@@ -140,6 +140,27 @@ def test_a_forgotten_batch_stays_forgotten(batches: DynamoBatches, table: Any) -
     assert batches.get("1") is None
 
 
+def test_the_items_of_a_list_are_counted_a_thousand_in_a_record(
+    batches: DynamoBatches, table: Any
+) -> None:
+    batches.add("1", "user-1", None)
+    for _ in range(3):
+        for number in (0, 999, 1000, 2500):
+            batches.tally("1", number, "success")
+        batches.tally("1", 7, "error")
+        batches.tally("1", 1001, "refused")
+    batches.tally("1", 7, "success")
+    batches.tally("1", 7, "error")
+
+    assert batches.tallied("1", 2501) == NOTHING | {"success": 5, "refused": 1}
+    assert batches.tallied("1", 0) == NOTHING
+    assert {item["id"] for item in table.scan()["Items"]} == {
+        "batch-1",
+        *(f"batch-1-{part}" for part in range(3)),
+    }
+    assert all("expiration" in item for item in table.scan()["Items"])
+
+
 def test_a_table_that_cannot_be_reached_is_said() -> None:
     batches = DynamoBatches("no-such-table", aws_client("dynamodb", 2.0), 600)
 
@@ -170,6 +191,15 @@ def test_results_can_be_read_for_a_while_without_credentials(files: S3BatchFiles
     assert "X-Amz-Expires=60" in address
     assert found.headers["content-type"] == "application/jsonl"
     assert [json.loads(line)["id"] for line in found.text.splitlines()] == ["a", "b"]
+
+
+def test_the_files_of_a_run_are_listed(files: S3BatchFiles) -> None:
+    key = "results/batches/1/0b2c/manifest.json"
+    listed = {"SUCCEEDED": [{"Key": "a", "Size": 1}], "FAILED": [{"Key": "b"}], "PENDING": []}
+    body = json.dumps({"DestinationBucket": BUCKET, "ResultFiles": listed})
+    boto3.client("s3").put_object(Bucket=BUCKET, Key=key, Body=body)
+
+    assert files.parts(key) == ["a", "b"]
 
 
 def test_files_that_cannot_be_reached_are_said() -> None:

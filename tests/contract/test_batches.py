@@ -18,12 +18,14 @@ from moto import mock_aws
 from numpy.typing import NDArray
 from tests import fakes
 from tests.contract.event_files import read_event
+from tests.contract.test_template import definition
 
 from tryon_masks.adapters.aws import aws_client
 from tryon_masks.adapters.batches import DynamoBatches
 from tryon_masks.adapters.jobs import DynamoJobs
 from tryon_masks.adapters.once import DynamoOnce
 from tryon_masks.adapters.s3 import S3BatchFiles, S3Objects, s3_client
+from tryon_masks.domain.errors import StoreFailed
 from tryon_masks.domain.person import Candidate
 from tryon_masks.entrypoints.app import create_handler
 from tryon_masks.entrypoints.desk import Desk
@@ -31,6 +33,7 @@ from tryon_masks.entrypoints.maker import Maker
 from tryon_masks.entrypoints.uploads import Uploads
 from tryon_masks.entrypoints.work import Worker
 from tryon_masks.entrypoints.workdesk import JobDesk
+from tryon_masks.ports import Run
 from tryon_masks.service import MaskService
 
 BUCKET = "the-photo-bucket"
@@ -95,10 +98,12 @@ class House:
         self.jobs = DynamoJobs("jobs", client, 600)
         self.batches = DynamoBatches("jobs", client, 600)
         self.files = S3BatchFiles(BUCKET, s3_client(5.0), "results/", 60)
+        self.runs = fakes.FakeRuns()
         photos = fakes.FakePhotos({url(n): photo(n) for n in range(50)})
         once = DynamoOnce("once", client, 600)
         service = MaskService(self.vision, self.store, photos, once=once)
-        desk = Desk(self.jobs, self.queue, fakes.FakeForms(), self.batches, self.files)
+        forms = fakes.FakeForms()
+        desk = Desk(self.jobs, self.queue, forms, self.batches, self.files, self.runs)
         self._api = create_handler(service, desk)
         work = JobDesk(self.jobs, self.queue, fakes.FakeCallbacks(), self.batches, self.files)
         maker = Maker(service)
@@ -168,6 +173,21 @@ class House:
             elif again:
                 self.given_up.append(body)
 
+    def line(self, batch_id: str, number: int, item: object, user_id: str | None) -> dict[str, Any]:
+        """One line of a list, as the template's state machine hands it over."""
+        given = {
+            "$.batch_id": batch_id,
+            "$.user_id": user_id,
+            "$$.Map.Item.Index": number,
+            "$$.Map.Item.Value": item,
+        }
+        selector = definition()["States"]["EveryLine"]["ItemSelector"]
+        event = {name.removesuffix(".$"): given[where] for name, where in selector.items()}
+        answer: dict[str, Any] = json.loads(
+            json.dumps(self._worker.handle(event, fakes.FakeContext(seconds=60)))
+        )
+        return answer
+
     def results(self, path: str) -> list[dict[str, Any]]:
         key = f"results/batches/{path.rpartition('/')[2]}.jsonl"
         written = boto3.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
@@ -192,7 +212,8 @@ def check_fifty(house: House, path: str) -> None:
         "refused": 2,
         "error": 3,
     }
-    assert f"results/batches/{answer['batch_id']}.jsonl?" in answer["results"]
+    (address,) = answer["results"]
+    assert f"results/batches/{answer['batch_id']}.jsonl?" in address
     lines = house.results(path)
     assert [line["id"] for line in lines] == [str(place) for place in range(1, 51)]
     made = [line for line in lines if line["status"] == "success"]
@@ -358,6 +379,7 @@ def test_who_is_signed_in_is_the_user_whatever_an_item_says(house: House) -> Non
         ({"items": [{"photo": url(0), "id": "../a"}]}, "items.0.id"),
         ({"items": [{"photo": url(0), "id": "2"}, {"photo": url(1)}]}, "each id once"),
         ({"items": [{"photo": url(0)}] * 1001}, "items"),
+        ({"items": [{"photo": url(0)}], "manifest": f"manifests/{OWNER}/a"}, "exactly one"),
         ({"items": [{"photo": url(0)}], "callback_url": "https://a.example/"}, "callback_url"),
     ],
 )
@@ -369,6 +391,79 @@ def test_a_batch_with_a_bad_item_is_not_taken(
     assert (status, answer["error"]["code"]) == (400, "INVALID_REQUEST")
     assert named in answer["error"]["message"]
     assert house.queue.sent == []
+
+
+def hand_in_list(house: House) -> str:
+    """The number of a batch whose items are in a list."""
+    body = {"manifest": f"manifests/{OWNER}/list.jsonl"}
+    status, answer, headers = house.call("api-batches", body=body)
+    assert (status, answer["state"], answer["total"]) == (202, "queued", 0)
+    assert headers["Location"] == f"/v1/batches/{answer['batch_id']}"
+    assert house.runs.started == [(answer["batch_id"], body["manifest"], OWNER)]
+    batch_id: str = answer["batch_id"]
+    return batch_id
+
+
+def test_a_list_is_worked_off_line_by_line(house: House) -> None:
+    batch_id = hand_in_list(house)
+    numbers = (*BAD, 0, 1)
+    lines: list[dict[str, Any]] = [{"photo": url(number), "masks": ["upper"]} for number in numbers]
+    lines += [{"photo": url(2), "id": "named", "user_id": "user-9"}, {"id": "broken"}]
+
+    made = [house.line(batch_id, number, line, OWNER) for number, line in enumerate(lines)]
+
+    assert [line["id"] for line in made] == ["1", "2", "3", "4", "5", "6", "7", "named", "broken"]
+    counts = Counter(line["status"] for line in made)
+    assert counts == {"success": 3, "refused": 2, "error": 4}
+    assert made[-1]["error"]["code"] == "INVALID_REQUEST"
+    house.runs.run = Run("running", 20, 10, 1, 0, None)
+    answer = house.look_up(f"/v1/batches/{batch_id}")
+    assert answer["counts"] == {"queued": 10, "running": 1, "partial": 0, **counts}
+    assert (answer["state"], answer["total"]) == ("running", 20)
+
+
+def test_the_results_of_a_list_are_files(house: House) -> None:
+    batch_id = hand_in_list(house)
+    house.line(batch_id, 0, {"photo": url(0)}, None)
+    folder = f"results/batches/{batch_id}/0b2c"
+    listed = {"SUCCEEDED": [{"Key": f"{folder}/SUCCEEDED_0.jsonl"}], "FAILED": [], "PENDING": []}
+    boto3.client("s3").put_object(
+        Bucket=BUCKET, Key=f"{folder}/manifest.json", Body=json.dumps({"ResultFiles": listed})
+    )
+    house.runs.run = Run("done", 2, 0, 0, 1, f"{folder}/manifest.json")
+
+    answer = house.look_up(f"/v1/batches/{batch_id}")
+
+    assert answer["state"] == "done"
+    assert answer["counts"] | {"success": 1, "error": 1} == answer["counts"]
+    (address,) = answer["results"]
+    assert f"{folder}/SUCCEEDED_0.jsonl?" in address
+
+
+def test_a_line_that_may_pass_is_raised_and_counted_when_it_did(house: House) -> None:
+    batch_id = hand_in_list(house)
+    house.store.failing = "upper"
+    with pytest.raises(StoreFailed):
+        house.line(batch_id, 0, {"photo": url(0)}, None)
+    assert sum(house.batches.tallied(batch_id, 1).values()) == 0
+
+    house.store.failing = None
+    answers = [house.line(batch_id, 0, {"photo": url(0)}, None) for _ in range(3)]
+
+    assert {answer["status"] for answer in answers} == {"success"}
+    assert house.batches.tallied(batch_id, 1)["success"] == 1
+    assert house.vision.seen == {0: 2}
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    ["manifests/user-2/list.jsonl", "manifests/user-10/a", "uploads/user-1/a", "manifests/", "x"],
+)
+def test_a_list_of_somebody_elses_is_not_taken(house: House, manifest: str) -> None:
+    status, answer, _ = house.call("api-batches", body={"manifest": manifest})
+
+    assert (status, answer["error"]["code"]) == (400, "INVALID_REQUEST")
+    assert house.runs.started == []
 
 
 def test_a_thousand_are_taken(house: House) -> None:

@@ -15,12 +15,14 @@ from moto.core.responses import BaseResponse
 from moto.dynamodb.responses import DynamoHandler
 from moto.secretsmanager.responses import SecretsManagerResponse
 from moto.sqs.responses import SQSResponse
+from moto.stepfunctions.responses import StepFunctionResponse
 from tests.contract.template_file import RESOURCES, Deployment
 
 from tryon_masks.adapters.aws import aws_client
 from tryon_masks.adapters.batches import DynamoBatches
 from tryon_masks.adapters.jobs import DynamoJobs, SqsQueue
 from tryon_masks.adapters.once import DynamoOnce
+from tryon_masks.adapters.runs import StepFunctionsRuns
 from tryon_masks.adapters.s3 import S3BatchFiles, S3MaskStore, S3Objects, s3_client
 from tryon_masks.adapters.secrets import read_secret
 from tryon_masks.domain.errors import StoreFailed
@@ -30,6 +32,9 @@ from tryon_masks.telemetry import request_log
 REGION, ACCOUNT = "eu-central-1", "123456789012"
 PHOTOS, MASKS = "the-photo-bucket", "the-mask-bucket"
 UPLOAD, RESULT = "uploads/user-1/photo", "results/uploads/user-1/photo.json"
+STATES = f"arn:aws:states:{REGION}:{ACCOUNT}"
+MACHINE = f"{STATES}:stateMachine:lists"
+RUN = f"{STATES}:execution:lists:batch-1"
 BATCH = f"batches/{'1' * 32}.jsonl"
 QUEUE = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/"
 MASK = EncodedImage(b"pixels", "image/png", "png")
@@ -53,6 +58,12 @@ API: Forbidden = {
     "empty the queue": ("sqs", "purge_queue", {"QueueUrl": QUEUE + "work"}),
     "fill another": ("sqs", "send_message", {"QueueUrl": QUEUE + "failed", "MessageBody": "{}"}),
     "read another secret": ("secretsmanager", "get_secret_value", {"SecretId": "other"}),
+    "work off another's list": (
+        "stepfunctions",
+        "start_execution",
+        {"stateMachineArn": f"{STATES}:stateMachine:others", "input": "{}"},
+    ),
+    "stop a run": ("stepfunctions", "stop_execution", {"executionArn": RUN}),
     "sign callbacks": ("secretsmanager", "get_secret_value", {"SecretId": "callback"}),
 }
 WORKER: Forbidden = {
@@ -69,6 +80,11 @@ WORKER: Forbidden = {
     "use another table": ("dynamodb", "get_item", {"TableName": "other", "Key": KEY}),
     "fill another": ("sqs", "send_message", {"QueueUrl": QUEUE + "failed", "MessageBody": "{}"}),
     "empty the queue": ("sqs", "purge_queue", {"QueueUrl": QUEUE + "work"}),
+    "work off a list": (
+        "stepfunctions",
+        "start_execution",
+        {"stateMachineArn": MACHINE, "input": "{}"},
+    ),
     "take what was given up": ("sqs", "receive_message", {"QueueUrl": QUEUE + "failed"}),
     "read another secret": ("secretsmanager", "get_secret_value", {"SecretId": "other"}),
 }
@@ -87,6 +103,13 @@ def _named(service: str, kind: str, parameter: str) -> Callable[[BaseResponse], 
     return resource
 
 
+def _of_states(request: BaseResponse) -> str:
+    """Every call to Step Functions has one ARN, which the policies are about."""
+    body = json.loads(request.raw_body)
+    (arn,) = (value for name, value in body.items() if name.endswith("Arn"))
+    return str(arn)
+
+
 def _arn(service: str) -> str:
     return f"arn:aws:{service}:{REGION}:{ACCOUNT}"
 
@@ -103,6 +126,7 @@ def become(monkeypatch: pytest.MonkeyPatch, secret: list[str]) -> Iterator[Becom
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setattr(StepFunctionResponse, "_determine_resource", _of_states, raising=False)
     for handler, *named in (
         (DynamoHandler, "dynamodb", "table/", "TableName"),
         (SQSResponse, "sqs", "", "QueueUrl"),
@@ -123,6 +147,11 @@ def become(monkeypatch: pytest.MonkeyPatch, secret: list[str]) -> Iterator[Becom
             "JobsTable.Arn": f"{_arn('dynamodb')}:table/jobs",
             "WorkQueue.Arn": f"{_arn('sqs')}:work",
             "CallbackSecret": secret[1],
+            "BatchMachine": MACHINE,
+            "BatchMachine.Name": "lists",
+            "AWS::Partition": "aws",
+            "AWS::Region": REGION,
+            "AWS::AccountId": ACCOUNT,
         }
         iam, sts = boto3.client("iam"), boto3.client("sts")
         trust = deployment.resolve(RESOURCES[name]["Properties"]["AssumeRolePolicyDocument"])
@@ -160,6 +189,10 @@ def _fill() -> list[str]:
     for queue in ("work", "failed"):
         sqs.create_queue(QueueName=queue)
     sqs.send_message(QueueUrl=QUEUE + "work", MessageBody="{}")
+    for machine in ("lists", "others"):
+        boto3.client("stepfunctions").create_state_machine(
+            name=machine, definition="{}", roleArn="arn:aws:iam::123456789012:role/x"
+        )
     secrets = boto3.client("secretsmanager")
     secrets.create_secret(Name="other", SecretString="hush")
     return [
@@ -201,6 +234,10 @@ def test_the_api_may_do_what_it_does(become: Become, secret: list[str]) -> None:
     batches = DynamoBatches("jobs", aws_client("dynamodb", 2.0), 600)
     assert batches.add("1", "user-1", 2) == batches.get("1")
     S3BatchFiles(PHOTOS, s3_client(5.0), "results/", 60).put_items("1" * 32, [{"photo": "x"}])
+    assert batches.tallied("1", 1)["success"] == 0
+    states = aws_client("stepfunctions", 2.0)
+    StepFunctionsRuns(MACHINE, states).start("batch-1", "manifests/user-1/a.jsonl", None)
+    assert states.describe_execution(executionArn=RUN)
     # And so can an address.
     assert s3_client(5.0).get_object(Bucket=PHOTOS, Key=f"results/{BATCH}")
     # And so can a form.
@@ -223,6 +260,7 @@ def test_the_worker_may_do_what_it_does(become: Become, secret: list[str]) -> No
     batches = DynamoBatches("jobs", aws_client("dynamodb", 2.0), 600)
     assert batches.get("1") is None
     assert batches.count("1", 0, "success") is None
+    batches.tally("1", 0, "success")
     files = S3BatchFiles(PHOTOS, s3_client(5.0), "results/", 60)
     assert files.items("1" * 32) == [{}]
     assert files.put_results("1" * 32, [{}]) == f"results/{BATCH}"

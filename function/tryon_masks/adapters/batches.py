@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from botocore.exceptions import ClientError
 
-from tryon_masks.adapters.jobs import now, refused, reported
+from tryon_masks.adapters.jobs import now, read_all, refused, reported
 from tryon_masks.ports import Batch, JobState
 
 PREFIX = "batch-"
 """Of a batch's ``id`` in the table, which no job's begins with."""
+PART = 1000
+"""Items of a list that are counted in one record, which can be 400 KB."""
 _DONE = ("success", "partial", "refused")
 _COUNTED = ("running", "error", *_DONE)
 _LATER: dict[str, tuple[str, ...]] = {
@@ -44,16 +46,16 @@ class DynamoBatches:
         self._client = client
         self._ttl_s = ttl_s
 
-    def add(self, batch_id: str, owner: str, total: int) -> Batch:
+    def add(self, batch_id: str, owner: str, total: int | None) -> Batch:
         """Take a batch."""
         taken_at = now()
         item = {
             "id": {"S": PREFIX + batch_id},
             "owner": {"S": owner},
-            "total": {"N": str(total)},
+            "total": {"NULL": True} if total is None else {"N": str(total)},
             "created_at": {"S": taken_at},
             "updated_at": {"S": taken_at},
-            "expiration": {"N": str(int(time.time()) + self._ttl_s)},
+            "expiration": self._expiration(),
         }
         with reported():
             self._client.put_item(
@@ -74,29 +76,74 @@ class DynamoBatches:
 
     def count(self, batch_id: str, number: int, state: JobState) -> Batch | None:
         """Say how far an item is, and get the batch as it is then."""
+        changed = self._move(
+            _key(batch_id),
+            number,
+            state,
+            "SET updated_at = :now REMOVE #results",
+            {":now": {"S": now()}},
+            ["attribute_exists(id)"],
+            ["results"],
+        )
+        return self.get(batch_id) if changed is None else _batch(changed)
+
+    def tally(self, batch_id: str, number: int, state: JobState) -> None:
+        """Say how far an item of a list is. Each thousand has a record of its own."""
+        self._move(
+            _part(batch_id, number // PART),
+            number,
+            state,
+            "SET expiration = if_not_exists(expiration, :expiration)",
+            {":expiration": self._expiration()},
+        )
+
+    def tallied(self, batch_id: str, total: int) -> dict[JobState, int]:
+        """How many items of a list are in each state."""
+        keys = [_part(batch_id, part) for part in range(-(-total // PART))]
+        counts = _counts({})
+        for item in read_all(self._client, self._table, keys):
+            for state, number in _counts(item).items():
+                counts[state] += number
+        return counts
+
+    def _move(
+        self,
+        key: dict[str, Any],
+        number: int,
+        state: JobState,
+        more: str,
+        values: dict[str, Any],
+        conditions: Sequence[str] = (),
+        names: Sequence[str] = (),
+    ) -> dict[str, Any] | None:
+        """Put an item's number into the set of its state: the record then, or None: it stays."""
         others = [name for name in _COUNTED if name != state]
         not_there_yet = [f"NOT contains(#{name}, :number)" for name in _LATER[state]]
         with reported():
             try:
                 changed = self._client.update_item(
                     TableName=self._table,
-                    Key=_key(batch_id),
-                    UpdateExpression="SET updated_at = :now REMOVE #results "
-                    f"ADD #{state} :numbers DELETE {', '.join(f'#{n} :numbers' for n in others)}",
-                    ConditionExpression=" AND ".join(["attribute_exists(id)", *not_there_yet]),
-                    ExpressionAttributeNames={f"#{n}": n for n in ("results", *_COUNTED)},
+                    Key=key,
+                    UpdateExpression=f"{more} ADD #{state} :numbers "
+                    f"DELETE {', '.join(f'#{name} :numbers' for name in others)}",
+                    ConditionExpression=" AND ".join([*conditions, *not_there_yet]),
+                    ExpressionAttributeNames={f"#{name}": name for name in (*names, *_COUNTED)},
                     ExpressionAttributeValues={
-                        ":now": {"S": now()},
                         ":number": {"N": str(number)},
                         ":numbers": {"NS": [str(number)]},
+                        **values,
                     },
                     ReturnValues="ALL_NEW",
                 )
             except ClientError as error:
                 if not refused(error):
                     raise
-                return self.get(batch_id)
-        return _batch(changed["Attributes"])
+                return None
+        attributes: dict[str, Any] = changed["Attributes"]
+        return attributes
+
+    def _expiration(self) -> dict[str, str]:
+        return {"N": str(int(time.time()) + self._ttl_s)}
 
     def close(self, batch_id: str, results: str) -> None:
         """Say where all the answers are."""
@@ -115,14 +162,22 @@ def _key(batch_id: str) -> dict[str, Any]:
     return {"id": {"S": PREFIX + batch_id}}
 
 
+def _part(batch_id: str, part: int) -> dict[str, Any]:
+    return _key(f"{batch_id}-{part}")
+
+
+def _counts(item: Mapping[str, Any]) -> dict[JobState, int]:
+    counted: tuple[JobState, ...] = get_args(JobState)
+    return {state: len(item.get(state, {}).get("NS", ())) for state in counted if state != "queued"}
+
+
 def _batch(item: Mapping[str, Any]) -> Batch:
-    counts = {state: len(item.get(state, {}).get("NS", ())) for state in get_args(JobState)}
-    del counts["queued"]
+    total = item["total"].get("N")
     return Batch(
         batch_id=item["id"]["S"].removeprefix(PREFIX),
         owner=item["owner"]["S"],
-        total=int(item["total"]["N"]),
-        counts=counts,
+        total=None if total is None else int(total),
+        counts=_counts(item),
         created_at=item["created_at"]["S"],
         updated_at=item["updated_at"]["S"],
         results=item.get("results", {}).get("S"),

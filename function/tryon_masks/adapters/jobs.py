@@ -70,18 +70,9 @@ class DynamoJobs:
 
     def get_all(self, job_ids: Sequence[str]) -> dict[str, Job]:
         """Those of these jobs that there are, by their numbers."""
-        found: dict[str, Job] = {}
-        asked = list(job_ids)
-        while asked:
-            keys, asked = asked[:MOST_READ], asked[MOST_READ:]
-            wanted = {"Keys": [{"id": {"S": key}} for key in keys], "ConsistentRead": True}
-            with reported():
-                page = self._client.batch_get_item(RequestItems={self._table: wanted})
-            found |= {item["id"]["S"]: _job(item) for item in page["Responses"][self._table]}
-            # What did not fit one answer, which is at most 16 MB.
-            left = page["UnprocessedKeys"].get(self._table, {}).get("Keys", [])
-            asked += [key["id"]["S"] for key in left]
-        return found
+        keys = [{"id": {"S": job_id}} for job_id in job_ids]
+        items = read_all(self._client, self._table, keys)
+        return {item["id"]["S"]: _job(item) for item in items}
 
     def update(
         self,
@@ -164,6 +155,25 @@ def _job(item: Mapping[str, Any]) -> Job:
         answer=None if answer is None else json.loads(answer),
         done=item.get("done", {}).get("BOOL", False),
     )
+
+
+def read_all(
+    client: Any, table: str, keys: Sequence[Mapping[str, Any]]
+) -> Iterator[Mapping[str, Any]]:
+    """Those of the items with these keys that there are, in any order.
+
+    Raises
+    ------
+    StateUnavailable
+    """
+    asked = list(keys)
+    while asked:
+        wanted = {"Keys": asked[:MOST_READ], "ConsistentRead": True}
+        with reported():
+            page = client.batch_get_item(RequestItems={table: wanted})
+        yield from page["Responses"][table]
+        # What did not fit one answer, which is at most 16 MB.
+        asked = asked[MOST_READ:] + page["UnprocessedKeys"].get(table, {}).get("Keys", [])
 
 
 def now() -> str:

@@ -178,12 +178,7 @@ class S3BatchFiles:
 
     def items(self, batch_id: str) -> list[dict[str, Any]]:
         """The items that were kept, in order."""
-        try:
-            answer = self._client.get_object(Bucket=self._bucket, Key=_items_key(batch_id))
-            with closing(answer["Body"]) as body:
-                return [json.loads(line) for line in body.read().splitlines()]
-        except _ERRORS as error:
-            raise StateUnavailable(detail=str(error)) from error
+        return [json.loads(line) for line in self._get(_items_key(batch_id)).splitlines()]
 
     def put_results(self, batch_id: str, lines: Iterable[Mapping[str, Any]]) -> str:
         """Write all answers, over what is there."""
@@ -194,6 +189,23 @@ class S3BatchFiles:
     def address(self, key: str) -> str:
         """A presigned address of the file."""
         return _presigned(self._client, self._bucket, key, self._url_ttl_s)
+
+    def parts(self, key: str) -> list[str]:
+        """The files of answers of a run of Step Functions: those that were made, then the others.
+
+        The latter hold what was given up, with its input and its cause.
+        """
+        files = json.loads(self._get(key))["ResultFiles"]
+        return [file["Key"] for kind in ("SUCCEEDED", "FAILED") for file in files.get(kind, [])]
+
+    def _get(self, key: str) -> bytes:
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=key)
+            with closing(answer["Body"]) as body:
+                data: bytes = body.read()
+                return data
+        except _ERRORS as error:
+            raise StateUnavailable(detail=str(error)) from error
 
     def _put(self, key: str, lines: Iterable[Mapping[str, Any]]) -> None:
         body = "".join(json.dumps(line) + "\n" for line in lines).encode()

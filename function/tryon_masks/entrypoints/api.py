@@ -14,6 +14,7 @@ from tryon_masks.wiring import (
     build_forms,
     build_jobs,
     build_queue,
+    build_runs,
     build_service,
     build_step_log,
 )
@@ -26,5 +27,6 @@ with init_log("api"):
         build_forms(settings),
         build_batches(settings),
         build_batch_files(settings),
+        build_runs(settings),
     )
     handler = create_handler(build_service(settings), desk, build_step_log(settings))

@@ -273,10 +273,10 @@ def post_batches(body: Annotated[BatchBody, InBody()]) -> Response[BatchAnswer]:
     call = _call()
     owner = call.caller.known()
     call.identify(None)
-    batch = call.desk.hand_in_batch(owner, call.caller.user_id, body)
+    progress = call.desk.hand_in_batch(owner, call.caller.user_id, body)
     call.log.flush()
-    headers = {"Location": BATCH.format(batch_id=batch.batch_id)}
-    return _response(batch_answer(batch, None, call.log.request_id), 202, headers)
+    headers = {"Location": BATCH.format(batch_id=progress.batch.batch_id)}
+    return _response(batch_answer(progress, call.log.request_id), 202, headers)
 
 
 @resolver.get(
@@ -291,10 +291,11 @@ def get_batch(batch_id: str) -> Response[BatchAnswer]:
     call = _call()
     owner = call.caller.known()
     call.reading.close()
-    batch, results = call.desk.look_up_batch(owner, batch_id)
+    progress = call.desk.look_up_batch(owner, batch_id)
     call.log.flush()
-    waiting = {"Retry-After": str(POLL_S)} if results is None else {}
-    return _response(batch_answer(batch, results, call.log.request_id), 200, waiting)
+    ended = progress.state in ("done", "failed")
+    waiting = {} if ended else {"Retry-After": str(POLL_S)}
+    return _response(batch_answer(progress, call.log.request_id), 200, waiting)
 
 
 @resolver.get(

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from uuid import uuid4
 
 from tryon_masks.domain.errors import BadRequest, InvalidRequest
@@ -15,12 +15,14 @@ from tryon_masks.entrypoints.schema import (
     DataJson,
     MaskRequestBody,
     OptionsBody,
+    Progress,
     UploadBody,
 )
 from tryon_masks.ports import (
     Batch,
     Batches,
     BatchFiles,
+    BatchRuns,
     Job,
     Jobs,
     UploadForm,
@@ -30,6 +32,7 @@ from tryon_masks.ports import (
 from tryon_masks.telemetry import ANONYMOUS, step
 
 UPLOADS = "uploads/"
+MANIFESTS = "manifests/"
 _ID = re.compile("[0-9a-f]{32}")
 JOB_METADATA = "job-id"
 """Object metadata that says whose job an upload is; only a signed form can set it."""
@@ -61,6 +64,7 @@ class Desk:
     forms: UploadForms
     batches: Batches
     files: BatchFiles
+    runs: BatchRuns
     new_id: Callable[[], str] = _new_id
 
     def hand_in(self, owner: str, user_id: str, body: MaskRequestBody | DataJson) -> Job:
@@ -125,36 +129,34 @@ class Desk:
                 raise NotFound("There is no such job.")
             return job
 
-    def hand_in_batch(self, owner: str, user_id: str | None, body: BatchBody) -> Batch:
-        """Queue many requests at once; a worker makes jobs of them.
+    def hand_in_batch(self, owner: str, user_id: str | None, body: BatchBody) -> Progress:
+        """Queue many requests at once: a worker makes jobs of them, or a run works off a list.
 
         ``user_id`` is whose all photos are; None: each item says it.
 
         Raises
         ------
+        InvalidRequest
+            The list is not the caller's.
         StateUnavailable
         """
-        tasks = [
-            {
-                "photo": item.photo,
-                "user_id": user_id or item.user_id or ANONYMOUS,
-                "options": options_of(item),
-                "document": False,
-                "include_logs": False,
-                CALLBACK: None,
-                ITEM: name,
-            }
-            for name, item in zip(body.names, body.items, strict=True)
-        ]
-        with step("queue_batch", "jobs", items=len(tasks)):
+        with step("queue_batch", "jobs"):
             batch_id = self.new_id()
+            if body.manifest is not None:
+                own = f"{MANIFESTS}{owner}/"
+                if not body.manifest.startswith(own):
+                    raise InvalidRequest(f"manifest: must be below {own}.")
+                batch = self.batches.add(batch_id, owner, None)
+                self.runs.start(batch_id, body.manifest, user_id)
+                return Progress(batch, "queued", 0, 0, batch.counts)
+            tasks = _tasks(user_id, body)
             self.files.put_items(batch_id, tasks)
             batch = self.batches.add(batch_id, owner, len(tasks))
             self.queue.send({"batch_id": batch_id})
-        return batch
+            return Progress(batch, "queued", len(tasks), len(tasks), batch.counts)
 
-    def look_up_batch(self, owner: str, batch_id: str) -> tuple[Batch, str | None]:
-        """How far the batch is, and its results' address when it is done.
+    def look_up_batch(self, owner: str, batch_id: str) -> Progress:
+        """How far the batch is.
 
         Raises
         ------
@@ -166,7 +168,39 @@ class Desk:
             batch = self.batches.get(batch_id) if _ID.fullmatch(batch_id) else None
             if batch is None or batch.owner != owner:
                 raise NotFound("There is no such batch.")
-            return batch, None if batch.results is None else self.files.address(batch.results)
+            if batch.total is None:
+                return self._look_up_run(batch)
+            begun = sum(batch.counts.values())
+            if batch.results is not None:
+                results = [self.files.address(batch.results)]
+                return Progress(batch, "done", batch.total, 0, batch.counts, results)
+            state: Literal["queued", "running"] = "running" if begun else "queued"
+            return Progress(batch, state, batch.total, batch.total - begun, batch.counts)
+
+    def _look_up_run(self, batch: Batch) -> Progress:
+        run = self.runs.look(batch.batch_id)
+        counts = self.batches.tallied(batch.batch_id, run.total)
+        counts["running"] = run.running
+        counts["error"] += run.given_up
+        results = None
+        if run.results is not None:
+            results = [self.files.address(key) for key in self.files.parts(run.results)]
+        return Progress(batch, run.state, run.total, run.queued, counts, results)
+
+
+def _tasks(user_id: str | None, body: BatchBody) -> list[dict[str, Any]]:
+    return [
+        {
+            "photo": item.photo,
+            "user_id": user_id or item.user_id or ANONYMOUS,
+            "options": options_of(item),
+            "document": False,
+            "include_logs": False,
+            CALLBACK: None,
+            ITEM: name,
+        }
+        for name, item in zip(body.names, body.items or (), strict=True)
+    ]
 
 
 def options_of(body: OptionsBody) -> dict[str, Any]:

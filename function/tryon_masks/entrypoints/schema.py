@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -217,19 +218,28 @@ class ItemBody(OptionsBody):
 
 
 class BatchBody(BaseModel):
-    """Photos to be made masks of later. Unknown fields are refused."""
+    """Photos to be made masks of later: here, or in a list. Unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
-    items: list[ItemBody] = Field(min_length=1, max_length=MOST_ITEMS, description="Each id once.")
+    items: Annotated[list[ItemBody], Field(min_length=1, max_length=MOST_ITEMS)] | None = Field(
+        default=None, description="The photos; each id once. Give this or manifest."
+    )
+    manifest: Annotated[StrictStr, Field(min_length=1, max_length=1024)] | None = Field(
+        default=None,
+        description="Key of a list in the photo bucket, below manifests/ and the caller's own id: "
+        "JSON Lines, each line as an item.",
+    )
 
     @property
     def names(self) -> list[str]:
         """What the items are called in the results."""
-        return [item.id or str(place) for place, item in enumerate(self.items, 1)]
+        return [item_name(item.id, place) for place, item in enumerate(self.items or ())]
 
     @model_validator(mode="after")
     def _each_once(self) -> Self:
+        if (self.items is None) == (self.manifest is None):
+            raise ValueError("give exactly one of items and manifest")
         names = self.names
         if len(set(names)) != len(names):
             raise ValueError("items must have each id once")
@@ -294,6 +304,24 @@ def read_options(given: Mapping[str, Any]) -> MaskOptions:
         return OptionsBody.model_validate(given).options()
     except ValidationError as error:
         raise invalid(error.errors()) from error
+
+
+def read_item(given: object) -> ItemBody:
+    """One line of a batch's list.
+
+    Raises
+    ------
+    InvalidRequest
+    """
+    try:
+        return ItemBody.model_validate(given)
+    except ValidationError as error:
+        raise invalid(error.errors()) from error
+
+
+def item_name(given: str | None, number: int) -> str:
+    """What an item is called in the results: as its caller says, or its place from 1."""
+    return given or str(number + 1)
 
 
 def read_user_id(given: str) -> str:
@@ -438,6 +466,18 @@ class JobAnswer(BaseModel):
     request_id: str
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a batch is. ``results`` are the addresses of all answers, when it is done."""
+
+    batch: Batch
+    state: Literal["queued", "running", "done", "failed"]
+    total: int
+    queued: int
+    counts: dict[JobState, int]
+    results: list[str] | None = None
+
+
 class CountsAnswer(BaseModel):
     """How many items of a batch are in a state."""
 
@@ -450,19 +490,22 @@ class CountsAnswer(BaseModel):
 
 
 class BatchAnswer(BaseModel):
-    """How far a batch is; ``done`` when every item has its answer."""
+    """How far a batch is: ``done`` when every item has its answer.
+
+    ``failed`` when a list cannot be read, or too many of its items could not be worked on.
+    """
 
     batch_id: str
-    state: Literal["queued", "running", "done"]
-    total: int
+    state: Literal["queued", "running", "done", "failed"]
+    total: int = Field(description="Of a list, as far as it has been read.")
     counts: CountsAnswer
     created_at: str
     updated_at: str
-    results: str | None = Field(
+    results: list[str] | None = Field(
         default=None,
         exclude_if=_absent,
         description="When done: where every answer is, one a line with the item's id, as JSON "
-        "Lines. The address works for a while; ask again for another.",
+        "Lines. The addresses work for a while; ask again for others.",
     )
     request_id: str
 
@@ -552,18 +595,17 @@ def job_answer(job: Job, request_id: str) -> JobAnswer:
     )
 
 
-def batch_answer(batch: Batch, results: str | None, request_id: str) -> BatchAnswer:
-    """The answer to whoever asks how far ``batch`` is; ``results`` is their address."""
-    begun = sum(batch.counts.values())
-    counts = CountsAnswer(queued=batch.total - begun, **batch.counts)
+def batch_answer(progress: Progress, request_id: str) -> BatchAnswer:
+    """The answer to whoever asks how far a batch is."""
+    batch = progress.batch
     return BatchAnswer(
         batch_id=batch.batch_id,
-        state="done" if results else "running" if begun else "queued",
-        total=batch.total,
-        counts=counts,
+        state=progress.state,
+        total=progress.total,
+        counts=CountsAnswer(queued=progress.queued, **progress.counts),
         created_at=batch.created_at,
         updated_at=batch.updated_at,
-        results=results,
+        results=progress.results,
         request_id=request_id,
     )
 

@@ -1,9 +1,9 @@
-"""What comes out of the work queue: uploads that S3 tells of, and jobs that the API took."""
+"""What workers get: from the queue uploads and jobs, from the state machine lines of lists."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from tryon_masks.deadline import time_limit
 from tryon_masks.domain.errors import BadRequest, InProgress
 from tryon_masks.entrypoints.maker import Maker
-from tryon_masks.entrypoints.schema import read_options
+from tryon_masks.entrypoints.schema import item_name, read_item, read_options
 from tryon_masks.entrypoints.uploads import Uploads
 from tryon_masks.entrypoints.workdesk import JobDesk, item_job_id
 from tryon_masks.ports import Job
@@ -58,13 +58,48 @@ class Worker:
         self._tries = tries
 
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
-        """Lambda's handler for SQS, with ``ReportBatchItemFailures``."""
+        """Lambda's handler for SQS, with ``ReportBatchItemFailures``, and for one line of a list.
+
+        Raises
+        ------
+        TryonMasksError
+            A line of a list may be worked on another time.
+        """
+        if "Records" not in event:
+            with time_limit(context.get_remaining_time_in_millis() / 1000):
+                return self._line(event)
         processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
         with time_limit(context.get_remaining_time_in_millis() / 1000):
             answer = process_partial_response(
                 event=event, record_handler=self._message, processor=processor, context=context
             )
         return dict(answer)
+
+    def _line(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to one line of a list, as the state machine's ``ItemSelector`` hands it over.
+
+        What time does not mend is an answer. Anything else is raised, for the state machine to try
+        again and to count.
+        """
+        batch_id, number, given = line["batch_id"], line["number"], line["item"]
+        named = given.get("id") if isinstance(given, Mapping) else None
+        name = item_name(named if isinstance(named, str) else None, number)
+        answer: dict[str, Any] = {"id": name}
+
+        def read(log: RequestLog) -> MaskRequest:
+            with step("read_line", "worker", batch_id=batch_id, number=number):
+                item = read_item(given)
+                user_id = line["user_id"] or item.user_id or ANONYMOUS
+                log.identify(user_id)
+                return MaskRequest(item.photo, user_id, item.options())
+
+        def write(made: dict[str, Any], _done: bool) -> None:
+            with step("count_line", "worker"):
+                answer.update(made)
+                self._jobs.batches.tally(batch_id, number, made["status"])
+
+        self._maker.serve(f"{batch_id}-{number}", read, write, last=False)
+        return answer
 
     def _message(self, record: SQSRecord) -> None:
         delivery = int(record.attributes.approximate_receive_count)

@@ -75,7 +75,7 @@ class JobDesk:
             return
         batch_id, number = job.task[BATCH]
         batch = self.batches.count(batch_id, number, job.state)
-        if batch is None or not batch.answered or batch.results is not None:
+        if batch is None or batch.total is None or not batch.answered or batch.results is not None:
             return
         with step("write_results", "worker", batch_id=batch_id):
             numbers = [_job_id(batch_id, place) for place in range(batch.total)]
