@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any, Literal
 
 from tryon_masks.adapters.jobs import reported
@@ -32,9 +33,9 @@ class StepFunctionsRuns:
         self._client = client
 
     def start(self, batch_id: str, manifest: str, user_id: str | None) -> None:
-        """Begin with the list under the key ``manifest``."""
+        """Begin with the list under the key ``manifest``; a batch is begun once."""
         given = {"batch_id": batch_id, "manifest": manifest, "user_id": user_id}
-        with reported():
+        with reported(), suppress(self._client.exceptions.ExecutionAlreadyExists):
             self._client.start_execution(
                 stateMachineArn=self._machine_arn, name=batch_id, input=json.dumps(given)
             )

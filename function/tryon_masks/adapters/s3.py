@@ -186,6 +186,14 @@ class S3BatchFiles:
         self._put(key, lines)
         return key
 
+    def put_list(self, key: str, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Keep a list under a key of the caller's choice."""
+        self._put(key, lines)
+
+    def read(self, key: str) -> str:
+        """A file of answers, whole."""
+        return self._get(key).decode()
+
     def address(self, key: str) -> str:
         """A presigned address of the file."""
         return _presigned(self._client, self._bucket, key, self._url_ttl_s)
