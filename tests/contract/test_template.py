@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from benchmarks.speed import PRICE_PER_GB_SECOND, PRICE_PER_REQUEST
 from cfnlint import lint
 from tests.contract.template_file import PARAMETERS, RESOURCES, ROOT, TEMPLATE, Deployment, of_type
 
@@ -18,6 +19,7 @@ from tryon_masks.entrypoints.app import HEALTH, METHODS
 from tryon_masks.entrypoints.desk import MANIFESTS, UPLOADS
 from tryon_masks.service import ANSWER_S, STORE_S
 from tryon_masks.settings import Settings
+from tryon_masks.telemetry import NAMESPACE
 
 SOURCES = ROOT / "function"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -662,3 +664,66 @@ def test_alarms_watch_the_alias_and_reach_the_topic() -> None:
         assert ("Throttles", function, f"{function}:live") in watched
     assert ("Duration", "ApiFunction", "ApiFunction:live") in watched
     assert ("5xx", "Api") in watched
+    assert ("Duration", "WorkerFunction", "WorkerFunction:live") in watched
+    assert ("ExecutionsFailed", "BatchMachine") in watched
+    assert ("StepLogFailed", "tryon-masks") in watched
+
+
+def test_the_failing_log_is_watched_where_there_is_one() -> None:
+    assert RESOURCES["StepLogAlarm"]["Condition"] == "UsesFirestore"
+
+
+@pytest.mark.parametrize("timeout", PARAMETERS["WorkerTimeout"]["AllowedValues"])
+def test_a_slow_worker_is_told_of_before_it_is_cut(timeout: int) -> None:
+    deployment = Deployment(**GOOD, WorkerTimeout=str(timeout))
+    alarm = deployment.resolve(RESOURCES["WorkerDurationAlarm"]["Properties"])
+    assert 0.5 < alarm["Threshold"] / 1000 / timeout < 1
+
+
+def _dashboard() -> list[dict[str, Any]]:
+    (dashboard,) = of_type("AWS::CloudWatch::Dashboard").values()
+    body = json.loads(Deployment(**GOOD).resolve(dashboard["DashboardBody"]))
+    return [widget["properties"] for widget in body["widgets"]]
+
+
+def test_the_dashboard_shows_what_there_is_to_know() -> None:
+    shown = {
+        (metric[0], metric[1])
+        for widget in _dashboard()
+        for metric in widget["metrics"]
+        if isinstance(metric[0], str)
+    }
+    assert {
+        ("AWS/ApiGateway", "Count"),
+        ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
+        ("TryonMasks", "ColdStart"),
+        ("TryonMasks", "generate_masks"),
+    } <= shown
+    sources = "".join(path.read_text() for path in SOURCES.rglob("*.py"))
+    for namespace, name in shown:
+        if namespace == NAMESPACE:
+            assert f'step("{name}"' in sources or f'count("{name}"' in sources
+    stats = {widget["stat"] for widget in _dashboard() if "Stages" in widget["title"]}
+    assert stats == {"p50", "p95"}
+    texts = json.dumps(_dashboard())
+    assert 'MetricName=\\"MasksRefused\\"' in texts
+    assert "Worker" in texts
+    assert "${" not in texts
+
+
+def test_the_dashboards_price_is_that_of_the_benchmarks() -> None:
+    ((expression,),) = (
+        [metric[0]["expression"] for metric in widget["metrics"] if isinstance(metric[0], dict)]
+        for widget in _dashboard()
+        if "price" in widget["title"]
+    )
+    numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", expression)]
+    assert {PRICE_PER_GB_SECOND, PRICE_PER_REQUEST} <= set(numbers)
+    assert float(PARAMETERS["MemorySize"]["Default"]) in numbers
+
+
+def test_the_dashboards_places_do_not_overlap() -> None:
+    (dashboard,) = of_type("AWS::CloudWatch::Dashboard").values()
+    widgets = json.loads(Deployment(**GOOD).resolve(dashboard["DashboardBody"]))["widgets"]
+    assert len({(widget["x"], widget["y"]) for widget in widgets}) == len(widgets)
+    assert all(widget["x"] + widget["width"] <= 24 for widget in widgets)
