@@ -122,6 +122,24 @@ def test_every_name_that_is_referred_to_exists() -> None:
     assert conditions <= TEMPLATE["Conditions"].keys()
 
 
+def test_every_row_that_is_looked_up_exists() -> None:
+    lookups = [value for key, value in _walk(RESOURCES) if key == "Fn::FindInMap"]
+    assert lookups
+    for table, row, column in lookups:
+        rows = TEMPLATE["Mappings"][table]
+        assert rows.keys() == {str(value) for value in PARAMETERS[row["Ref"]]["AllowedValues"]}
+        assert all(column in values for values in rows.values())
+
+
+def test_numbers_with_bounds_are_within_them_by_default() -> None:
+    for name, parameter in PARAMETERS.items():
+        if parameter["Type"] == "Number" and "Default" in parameter:
+            value = parameter["Default"]
+            assert parameter.get("MinValue", value) <= value <= parameter.get("MaxValue", value), (
+                name
+            )
+
+
 def test_every_parameter_is_used() -> None:
     everywhere = [RESOURCES, GLOBALS, TEMPLATE["Conditions"]]
     assert PARAMETERS.keys() <= _references(everywhere)
