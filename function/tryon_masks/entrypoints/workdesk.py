@@ -80,7 +80,8 @@ class JobDesk:
     def settle(self, job: Job) -> None:
         """Count a job that has its answer in its batch; the last one writes the results."""
         if BATCH in job.task:
-            self._count(*job.task[BATCH], job.state)
+            batch_id, number = job.task[BATCH]
+            self._count(batch_id, number, job.state)
 
     def _count(self, batch_id: str, number: int, state: JobState) -> None:
         batch = self.batches.count(batch_id, number, state)
