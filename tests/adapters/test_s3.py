@@ -364,8 +364,8 @@ def test_a_form_works_as_it_is(client: Any) -> None:
     assert (data, metadata) == (b"photo", {"job-id": "7"})
 
 
-def put(client: Any, key: str, **metadata: str) -> None:
-    client.put_object(Bucket=BUCKET, Key=key, Body=b"x", Metadata=metadata)
+def put(client: Any, key: str, body: bytes = b"x", **metadata: str) -> None:
+    client.put_object(Bucket=BUCKET, Key=key, Body=body, Metadata=metadata)
 
 
 def keys(client: Any) -> set[str]:

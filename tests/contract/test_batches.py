@@ -11,7 +11,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import boto3
 import numpy as np
 import pytest
 from moto import mock_aws
@@ -82,22 +81,22 @@ def url(number: int) -> str:
 class House:
     """The API and two workers on one set of tables; vision, photos and the store are fakes."""
 
-    def __init__(self) -> None:
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
+    def __init__(self, client: Any, s3: Any) -> None:
+        self.client, self.s3 = client, s3
+        s3.create_bucket(Bucket=BUCKET)
         for table in ("jobs", "once"):
-            boto3.client("dynamodb").create_table(
+            client.create_table(
                 TableName=table,
                 KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
                 AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
                 BillingMode="PAY_PER_REQUEST",
             )
-        client = aws_client("dynamodb", 2.0)
         self.vision = Vision()
         self.store = fakes.FakeStore()
         self.queue = fakes.FakeQueue()
         self.jobs = DynamoJobs("jobs", client, 600)
         self.batches = DynamoBatches("jobs", client, 600)
-        self.files = S3BatchFiles(BUCKET, s3_client(5.0), "results/", 60)
+        self.files = S3BatchFiles(BUCKET, s3, "results/", 60)
         self.runs = fakes.FakeRuns()
         photos = fakes.FakePhotos({url(n): photo(n) for n in range(50)})
         once = DynamoOnce("once", client, 600)
@@ -109,7 +108,7 @@ class House:
         maker = Maker(service)
         uploads = Uploads(
             maker,
-            S3Objects(s3_client(5.0)),
+            S3Objects(s3),
             work,
             results_prefix="results/",
             mask_folder=None,
@@ -166,12 +165,19 @@ class House:
                 again = self.deliver(body, delivery)
             except Killed:
                 # The queue hides the message for longer than the dead one holds its photo.
-                forget_who_was_at_it()
+                self.forget_who_was_at_it()
                 again = True
             if again and delivery < TRIES:
                 self.waiting.append((body, delivery + 1))
             elif again:
                 self.given_up.append(body)
+
+    def forget_who_was_at_it(self) -> None:
+        """As time does: who died at something held it until its own deadline."""
+        for item in self.client.scan(TableName="once")["Items"]:
+            if item["status"]["S"] == "INPROGRESS":
+                past = {**item, "in_progress_expiration": {"N": "1"}}
+                self.client.put_item(TableName="once", Item=past)
 
     def line(self, batch_id: str, number: int, item: object, user_id: str | None) -> dict[str, Any]:
         """One line of a list, as the template's state machine hands it over."""
@@ -190,17 +196,24 @@ class House:
 
     def results(self, path: str) -> list[dict[str, Any]]:
         key = f"results/batches/{path.rpartition('/')[2]}.jsonl"
-        written = boto3.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        written = self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
         return [json.loads(line) for line in written.splitlines()]
 
 
+@pytest.fixture(scope="module")
+def clients() -> tuple[Any, Any]:
+    """Of DynamoDB and S3, made once: that takes longer than most tests here."""
+    with pytest.MonkeyPatch.context() as environ:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            environ.setenv(name, "testing")
+        environ.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        return aws_client("dynamodb", 2.0), s3_client(5.0)
+
+
 @pytest.fixture
-def house(monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+def house(clients: tuple[Any, Any]) -> Iterator[House]:
     with mock_aws():
-        yield House()
+        yield House(*clients)
 
 
 def check_fifty(house: House, path: str) -> None:
@@ -265,14 +278,6 @@ def die_after(queue: fakes.FakeQueue, number: int) -> Callable[[Any], None]:
         raise Killed
 
     return send_all
-
-
-def forget_who_was_at_it() -> None:
-    """As time does: who died at something held it until its own deadline."""
-    table = boto3.resource("dynamodb").Table("once")
-    for item in table.scan()["Items"]:
-        if item["status"] == "INPROGRESS":
-            table.put_item(Item={**item, "in_progress_expiration": 1})
 
 
 def test_a_message_that_comes_three_times_is_one_inference(house: House) -> None:
@@ -427,7 +432,7 @@ def test_the_results_of_a_list_are_files(house: House) -> None:
     house.line(batch_id, 0, {"photo": url(0)}, None)
     folder = f"results/batches/{batch_id}/0b2c"
     listed = {"SUCCEEDED": [{"Key": f"{folder}/SUCCEEDED_0.jsonl"}], "FAILED": [], "PENDING": []}
-    boto3.client("s3").put_object(
+    house.s3.put_object(
         Bucket=BUCKET, Key=f"{folder}/manifest.json", Body=json.dumps({"ResultFiles": listed})
     )
     house.runs.run = Run("done", 2, 0, 0, 1, f"{folder}/manifest.json")
@@ -479,3 +484,21 @@ def test_a_thousand_are_taken(house: House) -> None:
 def test_a_batch_that_was_forgotten_is_let_go(house: House) -> None:
     assert house.deliver(json.dumps({"batch_id": "1" * 32})) is False
     assert house.queue.sent == []
+
+
+def test_an_item_that_was_erased_while_it_waited_is_an_error(house: House) -> None:
+    path = house.hand_in(3)
+    house.work(most=2)
+    batch_id = path.rpartition("/")[2]
+    house.files.put_items(batch_id, house.files.items(batch_id)[:2])
+
+    house.work()
+
+    answer = house.look_up(path)
+    assert (answer["state"], answer["counts"]["success"], answer["counts"]["error"]) == (
+        "done",
+        2,
+        1,
+    )
+    assert [line["id"] for line in house.results(path)] == ["1", "2"]
+    assert house.given_up == []
