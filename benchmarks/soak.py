@@ -166,9 +166,9 @@ def open_handler(port: int, masks: Path) -> Handler:
     )
     with init_log("benchmarks"):
         service = MaskService(build_vision(settings), DirectoryMaskStore(masks), photos)
-    # Nobody asks for a job or a form here.
+    # Nobody asks for a job, a form or a batch here.
     unused = cast(Any, None)
-    return create_handler(service, Desk(unused, unused, unused))
+    return create_handler(service, Desk(*[unused] * 6))
 
 
 def soak(handler: Handler, calls: Iterator[Case], number: int) -> list[Seen]:

@@ -345,7 +345,8 @@ def _machine() -> str:
     )
 
 
-def _demo_photo() -> Path:
+def demo_photo() -> Path:
+    """The photo that is served, fetched where it is not here yet."""
     builder = Path(__file__).resolve().parents[1] / "models" / "build.py"
     done = subprocess.run(
         [sys.executable, str(builder), "--demo-photos"],
@@ -380,7 +381,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--beside", metavar="SET", help="measure another model set too")
     args = parser.parse_args(argv)
-    source = _demo_photo()
+    source = demo_photo()
     found = []
     for size in SIZES:
         photo = _in_fresh_process(resized, source, size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Any
@@ -26,7 +26,7 @@ from tryon_masks.domain.parts import Part, PartMap
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
 from tryon_masks.entrypoints.desk import Desk
-from tryon_masks.ports import EncodedImage, Job, JobState, UploadForm
+from tryon_masks.ports import Batch, EncodedImage, Job, JobState, Run, UploadForm
 
 WIDTH, HEIGHT = 300, 400
 TORSO = 100.0
@@ -284,16 +284,122 @@ class FakeJobs:
         self._reach()
         return self.kept.get(job_id)
 
-    def update(self, job_id: str, state: JobState, answer: Mapping[str, Any] | None = None) -> None:
+    def get_all(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        self._reach()
+        return {job_id: self.kept[job_id] for job_id in job_ids if job_id in self.kept}
+
+    def update(
+        self,
+        job_id: str,
+        state: JobState,
+        answer: Mapping[str, Any] | None = None,
+        *,
+        done: bool = False,
+    ) -> None:
         self._reach()
         self.states.append(state)
-        if job_id in self.kept:
+        if job_id in self.kept and not self.kept[job_id].done:
             kept = None if answer is None else json.loads(json.dumps(answer))
-            self.kept[job_id] = replace(self.kept[job_id], state=state, answer=kept)
+            self.kept[job_id] = replace(self.kept[job_id], state=state, answer=kept, done=done)
 
     def _reach(self) -> None:
         if self.lost:
             raise StateUnavailable
+
+
+class FakeBatches:
+    """Keeps batches in memory, with the state of each item."""
+
+    def __init__(self) -> None:
+        self.lost = False
+        self.kept: dict[str, Batch] = {}
+        self.items: dict[tuple[str, int], JobState] = {}
+
+    def add(self, batch_id: str, owner: str, total: int | None) -> Batch:
+        self._reach()
+        now = "2026-03-02T10:15:30.000Z"
+        counts: dict[JobState, int] = dict.fromkeys(COUNTED, 0)
+        self.kept[batch_id] = Batch(batch_id, owner, total, counts, now, now, None)
+        return self.kept[batch_id]
+
+    def get(self, batch_id: str) -> Batch | None:
+        self._reach()
+        return self.kept.get(batch_id)
+
+    def count(self, batch_id: str, number: int, state: JobState) -> Batch | None:
+        self._reach()
+        batch = self.kept.get(batch_id)
+        before = self.items.get((batch_id, number))
+        if batch is None or before == state or before in ("success", "partial", "refused"):
+            return batch
+        counts = dict(batch.counts)
+        counts[state] += 1
+        if before is not None:
+            counts[before] -= 1
+        self.items[batch_id, number] = state
+        self.kept[batch_id] = replace(batch, counts=counts, results=None)
+        return self.kept[batch_id]
+
+    def close(self, batch_id: str, results: str) -> None:
+        self._reach()
+        self.kept[batch_id] = replace(self.kept[batch_id], results=results)
+
+    def tally(self, batch_id: str, number: int, state: JobState) -> None:
+        self._reach()
+        self.items.setdefault((batch_id, number), state)
+
+    def tallied(self, batch_id: str, total: int) -> dict[JobState, int]:
+        self._reach()
+        counts: dict[JobState, int] = dict.fromkeys(COUNTED, 0)
+        for (of, _), state in self.items.items():
+            counts[state] += of == batch_id
+        return counts
+
+    def _reach(self) -> None:
+        if self.lost:
+            raise StateUnavailable
+
+
+COUNTED: tuple[JobState, ...] = ("running", "success", "partial", "refused", "error")
+
+
+class FakeBatchFiles:
+    """Keeps files in memory, and how often results were written."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, list[dict[str, Any]]] = {}
+        self.written = 0
+
+    def put_items(self, batch_id: str, items: Sequence[Mapping[str, Any]]) -> None:
+        self.kept[f"batches/{batch_id}"] = json.loads(json.dumps(items))
+
+    def items(self, batch_id: str) -> list[dict[str, Any]]:
+        return self.kept[f"batches/{batch_id}"]
+
+    def put_results(self, batch_id: str, lines: Iterable[Mapping[str, Any]]) -> str:
+        self.written += 1
+        self.kept[f"results/{batch_id}"] = json.loads(json.dumps(list(lines)))
+        return f"results/{batch_id}"
+
+    def parts(self, key: str) -> list[str]:
+        return [f"{key}/SUCCEEDED_0.jsonl"]
+
+    def address(self, key: str) -> str:
+        return f"https://photos.example.com/{key}?signed"
+
+
+class FakeRuns:
+    """Begins nothing, and says of every run what a test wants."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, str, str | None]] = []
+        self.run = Run("running", 0, 0, 0, 0, None)
+
+    def start(self, batch_id: str, manifest: str, user_id: str | None) -> None:
+        self.started.append((batch_id, manifest, user_id))
+
+    def look(self, batch_id: str) -> Run:
+        return self.run
 
 
 class FakeQueue:
@@ -306,6 +412,9 @@ class FakeQueue:
 
     def send(self, message: Mapping[str, Any]) -> None:
         self.sent.append(dict(message))
+
+    def send_all(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        self.sent += map(dict, messages)
 
     def again(self, receipt: str, seconds: int) -> None:
         self.later.append((receipt, seconds))
@@ -341,7 +450,8 @@ class FakeForms:
 def desk() -> Desk:
     """A desk whose jobs are numbered, on fakes."""
     numbers = count(1)
-    return Desk(FakeJobs(), FakeQueue(), FakeForms(), lambda: f"{next(numbers):032x}")
+    parts = (FakeJobs(), FakeQueue(), FakeForms(), FakeBatches(), FakeBatchFiles(), FakeRuns())
+    return Desk(*parts, lambda: f"{next(numbers):032x}")
 
 
 class FakeProfiles:

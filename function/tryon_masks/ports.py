@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -103,7 +103,8 @@ class Job:
     """Work that is done later.
 
     ``owner`` is who may look it up; ``task`` says what to do and ``answer`` what came of it, both
-    as JSON values; times are ISO 8601 in UTC.
+    as JSON values; times are ISO 8601 in UTC. ``done``: the answer stays as it is. Without that, an
+    error is one that may pass when the work is sent again.
     """
 
     job_id: str
@@ -113,6 +114,7 @@ class Job:
     created_at: str
     updated_at: str
     answer: dict[str, Any] | None
+    done: bool = False
 
 
 class Jobs(Protocol):
@@ -134,13 +136,186 @@ class Jobs(Protocol):
         StateUnavailable
         """
 
-    def update(self, job_id: str, state: JobState, answer: Mapping[str, Any] | None = None) -> None:
-        """Say how far the job is; nothing where it is unknown.
+    def get_all(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        """Those of these jobs that there are, by their numbers.
 
         Raises
         ------
         StateUnavailable
         """
+
+    def update(
+        self,
+        job_id: str,
+        state: JobState,
+        answer: Mapping[str, Any] | None = None,
+        *,
+        done: bool = False,
+    ) -> None:
+        """Say how far the job is; nothing where it is unknown, or done.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Photos that were handed in together, ``total`` of them; None: a :class:`Run` knows.
+
+    ``owner`` is who may look it up; ``counts`` says how many items are in a state, those that are
+    queued left out; ``results`` is the key of the file of all answers, once each item has one;
+    times are ISO 8601 in UTC.
+    """
+
+    batch_id: str
+    owner: str
+    total: int | None
+    counts: dict[JobState, int]
+    created_at: str
+    updated_at: str
+    results: str | None
+
+    @property
+    def answered(self) -> bool:
+        """Whether each item has its answer."""
+        return self.total == sum(n for state, n in self.counts.items() if state in ANSWERED)
+
+
+ANSWERED: frozenset[JobState] = frozenset({"success", "partial", "refused", "error"})
+
+
+class Batches(Protocol):
+    """All batches, until they are forgotten."""
+
+    def add(self, batch_id: str, owner: str, total: int | None) -> Batch:
+        """Take a batch; all its items are queued. ``total`` is None where a list holds them.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def get(self, batch_id: str) -> Batch | None:
+        """The batch, or None.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def count(self, batch_id: str, number: int, state: JobState) -> Batch | None:
+        """Say how far the item of this number is, and get the batch, or None where it is unknown.
+
+        An item is in one state, whoever says it how often. Of masks and refusals it does not go
+        back; of an error it may, when the work is sent again. Then ``results`` are gone for now.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def close(self, batch_id: str, results: str) -> None:
+        """Say where all the answers are.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def tally(self, batch_id: str, number: int, state: JobState) -> None:
+        """As :meth:`count`, of a batch whose items a list holds, however many.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def tallied(self, batch_id: str, total: int) -> dict[JobState, int]:
+        """How many of the first ``total`` items of a list are in a state that was tallied.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+
+@dataclass(frozen=True)
+class Run:
+    """How far a list of any length is: how many of its items are not begun, or are being worked on,
+    or were given up without an answer.
+
+    ``results`` is the key of the file that lists the files of answers, once the run is done.
+    """
+
+    state: Literal["running", "done", "failed"]
+    total: int
+    queued: int
+    running: int
+    given_up: int
+    results: str | None
+
+
+class BatchRuns(Protocol):
+    """Works off lists of any length, some items at a time."""
+
+    def start(self, batch_id: str, manifest: str, user_id: str | None) -> None:
+        """Begin with the list under the key ``manifest``.
+
+        ``user_id`` is whose all photos are; None: each line says it.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def look(self, batch_id: str) -> Run:
+        """How far it is.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+
+class BatchFiles(Protocol):
+    """What batches are made of, and what came of them."""
+
+    def put_items(self, batch_id: str, items: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the items, JSON values.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def items(self, batch_id: str) -> list[dict[str, Any]]:
+        """The items that were kept, in order.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def put_results(self, batch_id: str, lines: Iterable[Mapping[str, Any]]) -> str:
+        """Write all answers, one a line, over what is there, and get the file's key.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def parts(self, key: str) -> list[str]:
+        """The keys of the files of answers that the file ``key`` of a run lists.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def address(self, key: str) -> str:
+        """Where somebody without credentials can read the file for a while."""
 
 
 class Callbacks(Protocol):
@@ -160,6 +335,14 @@ class WorkQueue(Protocol):
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Hand over JSON values; a worker gets them at least once.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+
+    def send_all(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Hand over many; where it fails, some may have been sent.
 
         Raises
         ------

@@ -21,12 +21,15 @@ _BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _TABLE = r"[A-Za-z0-9_.-]{3,255}"
 _QUEUE_URL = r"https?://[A-Za-z0-9.:-]+/[0-9]{12}/[A-Za-z0-9_-]{1,80}"
 _STATE = ("ONCE_TABLE", "JOBS_TABLE", "WORK_QUEUE_URL", "PHOTO_BUCKET", "CALLBACK_SECRET_ARN")
+_MACHINE_ARN = r"arn:[a-z-]+:states:[a-z0-9-]+:\d{12}:stateMachine:[A-Za-z0-9_-]{1,80}"
 _PREFIX = r"[^/\s]+(/[^/\s]+)*"
 _HOST = r"(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)+[a-z][a-z0-9-]*"
 _WEEK_S = 7 * 24 * 3600
 
 UPLOADS = "uploads/"
 """What the keys of uploads begin with. The template's notification and roles name it too."""
+MANIFESTS = "manifests/"
+"""What the keys of lists begin with."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ class Settings:
         Needed on Lambda.
     callback_secret_arn
         The secret that callbacks are signed with. Needed on Lambda.
+    batch_machine_arn
+        The state machine of Step Functions that works off lists. Needed by the API on Lambda.
     photo_bucket, upload_form_ttl_s
         The S3 bucket that photos are uploaded to, and the seconds that a form for it works. Needed
         on Lambda.
@@ -109,6 +114,7 @@ class Settings:
     work_queue_url: str | None = None
     work_tries: int = 5
     callback_secret_arn: str | None = None
+    batch_machine_arn: str | None = None
     photo_bucket: str | None = None
     upload_form_ttl_s: int = 900
 
@@ -167,6 +173,7 @@ class Settings:
             work_queue_url=read.text("WORK_QUEUE_URL", _QUEUE_URL),
             work_tries=read.whole("WORK_TRIES", cls.work_tries, 1, 1000),
             callback_secret_arn=read.arn("CALLBACK_SECRET_ARN"),
+            batch_machine_arn=read.text("BATCH_MACHINE_ARN", _MACHINE_ARN),
             photo_bucket=read.text("PHOTO_BUCKET", _BUCKET),
             upload_form_ttl_s=read.whole("UPLOAD_FORM_TTL_S", cls.upload_form_ttl_s, 60, _WEEK_S),
         )

@@ -204,8 +204,12 @@ class RequestLog:
             "service": SERVICE,
             "cold_start": self.cold_start,
         }
-        with step("open_log", "telemetry"):
-            self._step_log.open(self.request_id, header)
+        try:
+            with step("open_log", "telemetry"):
+                self._step_log.open(self.request_id, header)
+        except LogUnavailable:
+            self.count("StepLogFailed")
+            raise
 
     def flush(self) -> bool:
         """Write the records to the step log, the earlier ones again; False where that failed.

@@ -17,6 +17,8 @@ from tryon_masks.adapters.http import HttpCallbacks, HttpPhotoSource
 from tryon_masks.domain.errors import SettingsError
 from tryon_masks.images import Limits
 from tryon_masks.ports import (
+    BatchFiles,
+    BatchRuns,
     Callbacks,
     StepLog,
     UploadForms,
@@ -25,11 +27,12 @@ from tryon_masks.ports import (
     WorkQueue,
 )
 from tryon_masks.service import MaskService
-from tryon_masks.settings import UPLOADS, Settings
+from tryon_masks.settings import MANIFESTS, UPLOADS, Settings
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet, load_model_set
 
 if TYPE_CHECKING:
+    from tryon_masks.adapters.batches import DynamoBatches
     from tryon_masks.adapters.cloudinary import CloudinaryMaskStore
     from tryon_masks.adapters.directory import DirectoryMaskStore
     from tryon_masks.adapters.firestore import FirestoreLog
@@ -43,6 +46,8 @@ SECRET_TIMEOUT_S = 5.0
 STATE_TIMEOUT_S = 0.5
 STATE_TRIES = 2
 """Of each call to DynamoDB and SQS, that must fit beside everything else in one API call."""
+RUN_TIMEOUT_S = 2.0
+"""Of each try of a call to Step Functions, of which a look at a batch makes three."""
 ERASE_TIMEOUT_S = 20.0
 """Of each call that erases, for which nobody waits: a page of a table is a megabyte."""
 CHECKOUT_MODELS = Path(__file__).resolve().parents[2] / "models" / "build"
@@ -175,6 +180,55 @@ def build_jobs(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> Dynamo
         return DynamoJobs(table, client, settings.job_ttl_s)
 
 
+def build_batches(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> DynamoBatches:
+    """Batches in the table that JOBS_TABLE names.
+
+    Raises
+    ------
+    SettingsError
+    """
+    with step("open_batches", "jobs"):
+        from tryon_masks.adapters.aws import aws_client
+        from tryon_masks.adapters.batches import DynamoBatches
+
+        table = _needed("JOBS_TABLE", settings.jobs_table)
+        client = aws_client("dynamodb", timeout_s, tries=STATE_TRIES)
+        return DynamoBatches(table, client, settings.job_ttl_s)
+
+
+def build_batch_files(settings: Settings) -> BatchFiles:
+    """The batches' files in the bucket that PHOTO_BUCKET names.
+
+    Raises
+    ------
+    SettingsError
+    """
+    with step("open_batch_files", "s3"):
+        from tryon_masks.adapters.s3 import S3BatchFiles, s3_client
+
+        return S3BatchFiles(
+            _needed("PHOTO_BUCKET", settings.photo_bucket),
+            s3_client(settings.upload_timeout_s),
+            settings.results_prefix,
+            settings.upload_form_ttl_s,
+        )
+
+
+def build_runs(settings: Settings) -> BatchRuns:
+    """The state machine that BATCH_MACHINE_ARN names.
+
+    Raises
+    ------
+    SettingsError
+    """
+    with step("open_runs", "jobs"):
+        from tryon_masks.adapters.aws import aws_client
+        from tryon_masks.adapters.runs import StepFunctionsRuns
+
+        arn = _needed("BATCH_MACHINE_ARN", settings.batch_machine_arn)
+        return StepFunctionsRuns(arn, aws_client("stepfunctions", RUN_TIMEOUT_S, tries=STATE_TRIES))
+
+
 def build_queue(settings: Settings) -> WorkQueue:
     """The queue that WORK_QUEUE_URL names.
 
@@ -239,7 +293,7 @@ def build_once(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> Dynamo
 def build_places(settings: Settings) -> dict[str, UserData | None]:
     """Every place where something of users is kept; None: it is not set up.
 
-    Masks come after the jobs, which could make them anew, and the log comes last.
+    Masks come after the jobs, and these after the lists, which could make them anew; the log last.
 
     Raises
     ------
@@ -247,12 +301,27 @@ def build_places(settings: Settings) -> dict[str, UserData | None]:
     """
     patient = replace(settings, upload_timeout_s=ERASE_TIMEOUT_S)
     return {
+        "lines of lists": _build_lines(patient),
+        "batches": build_batches(settings, ERASE_TIMEOUT_S) if settings.jobs_table else None,
         "jobs": build_jobs(settings, ERASE_TIMEOUT_S) if settings.jobs_table else None,
         "uploads and results": _build_uploads(patient),
         "repeated answers": build_once(settings, ERASE_TIMEOUT_S),
         "masks": build_store(patient),
         "profile and step log": _firestore_for(settings),
     }
+
+
+def _build_lines(settings: Settings) -> UserData | None:
+    if settings.photo_bucket is None:
+        return None
+    with step("open_lists", "s3"):
+        from tryon_masks.adapters.s3 import BATCHES, S3UserLines, s3_client
+
+        return S3UserLines(
+            settings.photo_bucket,
+            s3_client(settings.upload_timeout_s),
+            (MANIFESTS, BATCHES, f"{settings.results_prefix}{BATCHES}"),
+        )
 
 
 def _build_uploads(settings: Settings) -> UserData | None:
@@ -264,7 +333,7 @@ def _build_uploads(settings: Settings) -> UserData | None:
         return S3UserObjects(
             settings.photo_bucket,
             s3_client(settings.upload_timeout_s),
-            UPLOADS,
+            (UPLOADS, MANIFESTS),
             settings.results_prefix,
         )
 

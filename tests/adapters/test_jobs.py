@@ -80,6 +80,30 @@ def test_a_job_that_starts_again_has_no_answer(jobs: DynamoJobs) -> None:
     assert (again.state, again.answer) == ("running", None)
 
 
+def test_a_job_that_is_done_stays_as_it_is(jobs: DynamoJobs) -> None:
+    jobs.add("1", "user-1", TASK)
+    jobs.update("1", "success", {"masks": {}}, done=True)
+    done = jobs.get("1")
+
+    jobs.update("1", "running")
+    jobs.update("1", "error", {"status": "error"})
+
+    assert done is not None
+    assert done.done
+    assert jobs.get("1") == done
+
+
+def test_many_jobs_are_found_at_once(jobs: DynamoJobs) -> None:
+    numbers = [str(number) for number in range(120)]
+    for number in numbers:
+        jobs.add(number, "user-1", TASK)
+
+    found = jobs.get_all([*numbers, "no such job"])
+
+    assert list(map(int, sorted(found, key=int))) == list(range(120))
+    assert found["119"] == jobs.get("119")
+
+
 def test_a_job_is_not_taken_twice(jobs: DynamoJobs) -> None:
     jobs.add("1", "user-1", TASK)
 
@@ -128,6 +152,27 @@ def test_a_message_is_sent_as_json() -> None:
 
     (message,) = sqs.receive_message(QueueUrl=url)["Messages"]
     assert json.loads(message["Body"]) == {"job_id": "1"}
+
+
+def test_many_messages_are_sent_each_once() -> None:
+    sqs = boto3.client("sqs")
+    url = sqs.create_queue(QueueName="work")["QueueUrl"]
+
+    SqsQueue(url, aws_client("sqs", 2.0)).send_all([{"number": n} for n in range(25)])
+
+    got: list[int] = []
+    while messages := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        got += [json.loads(message["Body"])["number"] for message in messages]
+    assert sorted(got) == list(range(25))
+
+
+def test_messages_that_are_not_taken_are_said() -> None:
+    class Client:
+        def send_message_batch(self, **_: object) -> dict[str, object]:
+            return {"Failed": [{"Id": "0"}], "Successful": []}
+
+    with pytest.raises(StateUnavailable):
+        SqsQueue("https://example.com/work", Client()).send_all([{}])
 
 
 def test_a_queue_that_cannot_be_reached_is_said() -> None:

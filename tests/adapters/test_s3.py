@@ -18,6 +18,7 @@ from tryon_masks.adapters.s3 import (
     S3MaskStore,
     S3Objects,
     S3UploadForms,
+    S3UserLines,
     S3UserObjects,
     s3_client,
 )
@@ -363,8 +364,8 @@ def test_a_form_works_as_it_is(client: Any) -> None:
     assert (data, metadata) == (b"photo", {"job-id": "7"})
 
 
-def put(client: Any, key: str, **metadata: str) -> None:
-    client.put_object(Bucket=BUCKET, Key=key, Body=b"x", Metadata=metadata)
+def put(client: Any, key: str, body: bytes = b"x", **metadata: str) -> None:
+    client.put_object(Bucket=BUCKET, Key=key, Body=body, Metadata=metadata)
 
 
 def keys(client: Any) -> set[str]:
@@ -398,6 +399,7 @@ def test_a_users_uploads_and_results_are_found_by_what_they_say_of_themselves(
         "results/uploads/backend/photo.json": {"user-id": "u1"},
         "uploads/u1/unnamed": {},
         "results/uploads/u1/gone.json": {},
+        "manifests/u1/list.jsonl": {},
     }
     others = {
         "uploads/u1/of-another": {"user-id": "u2"},
@@ -408,13 +410,79 @@ def test_a_users_uploads_and_results_are_found_by_what_they_say_of_themselves(
     }
     for key, metadata in {**theirs, **others}.items():
         client.put_object(Bucket=BUCKET, Key=key, Body=b"x", Metadata=metadata)
-    objects = S3UserObjects(BUCKET, client, "uploads/", "results/")
+    objects = S3UserObjects(BUCKET, client, ("uploads/", "manifests/"), "results/")
 
     found = objects.find("u1")
     objects.erase(found)
 
     assert set(found) == theirs.keys()
     assert keys(client) == others.keys()
+
+
+LINES = {
+    "manifests/backend/list.jsonl": (
+        '{"photo": "https://a.example/1", "user_id": "u1"}\n{"photo":"x","user_id":"u1"',
+        '{"photo": "\u2028", "user_id": "u2"}\n\n{"photo": "\\"user_id\\": \\"u1\\""}\n[1]\n7\nu1',
+    ),
+    "batches/1.jsonl": ('{"number": 0, "user_id": "u1"}', '{"number": 1, "user_id": "u12"}'),
+    "results/batches/1.jsonl": ('{"id": "1", "user_id": "u1", "status": "success"}', ""),
+    "results/batches/2/a/FAILED_0.jsonl": (
+        json.dumps({"Input": '{"user_id": null, "item": {"user_id": "u1"}}', "Cause": "x"}),
+        json.dumps({"Input": '{"user_id": "u2", "item": "u1"}', "Cause": "u1"}),
+    ),
+}
+"""Key -> the user's lines and those of others."""
+
+
+def test_a_users_lines_are_erased_and_the_others_stay(client: Any) -> None:
+    for key, parts in LINES.items():
+        put(client, key, "\n".join(filter(None, parts)).encode())
+    put(client, "uploads/list.jsonl", b'{"user_id": "u1"}')
+    lines = S3UserLines(BUCKET, client, ("manifests/", "batches/", "results/batches/"))
+
+    found = lines.find("u1")
+    lines.erase(found)
+
+    assert len(found) == 5
+    left = {key: client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in LINES}
+    for key, (_, others) in LINES.items():
+        assert left[key].decode().split("\n")[:-1] == [line for line in others.split("\n") if line]
+    assert lines.find("u1") == []
+    lines.erase(found)
+    for key in LINES:
+        client.delete_object(Bucket=BUCKET, Key=key)
+    lines.erase(found)
+    assert keys(client) == {"uploads/list.jsonl"}
+
+
+def test_entries_of_a_list_in_json_are_erased_too(client: Any) -> None:
+    put(client, "results/a.json", b'[\n {"user_id": "u1"},\n {"user_id": "u2"}\n]')
+    put(client, "results/b.jsonl", b'[1\n{"user_id": "u1"}')
+    lines = S3UserLines(BUCKET, client, ("results/",))
+
+    lines.erase(lines.find("u1"))
+
+    left = client.get_object(Bucket=BUCKET, Key="results/a.json")["Body"].read()
+    assert json.loads(left) == {"user_id": "u2"}
+    assert client.get_object(Bucket=BUCKET, Key="results/b.jsonl")["Body"].read() == b"[1\n"
+
+
+def test_lines_that_were_written_meanwhile_are_not_lost(client: Any) -> None:
+    put(client, "batches/1.jsonl", b'{"user_id": "u1"}\n')
+    lines = S3UserLines(BUCKET, client, ("batches/",))
+    found = lines.find("u1")
+    read = lines._read
+
+    def meanwhile(key: str) -> tuple[list[str], str]:
+        was = read(key)
+        put(client, key, b'{"user_id": "u1"}\n{"user_id": "u2"}\n')
+        return was
+
+    lines._read = meanwhile  # type: ignore[method-assign]
+    with pytest.raises(StoreFailed):
+        lines.erase(found)
+
+    assert b"u2" in client.get_object(Bucket=BUCKET, Key="batches/1.jsonl")["Body"].read()
 
 
 def test_more_than_a_thousand_objects_are_erased(client: Any) -> None:
@@ -442,16 +510,17 @@ def test_what_s3_does_not_erase_is_counted(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize("call", ["find", "erase"])
-@pytest.mark.parametrize("kind", ["masks", "uploads"])
+@pytest.mark.parametrize("kind", ["masks", "uploads", "lines"])
 def test_without_permission_nothing_counts_as_erased(
     monkeypatch: pytest.MonkeyPatch, kind: str, call: str
 ) -> None:
     with Server(lambda handler, _: empty(handler, 403)) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
-        place: UserData = (
-            S3MaskStore(BUCKET, "masks", s3_client(5.0), None, 600)
-            if kind == "masks"
-            else S3UserObjects(BUCKET, s3_client(5.0), "uploads/", "results/")
-        )
+        places: dict[str, UserData] = {
+            "masks": S3MaskStore(BUCKET, "masks", s3_client(5.0), None, 600),
+            "uploads": S3UserObjects(BUCKET, s3_client(5.0), ("uploads/",), "results/"),
+            "lines": S3UserLines(BUCKET, s3_client(5.0), ("batches/",)),
+        }
+        place = places[kind]
         with pytest.raises(StoreFailed, match=r"^S3 could not list or erase objects\.$"):
-            place.find("u1") if call == "find" else place.erase(["key"])
+            place.find("u1") if call == "find" else place.erase(["key#digest"])

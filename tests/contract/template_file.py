@@ -90,8 +90,12 @@ class Deployment:
                 return parts if isinstance(parts, str) else glue.join(parts)
             case {"Fn::GetAtt": [name, attribute]}:
                 return self.values.get(f"{name}.{attribute}", f"{name}.{attribute}")
-            case {"Fn::Sub": text}:
+            case {"Fn::Sub": str(text)}:
                 return re.sub(r"\$\{([^}]+)\}", lambda m: self.values.get(m[1], m[1]), text)
+            case {"Fn::Sub": [str(text), names]}:
+                known = {name: str(self.resolve(value)) for name, value in names.items()}
+                known |= {name: self.values[name] for name in self.values.keys() - known.keys()}
+                return re.sub(r"\$\{([^}]+)\}", lambda m: known.get(m[1], m[1]), text)
             case dict():
                 done = {key: self.resolve(value) for key, value in node.items()}
                 return {key: value for key, value in done.items() if value is not None}

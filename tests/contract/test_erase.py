@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
@@ -20,12 +21,19 @@ from tryon_masks.entrypoints import cli
 from tryon_masks.entrypoints.app import create_handler
 from tryon_masks.entrypoints.desk import Desk
 from tryon_masks.entrypoints.maker import Maker
+from tryon_masks.entrypoints.schema import BatchBody
 from tryon_masks.entrypoints.uploads import Uploads
 from tryon_masks.entrypoints.work import Worker
 from tryon_masks.entrypoints.workdesk import JobDesk
 from tryon_masks.settings import Settings
-from tryon_masks.telemetry import init_log
-from tryon_masks.wiring import build_forms, build_jobs, build_service
+from tryon_masks.telemetry import init_log, request_log
+from tryon_masks.wiring import (
+    build_batch_files,
+    build_batches,
+    build_forms,
+    build_jobs,
+    build_service,
+)
 
 REGION = "eu-central-1"
 PHOTOS, MASKS, JOBS, ONCE = "the-photos", "the-masks", "jobs", "once"
@@ -37,7 +45,17 @@ AWS = {
     "MASK_BUCKET": MASKS,
 }
 ADA, GRACE = "ada-1", "grace-2"
-PLACES = ["jobs", "uploads and results", "repeated answers", "masks", "profile and step log"]
+FORBIDDEN = "https://127.0.0.1/a.jpg"
+"""A photo of which a worker says so at once."""
+PLACES = [
+    "lines of lists",
+    "batches",
+    "jobs",
+    "uploads and results",
+    "repeated answers",
+    "masks",
+    "profile and step log",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -67,10 +85,17 @@ class House:
         settings = Settings.from_env(environ, on_lambda=False)
         with init_log("test"):
             service = build_service(settings, lambda _: fakes.FakeVision())
-            desk = Desk(build_jobs(settings), fakes.FakeQueue(), build_forms(settings))
+            self.desk = desk = Desk(
+                build_jobs(settings),
+                fakes.FakeQueue(),
+                build_forms(settings),
+                build_batches(settings),
+                build_batch_files(settings),
+                fakes.FakeRuns(),
+            )
         self._api = create_handler(service, desk)
         maker = Maker(service)
-        jobs = JobDesk(desk.jobs, desk.queue, fakes.FakeCallbacks())
+        jobs = JobDesk(desk.jobs, desk.queue, fakes.FakeCallbacks(), desk.batches, desk.files)
         uploads = Uploads(
             maker,
             S3Objects(s3_client(5.0)),
@@ -82,7 +107,7 @@ class House:
         self._worker = Worker(maker, uploads, jobs, tries=1)
 
     def serve(self, user: str) -> None:
-        """A call, a job, an upload by a form and one by the app itself, all of one user."""
+        """A call, a job, a batch, an upload by a form and one by the app, all of one user."""
         image = base64.b64encode(fakes.photo()).decode()
         assert self._call(user, "api-masks", {"image": image})["status"] == "success"
         self._call(user, "api-masks-later", {"user_image_url": "https://example.com/a.jpg"})
@@ -92,6 +117,24 @@ class House:
                 Bucket=PHOTOS, Key=key, Body=fakes.photo(), Metadata={"user-id": user}
             )
             self._notify(key)
+
+        self._call(user, "api-batches", {"items": [{"photo": FORBIDDEN}]})
+        self.work()
+
+    def work(self, most: int = 100) -> None:
+        """Deliver what batches have put into the queue; nobody fetches the photos of jobs."""
+        sent = cast(fakes.FakeQueue, self.desk.queue).sent
+        waiting = deque(message for message in sent if "batch_id" in message)
+        sent.clear()
+        (record,) = read_event("sqs-item")["Records"]
+        for _ in range(most):
+            if not waiting:
+                return
+            event = {"Records": [record | {"body": json.dumps(waiting.popleft())}]}
+            assert self._worker.handle(event, fakes.FakeContext()) == {"batchItemFailures": []}
+            waiting += sent
+            sent.clear()
+        sent += waiting
 
     def _call(self, user: str, event: str, body: dict[str, Any]) -> dict[str, Any]:
         sent = read_event(event) | {"body": json.dumps(body)}
@@ -130,6 +173,12 @@ def erase(
     return Ran(code, json.loads(printed.out), printed.err)
 
 
+def jobs_kept() -> list[dict[str, Any]]:
+    """The jobs of the table, without its batches."""
+    items = boto3.client("dynamodb").scan(TableName=JOBS)["Items"]
+    return [item for item in items if "task" in item]
+
+
 def all_kept() -> str:
     """Everything that lies in the account, as one text."""
     s3, dynamodb = boto3.client("s3"), boto3.client("dynamodb")
@@ -137,7 +186,9 @@ def all_kept() -> str:
     for bucket in (PHOTOS, MASKS):
         for entry in s3.list_objects_v2(Bucket=bucket).get("Contents", ()):
             found = s3.get_object(Bucket=bucket, Key=entry["Key"])
-            kept.append([entry["Key"], found["Metadata"], str(found["Body"].read())])
+            # A file without a line stays where it is.
+            if body := found["Body"].read():
+                kept.append([entry["Key"], found["Metadata"], str(body)])
     return json.dumps(kept)
 
 
@@ -154,10 +205,53 @@ def test_a_user_is_erased_and_nobody_else(capsys: pytest.CaptureFixture[str]) ->
 
     assert (looked.code, looked.answer["status"]) == (0, "found")
     assert "Nothing was erased" in looked.err
-    assert looked.found == dict(zip(PLACES, [2, 4, 1, 2, None], strict=True))
+    assert looked.found == dict(zip(PLACES, [2, 1, 3, 4, 1, 2, None], strict=True))
     assert (ran.code, ran.answer["status"], ran.found) == (0, "erased", looked.found)
     assert all_kept() == without_ada
     assert (again.code, set(again.found.values())) == (0, {0, None})
+
+
+def test_of_a_batch_that_is_of_several_users_the_others_items_are_done(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    house = House(AWS)
+    users = [ADA, GRACE, ADA, GRACE]
+    items = [{"photo": FORBIDDEN, "user_id": user} for user in users]
+    with request_log("request-1", "the-app"):
+        batch_id = house.desk.hand_in_batch(
+            "the-app", None, BatchBody.model_validate({"items": items})
+        ).batch.batch_id
+    house.work(most=3)
+    assert sorted(job["task"]["S"].count(ADA) for job in jobs_kept()) == [0, 1]
+
+    ran = erase(capsys, AWS, "--yes")
+    house.work()
+
+    assert (ran.code, ran.found["lines of lists"], ran.found["jobs"]) == (0, 2, 1)
+    assert ADA not in all_kept()
+    assert sorted(job["task"]["S"].count(GRACE) for job in jobs_kept()) == [1, 1]
+    with request_log("request-2", "the-app"):
+        progress = house.desk.look_up_batch("the-app", batch_id)
+    assert (progress.state, progress.counts["error"]) == ("done", 4)
+    written = boto3.client("s3").get_object(Bucket=PHOTOS, Key=f"results/batches/{batch_id}.jsonl")
+    lines = [json.loads(line) for line in written["Body"].read().splitlines()]
+    assert [(line["id"], line["user_id"]) for line in lines] == [("2", GRACE), ("4", GRACE)]
+
+
+def test_lists_and_their_results_are_erased_by_line(capsys: pytest.CaptureFixture[str]) -> None:
+    s3 = boto3.client("s3")
+    of_both = "".join(f'{{"photo": "x", "user_id": "{user}"}}\n' for user in (ADA, GRACE))
+    folder = "results/batches/1/0b2c"
+    for key in ("manifests/the-app/a.jsonl", f"{folder}/SUCCEEDED_0.jsonl"):
+        s3.put_object(Bucket=PHOTOS, Key=key, Body=of_both)
+    s3.put_object(Bucket=PHOTOS, Key=f"manifests/{ADA}/a.jsonl", Body=b'{"photo": "x"}')
+    s3.put_object(Bucket=PHOTOS, Key=f"manifests/{GRACE}/a.jsonl", Body=b'{"photo": "x"}')
+
+    ran = erase(capsys, AWS, "--yes")
+
+    assert (ran.found["lines of lists"], ran.found["uploads and results"]) == (2, 1)
+    assert ADA not in all_kept()
+    assert all_kept().count(GRACE) == 3
 
 
 def test_what_is_out_of_reach_or_not_set_up_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -165,7 +259,9 @@ def test_what_is_out_of_reach_or_not_set_up_is_said(capsys: pytest.CaptureFixtur
 
     assert ran.answer["places"][-1]["state"] == "not set up"
     told = "\n".join(ran.answer["out_of_reach"])
-    assert all(word in told for word in ("CloudWatch", "SQS", "CDN", "at this moment"))
+    assert all(
+        word in told for word in ("CloudWatch", "SQS", "Step Functions", "CDN", "at this moment")
+    )
 
 
 def test_masks_in_cloudinary_are_erased(capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,9 +41,15 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         yield client
 
 
-def worker(service: MaskService, s3: Any, jobs: fakes.FakeJobs) -> Worker:
+def worker(
+    service: MaskService,
+    s3: Any,
+    jobs: fakes.FakeJobs,
+    batches: tuple[fakes.FakeBatches, fakes.FakeBatchFiles] | None = None,
+) -> Worker:
     maker = Maker(service)
-    desk = JobDesk(jobs, fakes.FakeQueue(), fakes.FakeCallbacks())
+    more = batches or (fakes.FakeBatches(), fakes.FakeBatchFiles())
+    desk = JobDesk(jobs, fakes.FakeQueue(), fakes.FakeCallbacks(), *more)
     uploads = Uploads(
         maker,
         S3Objects(s3),
@@ -57,6 +63,8 @@ def worker(service: MaskService, s3: Any, jobs: fakes.FakeJobs) -> Worker:
 
 def test_there_is_an_event_for_each_way_in() -> None:
     assert event_names() == [
+        "api-batch",
+        "api-batches",
         "api-data-json",
         "api-health",
         "api-image",
@@ -66,8 +74,10 @@ def test_there_is_an_event_for_each_way_in() -> None:
         "api-masks-later",
         "api-root",
         "api-upload",
+        "sqs-batch",
         "sqs-callback",
         "sqs-data-json",
+        "sqs-item",
         "sqs-job",
         "sqs-s3-test",
         "sqs-upload",
@@ -143,6 +153,28 @@ def test_a_job_that_is_not_the_callers_is_not_found(service: MaskService) -> Non
     response = create_handler(service, fakes.desk())(read_event("api-job"), fakes.FakeContext())
 
     assert response["statusCode"] == 404
+
+
+def test_a_batch_goes_from_the_api_through_the_worker_and_back(
+    service: MaskService, s3: Any
+) -> None:
+    desk = fakes.desk()
+    handler = create_handler(service, desk)
+    taken = handler(read_event("api-batches"), fakes.FakeContext())
+    assert taken["statusCode"] == 202
+    (message,) = read_event("sqs-batch")["Records"]
+    assert json.loads(message["body"]) == cast(fakes.FakeQueue, desk.queue).sent[0]
+    batches = cast(fakes.FakeBatches, desk.batches), cast(fakes.FakeBatchFiles, desk.files)
+    works = worker(service, s3, cast(fakes.FakeJobs, desk.jobs), batches)
+
+    for event in ("sqs-batch", "sqs-item"):
+        works.handle(read_event(event), fakes.FakeContext())
+
+    asked = read_event("api-batch")
+    asked["rawPath"] = asked["requestContext"]["http"]["path"] = taken["headers"]["Location"]
+    found = json.loads(handler(asked, fakes.FakeContext())["body"])
+    counts = {state: count for state, count in found["counts"].items() if count}
+    assert (found["state"], counts) == ("running", {"queued": 1, "success": 1})
 
 
 def test_an_upload_begins_with_a_form(service: MaskService) -> None:

@@ -15,12 +15,15 @@ from moto.core.responses import BaseResponse
 from moto.dynamodb.responses import DynamoHandler
 from moto.secretsmanager.responses import SecretsManagerResponse
 from moto.sqs.responses import SQSResponse
+from moto.stepfunctions.responses import StepFunctionResponse
 from tests.contract.template_file import RESOURCES, Deployment
 
 from tryon_masks.adapters.aws import aws_client
+from tryon_masks.adapters.batches import DynamoBatches
 from tryon_masks.adapters.jobs import DynamoJobs, SqsQueue
 from tryon_masks.adapters.once import DynamoOnce
-from tryon_masks.adapters.s3 import S3MaskStore, S3Objects, s3_client
+from tryon_masks.adapters.runs import StepFunctionsRuns
+from tryon_masks.adapters.s3 import S3BatchFiles, S3MaskStore, S3Objects, s3_client
 from tryon_masks.adapters.secrets import read_secret
 from tryon_masks.domain.errors import StoreFailed
 from tryon_masks.ports import EncodedImage
@@ -29,6 +32,10 @@ from tryon_masks.telemetry import request_log
 REGION, ACCOUNT = "eu-central-1", "123456789012"
 PHOTOS, MASKS = "the-photo-bucket", "the-mask-bucket"
 UPLOAD, RESULT = "uploads/user-1/photo", "results/uploads/user-1/photo.json"
+STATES = f"arn:aws:states:{REGION}:{ACCOUNT}"
+MACHINE = f"{STATES}:stateMachine:lists"
+RUN = f"{STATES}:execution:lists:batch-1"
+BATCH = f"batches/{'1' * 32}.jsonl"
 QUEUE = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/"
 MASK = EncodedImage(b"pixels", "image/png", "png")
 KEY = {"id": {"S": "1"}}
@@ -39,6 +46,7 @@ API: Forbidden = {
     "read an upload": ("s3", "get_object", {"Bucket": PHOTOS, "Key": UPLOAD}),
     "read a result": ("s3", "get_object", {"Bucket": PHOTOS, "Key": RESULT}),
     "write a result": ("s3", "put_object", {"Bucket": PHOTOS, "Key": RESULT, "Body": b""}),
+    "read a batch": ("s3", "get_object", {"Bucket": PHOTOS, "Key": BATCH}),
     "list photos": ("s3", "list_objects_v2", {"Bucket": PHOTOS}),
     "delete a photo": ("s3", "delete_object", {"Bucket": PHOTOS, "Key": UPLOAD}),
     "write beside masks": ("s3", "put_object", {"Bucket": MASKS, "Key": "index", "Body": b""}),
@@ -50,6 +58,12 @@ API: Forbidden = {
     "empty the queue": ("sqs", "purge_queue", {"QueueUrl": QUEUE + "work"}),
     "fill another": ("sqs", "send_message", {"QueueUrl": QUEUE + "failed", "MessageBody": "{}"}),
     "read another secret": ("secretsmanager", "get_secret_value", {"SecretId": "other"}),
+    "work off another's list": (
+        "stepfunctions",
+        "start_execution",
+        {"stateMachineArn": f"{STATES}:stateMachine:others", "input": "{}"},
+    ),
+    "stop a run": ("stepfunctions", "stop_execution", {"executionArn": RUN}),
     "sign callbacks": ("secretsmanager", "get_secret_value", {"SecretId": "callback"}),
 }
 WORKER: Forbidden = {
@@ -59,12 +73,18 @@ WORKER: Forbidden = {
     "delete a photo": ("s3", "delete_object", {"Bucket": PHOTOS, "Key": UPLOAD}),
     "write beside masks": ("s3", "put_object", {"Bucket": MASKS, "Key": "index", "Body": b""}),
     "read beside masks": ("s3", "get_object", {"Bucket": MASKS, "Key": "private/key"}),
-    "take a job": ("dynamodb", "put_item", {"TableName": "jobs", "Item": KEY}),
+    "write a batch": ("s3", "put_object", {"Bucket": PHOTOS, "Key": BATCH, "Body": b""}),
+    "take another's job": ("dynamodb", "put_item", {"TableName": "other", "Item": KEY}),
     "lose a job": ("dynamodb", "delete_item", {"TableName": "jobs", "Key": KEY}),
     "list jobs": ("dynamodb", "scan", {"TableName": "jobs"}),
     "use another table": ("dynamodb", "get_item", {"TableName": "other", "Key": KEY}),
     "fill another": ("sqs", "send_message", {"QueueUrl": QUEUE + "failed", "MessageBody": "{}"}),
     "empty the queue": ("sqs", "purge_queue", {"QueueUrl": QUEUE + "work"}),
+    "work off a list": (
+        "stepfunctions",
+        "start_execution",
+        {"stateMachineArn": MACHINE, "input": "{}"},
+    ),
     "take what was given up": ("sqs", "receive_message", {"QueueUrl": QUEUE + "failed"}),
     "read another secret": ("secretsmanager", "get_secret_value", {"SecretId": "other"}),
 }
@@ -75,10 +95,19 @@ def _named(service: str, kind: str, parameter: str) -> Callable[[BaseResponse], 
     """Which resource a request is about. Moto itself asks that of S3 alone."""
 
     def resource(request: BaseResponse) -> str:
-        name = str(json.loads(request.raw_body).get(parameter, "*")).rpartition("/")[2]
+        body = json.loads(request.raw_body)
+        (named,) = body.get("RequestItems", [body.get(parameter, "*")])
+        name = str(named).rpartition("/")[2]
         return name if name.startswith("arn:") else f"{_arn(service)}:{kind}{name}"
 
     return resource
+
+
+def _of_states(request: BaseResponse) -> str:
+    """Every call to Step Functions has one ARN, which the policies are about."""
+    body = json.loads(request.raw_body)
+    (arn,) = (value for name, value in body.items() if name.endswith("Arn"))
+    return str(arn)
 
 
 def _arn(service: str) -> str:
@@ -97,6 +126,7 @@ def become(monkeypatch: pytest.MonkeyPatch, secret: list[str]) -> Iterator[Becom
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setattr(StepFunctionResponse, "_determine_resource", _of_states, raising=False)
     for handler, *named in (
         (DynamoHandler, "dynamodb", "table/", "TableName"),
         (SQSResponse, "sqs", "", "QueueUrl"),
@@ -117,6 +147,11 @@ def become(monkeypatch: pytest.MonkeyPatch, secret: list[str]) -> Iterator[Becom
             "JobsTable.Arn": f"{_arn('dynamodb')}:table/jobs",
             "WorkQueue.Arn": f"{_arn('sqs')}:work",
             "CallbackSecret": secret[1],
+            "BatchMachine": MACHINE,
+            "BatchMachine.Name": "lists",
+            "AWS::Partition": "aws",
+            "AWS::Region": REGION,
+            "AWS::AccountId": ACCOUNT,
         }
         iam, sts = boto3.client("iam"), boto3.client("sts")
         trust = deployment.resolve(RESOURCES[name]["Properties"]["AssumeRolePolicyDocument"])
@@ -141,7 +176,8 @@ def _fill() -> list[str]:
     s3, dynamodb, sqs = boto3.client("s3"), boto3.client("dynamodb"), boto3.client("sqs")
     for bucket in (PHOTOS, MASKS):
         s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
-    for bucket, key in ((PHOTOS, UPLOAD), (PHOTOS, RESULT), (MASKS, "private/key")):
+    there = ((PHOTOS, UPLOAD), (PHOTOS, RESULT), (PHOTOS, BATCH), (MASKS, "private/key"))
+    for bucket, key in (*there, (PHOTOS, f"results/{BATCH}")):
         s3.put_object(Bucket=bucket, Key=key, Body=b"{}")
     for table in ("once", "jobs", "other"):
         dynamodb.create_table(
@@ -153,6 +189,10 @@ def _fill() -> list[str]:
     for queue in ("work", "failed"):
         sqs.create_queue(QueueName=queue)
     sqs.send_message(QueueUrl=QUEUE + "work", MessageBody="{}")
+    for machine in ("lists", "others"):
+        boto3.client("stepfunctions").create_state_machine(
+            name=machine, definition="{}", roleArn="arn:aws:iam::123456789012:role/x"
+        )
     secrets = boto3.client("secretsmanager")
     secrets.create_secret(Name="other", SecretString="hush")
     return [
@@ -191,6 +231,15 @@ def test_the_api_may_do_what_it_does(become: Become, secret: list[str]) -> None:
     jobs = DynamoJobs("jobs", aws_client("dynamodb", 2.0), 600)
     assert jobs.add("1", "user-1", {"upload": UPLOAD}) == jobs.get("1")
     SqsQueue(QUEUE + "work", aws_client("sqs", 2.0)).send({"job_id": "1"})
+    batches = DynamoBatches("jobs", aws_client("dynamodb", 2.0), 600)
+    assert batches.add("1", "user-1", 2) == batches.get("1")
+    S3BatchFiles(PHOTOS, s3_client(5.0), "results/", 60).put_items("1" * 32, [{"photo": "x"}])
+    assert batches.tallied("1", 1)["success"] == 0
+    states = aws_client("stepfunctions", 2.0)
+    StepFunctionsRuns(MACHINE, states).start("batch-1", "manifests/user-1/a.jsonl", None)
+    assert states.describe_execution(executionArn=RUN)
+    # And so can an address.
+    assert s3_client(5.0).get_object(Bucket=PHOTOS, Key=f"results/{BATCH}")
     # And so can a form.
     s3_client(5.0).put_object(Bucket=PHOTOS, Key=UPLOAD, Body=b"photo")
     assert read_secret(secret[0], aws_client("secretsmanager", 2.0)) == "hush"
@@ -207,11 +256,20 @@ def test_the_worker_may_do_what_it_does(become: Become, secret: list[str]) -> No
     jobs = DynamoJobs("jobs", aws_client("dynamodb", 2.0), 600)
     jobs.update("1", "running")
     assert jobs.get("1") is None
+    assert jobs.get_all([jobs.add("2", "user-1", {}).job_id]).keys() == {"2"}
+    batches = DynamoBatches("jobs", aws_client("dynamodb", 2.0), 600)
+    assert batches.get("1") is None
+    assert batches.count("1", 0, "success") is None
+    batches.tally("1", 0, "success")
+    files = S3BatchFiles(PHOTOS, s3_client(5.0), "results/", 60)
+    assert files.items("1" * 32) == [{}]
+    assert files.put_results("1" * 32, [{}]) == f"results/{BATCH}"
     sqs = aws_client("sqs", 2.0)
     (message,) = sqs.receive_message(QueueUrl=QUEUE + "work")["Messages"]
     sqs.get_queue_attributes(QueueUrl=QUEUE + "work", AttributeNames=["All"])
     queue = SqsQueue(QUEUE + "work", sqs)
     queue.again(message["ReceiptHandle"], 10)
+    # Many at once need the same permission in AWS, of which moto knows nothing.
     queue.send({"callback": "1"})
     sqs.delete_message(QueueUrl=QUEUE + "work", ReceiptHandle=message["ReceiptHandle"])
     for arn in secret:

@@ -6,7 +6,7 @@ import io
 import json
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -61,6 +61,10 @@ class Sqs:
         with self._lock:
             self._sent += 1
             self._waiting.append(Message(self._sent, json.dumps(message)))
+
+    def send_all(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        for message in messages:
+            self.send(message)
 
     def again(self, receipt: str, seconds: int) -> None:
         """What failed comes again without a pause here."""
@@ -171,9 +175,10 @@ def run(worker: Worker, queue: Sqs) -> None:
 
 def test_a_thousand_messages_are_each_done_once() -> None:
     queue, jobs, photos, eyes = Sqs(), fakes.FakeJobs(), Photos(), Eyes()
-    hand_in = Desk(jobs, queue, fakes.FakeForms()).hand_in
+    batches = (fakes.FakeBatches(), fakes.FakeBatchFiles())
+    hand_in = Desk(jobs, queue, fakes.FakeForms(), *batches, fakes.FakeRuns()).hand_in
     service = MaskService(eyes, fakes.FakeStore(), photos, once=Once())
-    desk = JobDesk(jobs, queue, fakes.FakeCallbacks())
+    desk = JobDesk(jobs, queue, fakes.FakeCallbacks(), *batches)
     with request_log("request-1", "user-1"):
         for number in range(MESSAGES):
             address = f"https://example.com/{number}"

@@ -8,7 +8,7 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
-from tests.contract.template_file import PARAMETERS
+from tests.contract.template_file import PARAMETERS, of_type
 
 from tryon_masks.domain.errors import Refusal, StartError, TryonMasksError
 from tryon_masks.domain.masks import MaskKind
@@ -25,6 +25,7 @@ PAGES = [
         "benchmarks/README.md",
         "docs/architecture.md",
         "docs/faults.md",
+        "docs/operations.md",
         "docs/privacy.md",
         "models/README.md",
         "tests/README.md",
@@ -118,6 +119,12 @@ def test_every_parameter_of_the_template_is_listed_with_its_default() -> None:
             assert listed[name] == default
         else:
             assert listed[name] in ("", "none", "off")
+
+
+def test_every_alarm_is_explained() -> None:
+    page = (ROOT / "docs" / "operations.md").read_text()
+    explained = re.findall(r"^\| `(\w+Alarm)` \|", page, re.MULTILINE)
+    assert sorted(explained) == sorted(of_type("AWS::CloudWatch::Alarm"))
 
 
 def test_what_pages_link_to_is_there() -> None:

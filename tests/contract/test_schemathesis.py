@@ -43,6 +43,7 @@ SIGNED_IN = {"Authorization": "Bearer a-token"}
 
 schema = schemathesis.openapi.from_dict(json.loads(DOCUMENT.read_text()))
 masks = schema.include(path=["/v1/masks", "/"], method="POST")
+batches = schema.include(path="/v1/batches", method="POST")
 
 
 class AnyPhoto:
@@ -114,6 +115,32 @@ def test_or_a_job(case: schemathesis.Case, gateway: Gateway) -> None:
         base_url=gateway.url, headers=SIGNED_IN, excluded_checks=NOT_THE_HANDLERS
     )
     assert asked.status_code == 200
+
+
+@batches.parametrize()
+@bounded
+def test_or_a_batch(case: schemathesis.Case, gateway: Gateway) -> None:
+    assume(case.meta.generation.mode == GenerationMode.POSITIVE and isinstance(case.body, dict))
+    if case.body.get("items") is None:
+        case.body = {"manifest": "manifests/user-1/list.jsonl"}
+    else:
+        case.body = {"items": [{**item, "person_box": None} for item in case.body["items"]]}
+    items = case.body.get("items", [])
+    for place, item in enumerate(items):
+        item["id"] = f"item-{place}"
+
+    response = case.call_and_validate(
+        base_url=gateway.url, headers=SIGNED_IN, excluded_checks=NOT_THE_HANDLERS
+    )
+
+    assert response.status_code == 202
+    batch = schema["/v1/batches/{batch_id}"]["GET"].Case(
+        path_parameters={"batch_id": response.json()["batch_id"]}
+    )
+    asked = batch.call_and_validate(
+        base_url=gateway.url, headers=SIGNED_IN, excluded_checks=NOT_THE_HANDLERS
+    )
+    assert asked.json()["counts"]["queued"] == len(items)
 
 
 def make_good(case: schemathesis.Case) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import ast
 import itertools
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from benchmarks.speed import PRICE_PER_GB_SECOND, PRICE_PER_REQUEST
+from cfnlint import lint
 from tests.contract.template_file import PARAMETERS, RESOURCES, ROOT, TEMPLATE, Deployment, of_type
 
+from tryon_masks.adapters.s3 import BATCHES
 from tryon_masks.entrypoints.app import HEALTH, METHODS
-from tryon_masks.entrypoints.desk import UPLOADS
 from tryon_masks.service import ANSWER_S, STORE_S
-from tryon_masks.settings import Settings
+from tryon_masks.settings import MANIFESTS, UPLOADS, Settings
+from tryon_masks.telemetry import NAMESPACE
 
 SOURCES = ROOT / "function"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -39,6 +43,7 @@ GOOD: dict[str, str] = {
 }
 
 MADE = {
+    "BATCH_MACHINE_ARN": "arn:aws:states:eu-west-1:123456789012:stateMachine:BatchMachine-1A2b",
     "CALLBACK_SECRET_ARN": SECRET + "callbacks-a1B2c3",
     "PHOTO_BUCKET": "the-name-that-the-bucket-gets",
     "WORK_QUEUE_URL": "https://sqs.eu-west-1.amazonaws.com/123456789012/stack-WorkQueue-1A2B",
@@ -46,6 +51,7 @@ MADE = {
 """What a reference gives only once the stack is there."""
 
 FUNCTIONS = of_type("AWS::Serverless::Function")
+OF_THE_API: dict[str, Any] = FUNCTIONS["ApiFunction"]["Environment"]["Variables"]
 BUCKETS = of_type("AWS::S3::Bucket")
 
 
@@ -113,6 +119,24 @@ def test_every_name_that_is_referred_to_exists() -> None:
     conditions = {value[0] for key, value in _walk(RESOURCES) if key == "Fn::If"}
     conditions |= {body["Condition"] for body in RESOURCES.values() if "Condition" in body}
     assert conditions <= TEMPLATE["Conditions"].keys()
+
+
+def test_every_row_that_is_looked_up_exists() -> None:
+    lookups = [value for key, value in _walk(RESOURCES) if key == "Fn::FindInMap"]
+    assert lookups
+    for table, row, column in lookups:
+        rows = TEMPLATE["Mappings"][table]
+        assert rows.keys() == {str(value) for value in PARAMETERS[row["Ref"]]["AllowedValues"]}
+        assert all(column in values for values in rows.values())
+
+
+def test_numbers_with_bounds_are_within_them_by_default() -> None:
+    for name, parameter in PARAMETERS.items():
+        if parameter["Type"] == "Number" and "Default" in parameter:
+            value = parameter["Default"]
+            assert parameter.get("MinValue", value) <= value <= parameter.get("MaxValue", value), (
+                name
+            )
 
 
 def test_every_parameter_is_used() -> None:
@@ -229,6 +253,7 @@ def test_what_may_be_deployed_can_start(given: dict[str, str]) -> None:
     if values["MASK_BUCKET"]:
         values["MASK_BUCKET"] = "the-name-that-the-bucket-gets"
     values |= MADE
+    assert OF_THE_API == {"BATCH_MACHINE_ARN": {"Ref": "BatchMachine"}}
     settings = Settings.from_env(values, on_lambda=True)
     assert settings.mask_store == given["MaskStore"]
     assert settings.firestore_project == given.get("FirestoreProject")
@@ -286,8 +311,8 @@ def test_a_missing_setting_stops_the_deployment(given: dict[str, str], said: str
 
 def test_environment_names_are_settings() -> None:
     known = {name.upper() for name in Settings.__dataclass_fields__}
-    assert not any("Environment" in function for function in FUNCTIONS.values())
-    given = set(GLOBALS["Environment"]["Variables"])
+    given = set(GLOBALS["Environment"]["Variables"]) | set(OF_THE_API)
+    assert "Environment" not in FUNCTIONS["WorkerFunction"]
     assert given <= known
     assert not given & {"ALLOW_HTTP", "CLOUDINARY_URL"}
 
@@ -347,6 +372,8 @@ def test_calls_are_throttled() -> None:
 ROLES = {"ApiFunction": "ApiRole", "WorkerFunction": "WorkerRole"}
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 REMEMBER = {f"dynamodb:{do}Item" for do in ("Get", "Put", "Update", "Delete")}
+STATES = "arn:AWS::Partition:states:AWS::Region:AWS::AccountId"
+FOLLOW = {"states:DescribeExecution", "states:ListMapRuns", "states:DescribeMapRun"}
 TRACES = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 
 
@@ -377,9 +404,14 @@ def test_the_api_may_do_just_this() -> None:
         "ApiFunctionLogs.Arn": LOGS,
         "*": TRACES,
         "OnceTable.Arn": REMEMBER,
-        "JobsTable.Arn": {"dynamodb:PutItem", "dynamodb:GetItem"},
+        "JobsTable.Arn": {"dynamodb:PutItem", "dynamodb:GetItem", "dynamodb:BatchGetItem"},
+        "BatchMachine": {"states:StartExecution"},
+        f"{STATES}:execution:BatchMachine.Name:*": FOLLOW,
+        f"{STATES}:mapRun:BatchMachine.Name/*": FOLLOW,
         "WorkQueue.Arn": {"sqs:SendMessage"},
         "PhotoBucket.Arn/uploads/*": {"s3:PutObject"},
+        "PhotoBucket.Arn/batches/*": {"s3:PutObject"},
+        "PhotoBucket.Arn/results/batches/*": {"s3:GetObject"},
     }
     everything = GOOD | {
         "FirestoreProject": "my-app",
@@ -399,7 +431,12 @@ def test_the_worker_may_do_just_this() -> None:
         "WorkerFunctionLogs.Arn": LOGS,
         "*": TRACES,
         "OnceTable.Arn": REMEMBER,
-        "JobsTable.Arn": {"dynamodb:GetItem", "dynamodb:UpdateItem"},
+        "JobsTable.Arn": {
+            "dynamodb:GetItem",
+            "dynamodb:BatchGetItem",
+            "dynamodb:PutItem",
+            "dynamodb:UpdateItem",
+        },
         "WorkQueue.Arn": {
             "sqs:ReceiveMessage",
             "sqs:DeleteMessage",
@@ -409,6 +446,7 @@ def test_the_worker_may_do_just_this() -> None:
         },
         "CallbackSecret": {"secretsmanager:GetSecretValue"},
         "PhotoBucket.Arn/uploads/*": {"s3:GetObject"},
+        "PhotoBucket.Arn/batches/*": {"s3:GetObject"},
         "PhotoBucket.Arn/results/*": {"s3:PutObject"},
     }
     assert _allowed(Deployment(**GOOD), "WorkerRole") == always | {
@@ -466,6 +504,88 @@ def test_only_s3_of_this_account_and_the_api_fill_the_queue() -> None:
     assert statement["Condition"] == own
 
 
+def definition(**given: str) -> dict[str, Any]:
+    """The state machine, as Step Functions reads it."""
+    machine = RESOURCES["BatchMachine"]["Properties"]
+    deployment = Deployment(**(GOOD | given))
+    deployment.values["AWS::Partition"] = "aws"
+    text = deployment.resolve(machine["DefinitionString"])
+    read: dict[str, Any] = json.loads(text)
+    return read
+
+
+def test_a_list_is_read_from_s3_a_line_at_a_time_and_bounded() -> None:
+    (state,) = definition(BatchConcurrency="7", BatchFailurePercentage="3")["States"].values()
+    assert (state["Type"], state["MaxConcurrency"], state["ToleratedFailurePercentage"]) == (
+        "Map",
+        7,
+        3,
+    )
+    assert state["ItemProcessor"]["ProcessorConfig"]["Mode"] == "DISTRIBUTED"
+    reader, writer = state["ItemReader"], state["ResultWriter"]
+    assert reader["ReaderConfig"] == {"InputType": "JSONL"}
+    assert reader["Parameters"] == {"Bucket": "PhotoBucket", "Key.$": "$.manifest"}
+    assert writer["WriterConfig"] == {"Transformation": "COMPACT", "OutputType": "JSONL"}
+    prefix = f"States.Format('results/{BATCHES}{{}}', $.batch_id)"
+    assert writer["Parameters"] == {"Bucket": "PhotoBucket", "Prefix.$": prefix}
+
+
+def test_a_line_goes_to_the_workers_alias_and_is_tried_again() -> None:
+    (state,) = definition()["States"].values()
+    (task,) = state["ItemProcessor"]["States"].values()
+    assert task["Resource"].endswith(":states:::lambda:invoke")
+    assert task["Parameters"] == {"FunctionName": "WorkerFunction.Alias", "Payload.$": "$"}
+    assert [retry["ErrorEquals"] for retry in task["Retry"]] == [
+        ["Lambda.TooManyRequestsException"],
+        ["States.ALL"],
+    ]
+    tries = 1 + task["Retry"][-1]["MaxAttempts"]
+    assert tries == RESOURCES["WorkQueue"]["Properties"]["RedrivePolicy"]["maxReceiveCount"]
+
+
+def test_the_state_machine_is_one_by_the_rules_of_its_language() -> None:
+    """The linter looks only into definitions without parameters, so it is given one here."""
+    machine = definition()
+    assert _lint(machine) == []
+    machine["States"]["EveryLine"]["MaxConcurrency"] = "ten"
+    assert len(_lint(machine)) == 1
+    for level in (machine, machine["States"]["EveryLine"]["ItemProcessor"]):
+        assert level["StartAt"] in level["States"]
+
+
+def _lint(machine: dict[str, Any]) -> list[Any]:
+    role = "arn:aws:iam::123456789012:role/batch"
+    properties = {"DefinitionString": json.dumps(machine), "RoleArn": role}
+    resource = {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}
+    return lint(json.dumps({"Resources": {"Machine": resource}}), None, ["us-east-1"])
+
+
+def test_the_state_machine_may_do_just_this() -> None:
+    role = RESOURCES["BatchRole"]["Properties"]
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "states.amazonaws.com"}
+    assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}
+    assert RESOURCES["BatchMachine"]["Properties"]["RoleArn"] == {
+        "Fn::GetAtt": ["BatchRole", "Arn"]
+    }
+    assert _allowed(Deployment(**GOOD), "BatchRole") == {
+        "WorkerFunction.Alias": {"lambda:InvokeFunction"},
+        f"PhotoBucket.Arn/{MANIFESTS}*": {"s3:GetObject"},
+        f"PhotoBucket.Arn/results/{BATCHES}*": {
+            "s3:PutObject",
+            "s3:GetObject",
+            "s3:AbortMultipartUpload",
+            "s3:ListMultipartUploadParts",
+        },
+        "BatchMachine": {"states:StartExecution"},
+        f"{STATES}:execution:BatchMachine.Name*": {
+            "states:DescribeExecution",
+            "states:StopExecution",
+            "states:RedriveExecution",
+        },
+    }
+
+
 def test_what_is_given_up_is_kept_and_reported() -> None:
     redrive = RESOURCES["WorkQueue"]["Properties"]["RedrivePolicy"]
     assert redrive["deadLetterTargetArn"] == {"Fn::GetAtt": ["FailedWork", "Arn"]}
@@ -505,7 +625,11 @@ def test_buckets_are_private_encrypted_and_forget(name: str) -> None:
         for rule in bucket["LifecycleConfiguration"]["Rules"]
         if rule["Status"] == "Enabled" and rule["ExpirationInDays"]["Ref"] in PARAMETERS
     }
-    assert forgotten == {"PhotoBucket": {"uploads/", "results/"}, "MaskBucket": {"masks/"}}[name]
+    kept = {
+        "PhotoBucket": {UPLOADS, BATCHES, MANIFESTS, "results/"},
+        "MaskBucket": {"masks/"},
+    }
+    assert forgotten == kept[name]
 
 
 @pytest.mark.parametrize("name", BUCKETS)
@@ -557,3 +681,66 @@ def test_alarms_watch_the_alias_and_reach_the_topic() -> None:
         assert ("Throttles", function, f"{function}:live") in watched
     assert ("Duration", "ApiFunction", "ApiFunction:live") in watched
     assert ("5xx", "Api") in watched
+    assert ("Duration", "WorkerFunction", "WorkerFunction:live") in watched
+    assert ("ExecutionsFailed", "BatchMachine") in watched
+    assert ("StepLogFailed", "tryon-masks") in watched
+
+
+def test_the_failing_log_is_watched_where_there_is_one() -> None:
+    assert RESOURCES["StepLogAlarm"]["Condition"] == "UsesFirestore"
+
+
+@pytest.mark.parametrize("timeout", PARAMETERS["WorkerTimeout"]["AllowedValues"])
+def test_a_slow_worker_is_told_of_before_it_is_cut(timeout: int) -> None:
+    deployment = Deployment(**GOOD, WorkerTimeout=str(timeout))
+    alarm = deployment.resolve(RESOURCES["WorkerDurationAlarm"]["Properties"])
+    assert 0.5 < alarm["Threshold"] / 1000 / timeout < 1
+
+
+def _dashboard() -> list[dict[str, Any]]:
+    (dashboard,) = of_type("AWS::CloudWatch::Dashboard").values()
+    body = json.loads(Deployment(**GOOD).resolve(dashboard["DashboardBody"]))
+    return [widget["properties"] for widget in body["widgets"]]
+
+
+def test_the_dashboard_shows_what_there_is_to_know() -> None:
+    shown = {
+        (metric[0], metric[1])
+        for widget in _dashboard()
+        for metric in widget["metrics"]
+        if isinstance(metric[0], str)
+    }
+    assert {
+        ("AWS/ApiGateway", "Count"),
+        ("AWS/SQS", "ApproximateAgeOfOldestMessage"),
+        ("TryonMasks", "ColdStart"),
+        ("TryonMasks", "generate_masks"),
+    } <= shown
+    sources = "".join(path.read_text() for path in SOURCES.rglob("*.py"))
+    for namespace, name in shown:
+        if namespace == NAMESPACE:
+            assert f'step("{name}"' in sources or f'count("{name}"' in sources
+    stats = {widget["stat"] for widget in _dashboard() if "Stages" in widget["title"]}
+    assert stats == {"p50", "p95"}
+    texts = json.dumps(_dashboard())
+    assert 'MetricName=\\"MasksRefused\\"' in texts
+    assert "Worker" in texts
+    assert "${" not in texts
+
+
+def test_the_dashboards_price_is_that_of_the_benchmarks() -> None:
+    ((expression,),) = (
+        [metric[0]["expression"] for metric in widget["metrics"] if isinstance(metric[0], dict)]
+        for widget in _dashboard()
+        if "price" in widget["title"]
+    )
+    numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", expression)]
+    assert {PRICE_PER_GB_SECOND, PRICE_PER_REQUEST} <= set(numbers)
+    assert float(PARAMETERS["MemorySize"]["Default"]) in numbers
+
+
+def test_the_dashboards_places_do_not_overlap() -> None:
+    (dashboard,) = of_type("AWS::CloudWatch::Dashboard").values()
+    widgets = json.loads(Deployment(**GOOD).resolve(dashboard["DashboardBody"]))["widgets"]
+    assert len({(widget["x"], widget["y"]) for widget in widgets}) == len(widgets)
+    assert all(widget["x"] + widget["width"] <= 24 for widget in widgets)

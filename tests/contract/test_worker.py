@@ -57,7 +57,9 @@ class Worker:
         self.jobs = fakes.FakeJobs()
         self.queue = fakes.FakeQueue()
         self.callbacks = fakes.FakeCallbacks()
-        desk = JobDesk(self.jobs, self.queue, self.callbacks)
+        self.batches = fakes.FakeBatches()
+        self.files = fakes.FakeBatchFiles()
+        desk = JobDesk(self.jobs, self.queue, self.callbacks, self.batches, self.files)
         service = MaskService(self.vision, self.store, self.photos, self.profiles, once=once)
         maker = Maker(service, step_log)
         uploads = Uploads(

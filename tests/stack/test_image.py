@@ -31,6 +31,7 @@ STATE = {
     "JOBS_TABLE": "JobsTable",
     "WORK_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/work",
     "PHOTO_BUCKET": "tryon-masks-photos",
+    "BATCH_MACHINE_ARN": f"arn:aws:states:{REGION}:123456789012:stateMachine:lists",
 }
 AWS = {
     "AWS_DEFAULT_REGION": REGION,

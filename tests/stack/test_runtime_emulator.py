@@ -85,6 +85,7 @@ def emulated(emulator_path: Path, photo: bytes, tmp_path_factory: Any) -> Iterat
             "JOBS_TABLE": "jobs",
             "WORK_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/work",
             "PHOTO_BUCKET": "photos",
+            "BATCH_MACHINE_ARN": f"arn:aws:states:{REGION}:123456789012:stateMachine:lists",
             "CALLBACK_SECRET_ARN": f"arn:aws:secretsmanager:{REGION}:123456789012:secret:a-AbCdEf",
         }
         addresses = ["--runtime-interface-emulator-address", f"{loopback.LOOPBACK}:{port}"]

@@ -14,6 +14,7 @@ from tryon_masks.settings import Settings
 CLOUDINARY_URL = "cloudinary://1234:s3cr3t@cloud"
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:cloudinary-AbCdEf"
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/stack-WorkQueue-1A2B"
+MACHINE = "arn:aws:states:eu-central-1:123456789012:stateMachine:BatchMachine-1A2b"
 STATE = {
     "ONCE_TABLE": "once",
     "JOBS_TABLE": "jobs",
@@ -82,6 +83,7 @@ def test_the_photo_limits_are_those_of_the_images_module() -> None:
         ("JOB_TTL_S", "60", 60),
         ("WORK_QUEUE_URL", QUEUE, QUEUE),
         ("WORK_TRIES", "1", 1),
+        ("BATCH_MACHINE_ARN", MACHINE, MACHINE),
         ("PHOTO_BUCKET", "uploads.example", "uploads.example"),
         ("UPLOAD_FORM_TTL_S", "60", 60),
     ],
@@ -135,6 +137,7 @@ def test_each_variable_sets_its_field(name: str, text: str, value: object) -> No
         ("JOB_TTL_S", "0"),
         ("WORK_QUEUE_URL", "WorkQueue"),
         ("WORK_TRIES", "0"),
+        ("BATCH_MACHINE_ARN", "BatchMachine"),
         ("PHOTO_BUCKET", "s3://photos"),
         ("CALLBACK_SECRET_ARN", "the key itself"),
         ("UPLOAD_FORM_TTL_S", "604801"),

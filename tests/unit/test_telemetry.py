@@ -365,6 +365,17 @@ def test_a_step_log_that_fails_at_the_end_is_an_error_record_and_a_metric(
     assert blob_with(capsys, "StepLogFailed")["StepLogFailed"] == [1.0]
 
 
+def test_so_is_one_that_does_not_open(metrics: None, capsys: pytest.CaptureFixture[str]) -> None:
+    with (
+        pytest.raises(LogUnavailable),
+        request_log("request-1", "marie", MemoryLog(opens=False)),
+    ):
+        pass
+    blob = blob_with(capsys, "StepLogFailed")
+    assert blob["StepLogFailed"] == [1.0]
+    assert blob["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["service"]]
+
+
 def test_the_step_log_is_written_once_where_nothing_comes_after() -> None:
     step_log = MemoryLog()
     with request_log("request-1", "marie", step_log) as log:

@@ -29,10 +29,13 @@ from tryon_masks.service import MaskRequest
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import RequestLog, init_log
 from tryon_masks.wiring import (
+    build_batch_files,
+    build_batches,
     build_callbacks,
     build_forms,
     build_jobs,
     build_queue,
+    build_runs,
     build_service,
     build_step_log,
     build_store,
@@ -205,6 +208,9 @@ def test_the_log_says_whether_anything_is_remembered(
         (build_jobs, "JOBS_TABLE is not set"),
         (build_queue, "WORK_QUEUE_URL is not set"),
         (build_forms, "PHOTO_BUCKET is not set"),
+        (build_batches, "JOBS_TABLE is not set"),
+        (build_batch_files, "PHOTO_BUCKET is not set"),
+        (build_runs, "BATCH_MACHINE_ARN is not set"),
         (build_callbacks, "CALLBACK_SECRET_ARN is not set"),
     ],
 )

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, get_args
 
 from botocore.exceptions import ClientError
 
 from tryon_masks.adapters.aws import delete_items, find_items, state_reported
+from tryon_masks.domain.errors import StateUnavailable
 from tryon_masks.ports import Job, JobState
 
-_UNKNOWN = "ConditionalCheckFailedException"
+MOST_READ = 100
+"""Items that DynamoDB reads at once."""
+MOST_SENT = 10
+"""Messages that SQS takes at once."""
 
 
 class DynamoJobs:
@@ -38,14 +42,14 @@ class DynamoJobs:
 
     def add(self, job_id: str, owner: str, task: Mapping[str, Any]) -> Job:
         """Take a job."""
-        now = _now()
+        taken_at = now()
         item = {
             "id": {"S": job_id},
             "owner": {"S": owner},
             "state": {"S": "queued"},
             "task": {"S": json.dumps(task)},
-            "created_at": {"S": now},
-            "updated_at": {"S": now},
+            "created_at": {"S": taken_at},
+            "updated_at": {"S": taken_at},
             "expiration": {"N": str(int(time.time()) + self._ttl_s)},
         }
         with state_reported():
@@ -66,25 +70,42 @@ class DynamoJobs:
             return None
         return _job(item)
 
-    def update(self, job_id: str, state: JobState, answer: Mapping[str, Any] | None = None) -> None:
-        """Say how far the job is. A job that has been forgotten stays so."""
+    def get_all(self, job_ids: Sequence[str]) -> dict[str, Job]:
+        """Those of these jobs that there are, by their numbers."""
+        keys = [{"id": {"S": job_id}} for job_id in job_ids]
+        items = read_all(self._client, self._table, keys)
+        return {item["id"]["S"]: _job(item) for item in items}
+
+    def update(
+        self,
+        job_id: str,
+        state: JobState,
+        answer: Mapping[str, Any] | None = None,
+        *,
+        done: bool = False,
+    ) -> None:
+        """Say how far the job is. One that has been forgotten, or is done, stays so."""
         values = {
             ":state": {"S": state},
-            ":now": {"S": _now()},
+            ":now": {"S": now()},
             ":answer": {"NULL": True} if answer is None else {"S": json.dumps(answer)},
+            ":done": {"BOOL": done},
+            ":false": {"BOOL": False},
         }
         with state_reported():
             try:
                 self._client.update_item(
                     TableName=self._table,
                     Key={"id": {"S": job_id}},
-                    UpdateExpression="SET #state = :state, updated_at = :now, answer = :answer",
-                    ConditionExpression="attribute_exists(id)",
+                    UpdateExpression="SET #state = :state, updated_at = :now, answer = :answer, "
+                    "done = :done",
+                    ConditionExpression="attribute_exists(id) AND "
+                    "(attribute_not_exists(done) OR done = :false)",
                     ExpressionAttributeNames={"#state": "state"},
                     ExpressionAttributeValues=values,
                 )
             except ClientError as error:
-                if error.response["Error"]["Code"] != _UNKNOWN:
+                if not refused(error):
                     raise
 
     def find(self, user_id: str) -> list[str]:
@@ -110,6 +131,18 @@ class SqsQueue:
         with state_reported():
             self._client.send_message(QueueUrl=self._url, MessageBody=json.dumps(message))
 
+    def send_all(self, messages: Sequence[Mapping[str, Any]]) -> None:
+        """Hand over many, a few at once."""
+        for start in range(0, len(messages), MOST_SENT):
+            entries = [
+                {"Id": str(number), "MessageBody": json.dumps(message)}
+                for number, message in enumerate(messages[start : start + MOST_SENT])
+            ]
+            with state_reported():
+                sent = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
+            if failed := sent.get("Failed"):
+                raise StateUnavailable(detail=f"{len(failed)} messages were not taken")
+
     def again(self, receipt: str, seconds: int) -> None:
         """Deliver the message of this receipt once more after so many seconds."""
         with state_reported():
@@ -131,8 +164,34 @@ def _job(item: Mapping[str, Any]) -> Job:
         created_at=item["created_at"]["S"],
         updated_at=item["updated_at"]["S"],
         answer=None if answer is None else json.loads(answer),
+        done=item.get("done", {}).get("BOOL", False),
     )
 
 
-def _now() -> str:
+def read_all(
+    client: Any, table: str, keys: Sequence[Mapping[str, Any]]
+) -> Iterator[Mapping[str, Any]]:
+    """Those of the items with these keys that there are, in any order.
+
+    Raises
+    ------
+    StateUnavailable
+    """
+    asked = list(keys)
+    while asked:
+        wanted = {"Keys": asked[:MOST_READ], "ConsistentRead": True}
+        with state_reported():
+            page = client.batch_get_item(RequestItems={table: wanted})
+        yield from page["Responses"][table]
+        # What did not fit one answer, which is at most 16 MB.
+        asked = asked[MOST_READ:] + page["UnprocessedKeys"].get(table, {}).get("Keys", [])
+
+
+def now() -> str:
+    """The time as ISO 8601 in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def refused(error: ClientError) -> bool:
+    """Whether DynamoDB found that the condition of a write does not hold."""
+    return bool(error.response["Error"]["Code"] == "ConditionalCheckFailedException")

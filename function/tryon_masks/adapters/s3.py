@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -35,6 +37,8 @@ _CACHE_S = 86_400
 _BATCH = 1000
 """Most objects that S3 deletes in one call."""
 _AT_ONCE = 10
+BATCHES = "batches/"
+JSON_LINES = "application/jsonl"
 
 
 def s3_client(timeout_s: float, *, tries: int = 2) -> Any:
@@ -120,12 +124,7 @@ class S3MaskStore:
     def _address(self, object_key: str) -> str:
         if self._public_base_url:
             return f"{self._public_base_url}/{quote(object_key)}"
-        address: str = self._client.generate_presigned_url(
-            "get_object",
-            Params={"Bucket": self._bucket, "Key": object_key},
-            ExpiresIn=self._url_ttl_s,
-        )
-        return address
+        return _presigned(self._client, self._bucket, object_key, self._url_ttl_s)
 
 
 class S3UploadForms:
@@ -167,6 +166,82 @@ class S3UploadForms:
         except BotoCoreError as error:
             raise StateUnavailable(detail=str(error)) from error
         return UploadForm(form["url"], form["fields"])
+
+
+class S3BatchFiles:
+    """A :class:`~tryon_masks.ports.BatchFiles` in a bucket, all of them JSON Lines.
+
+    Parameters
+    ----------
+    bucket
+        Where they go: items to ``batches/``, results to ``{results_prefix}batches/``.
+    client
+        From :func:`s3_client`; an address can do what its signer may.
+    results_prefix
+        Ends with a slash.
+    url_ttl_s
+        Seconds that an address works; temporary credentials end it sooner.
+    """
+
+    def __init__(self, bucket: str, client: Any, results_prefix: str, url_ttl_s: int) -> None:
+        self._bucket = bucket
+        self._client = client
+        self._results_prefix = results_prefix
+        self._url_ttl_s = url_ttl_s
+
+    def put_items(self, batch_id: str, items: Sequence[Mapping[str, Any]]) -> None:
+        """Keep the items."""
+        self._put(_items_key(batch_id), items)
+
+    def items(self, batch_id: str) -> list[dict[str, Any]]:
+        """The items that were kept, in order."""
+        return [json.loads(line) for line in self._get(_items_key(batch_id)).splitlines()]
+
+    def put_results(self, batch_id: str, lines: Iterable[Mapping[str, Any]]) -> str:
+        """Write all answers, over what is there."""
+        key = f"{self._results_prefix}{BATCHES}{batch_id}.jsonl"
+        self._put(key, lines)
+        return key
+
+    def put_list(self, key: str, lines: Iterable[Mapping[str, Any]]) -> None:
+        """Keep a list under a key of the caller's choice."""
+        self._put(key, lines)
+
+    def read(self, key: str) -> str:
+        """A file of answers, whole."""
+        return self._get(key).decode()
+
+    def address(self, key: str) -> str:
+        """A presigned address of the file."""
+        return _presigned(self._client, self._bucket, key, self._url_ttl_s)
+
+    def parts(self, key: str) -> list[str]:
+        """The files of answers of a run of Step Functions: those that were made, then the others.
+
+        The latter hold what was given up, with its input and its cause.
+        """
+        files = json.loads(self._get(key))["ResultFiles"]
+        return [file["Key"] for kind in ("SUCCEEDED", "FAILED") for file in files.get(kind, [])]
+
+    def _get(self, key: str) -> bytes:
+        try:
+            answer = self._client.get_object(Bucket=self._bucket, Key=key)
+            with closing(answer["Body"]) as body:
+                data: bytes = body.read()
+                return data
+        except _ERRORS as error:
+            raise StateUnavailable(detail=str(error)) from error
+
+    def _put(self, key: str, lines: Iterable[Mapping[str, Any]]) -> None:
+        body = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        try:
+            self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=JSON_LINES)
+        except _ERRORS as error:
+            raise StateUnavailable(detail=str(error)) from error
+
+
+def _items_key(batch_id: str) -> str:
+    return f"{BATCHES}{batch_id}.jsonl"
 
 
 class S3Objects:
@@ -230,14 +305,17 @@ class S3UserObjects:
         Of the uploads.
     client
         From :func:`s3_client`.
-    uploads, results_prefix
-        What keys begin with: ``UPLOADS/USER_ID/...`` of an upload, and those of results before it.
+    folders, results_prefix
+        What keys begin with: ``FOLDER/USER_ID/...`` of an upload or a list, and those of results
+        before it.
     """
 
-    def __init__(self, bucket: str, client: Any, uploads: str, results_prefix: str) -> None:
+    def __init__(
+        self, bucket: str, client: Any, folders: Sequence[str], results_prefix: str
+    ) -> None:
         self._bucket = bucket
         self._client = client
-        self._uploads = uploads
+        self._folders = folders
         self._results_prefix = results_prefix
 
     def find(self, user_id: str) -> list[str]:
@@ -261,7 +339,105 @@ class S3UserObjects:
         if USER_METADATA in metadata:
             return bool(metadata[USER_METADATA] == user_id)
         upload = key.removeprefix(self._results_prefix)
-        return upload.startswith(f"{self._uploads}{user_id}/")
+        return upload.startswith(tuple(f"{folder}{user_id}/" for folder in self._folders))
+
+
+class S3UserLines:
+    """A :class:`~tryon_masks.ports.UserData`: lines of lists, of batches' items and of results.
+
+    A line is the user's whom its ``user_id`` names. A file stays, if without a line.
+
+    Parameters
+    ----------
+    bucket
+        Of the files.
+    client
+        From :func:`s3_client`.
+    prefixes
+        What their keys begin with.
+    """
+
+    def __init__(self, bucket: str, client: Any, prefixes: Sequence[str]) -> None:
+        self._bucket = bucket
+        self._client = client
+        self._prefixes = prefixes
+
+    def find(self, user_id: str) -> list[str]:
+        """``KEY#DIGEST`` of each of the user's lines. Every file is read."""
+        keys = [
+            key
+            for prefix in self._prefixes
+            for key in _keys_under(self._client, self._bucket, prefix)
+        ]
+        return [
+            f"{key}#{_digest(line)}"
+            for key in keys
+            for line in self._read(key)[0]
+            if _is_of(user_id, line)
+        ]
+
+    def erase(self, names: Sequence[str]) -> None:
+        """Write the files without these lines."""
+        digests: defaultdict[str, set[str]] = defaultdict(set)
+        for name in names:
+            key, _, digest = name.rpartition("#")
+            digests[key].add(digest)
+        for key, theirs in digests.items():
+            lines, tag = self._read(key)
+            kept = [line for line in lines if _digest(line) not in theirs]
+            if len(kept) == len(lines):
+                continue
+            body = "".join(f"{line}\n" for line in kept).encode(errors="surrogateescape")
+            with _erasing():
+                # What was written meanwhile is not lost.
+                self._client.put_object(
+                    Bucket=self._bucket, Key=key, Body=body, ContentType=JSON_LINES, IfMatch=tag
+                )
+
+    def _read(self, key: str) -> tuple[list[str], str]:
+        """The file's lines, none where it is gone, and the tag of its content."""
+        with _erasing():
+            try:
+                answer = self._client.get_object(Bucket=self._bucket, Key=key)
+            except self._client.exceptions.NoSuchKey:
+                return [], ""
+            with closing(answer["Body"]) as body:
+                return _lines(body.read()), answer["ETag"]
+
+
+def _lines(data: bytes) -> list[str]:
+    """The lines of a file in JSON Lines, or of one list in JSON, as lines of the former."""
+    text = data.decode(errors="surrogateescape")
+    if text.startswith("["):
+        with suppress(ValueError):
+            return [json.dumps(entry) for entry in json.loads(text)]
+    return [line for line in text.split("\n") if line]
+
+
+def _is_of(user_id: str, line: str) -> bool:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return f'"{user_id}"' in line
+    if not isinstance(entry, dict):
+        return False
+    if isinstance(given := entry.get("Input"), str):
+        # What Step Functions gave up, as it was given to the worker.
+        return _is_of(user_id, given)
+    item = entry.get("item")
+    named = item.get("user_id") if isinstance(item, dict) else None
+    return user_id in (entry.get("user_id"), named)
+
+
+def _digest(line: str) -> str:
+    return hashlib.sha256(line.encode(errors="surrogateescape")).hexdigest()
+
+
+def _presigned(client: Any, bucket: str, key: str, ttl_s: int) -> str:
+    address: str = client.generate_presigned_url(
+        "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=ttl_s
+    )
+    return address
 
 
 def _put(client: Any, **what: Any) -> None:

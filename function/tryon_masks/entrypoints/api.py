@@ -8,9 +8,25 @@ from tryon_masks.entrypoints.app import create_handler
 from tryon_masks.entrypoints.desk import Desk
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log
-from tryon_masks.wiring import build_forms, build_jobs, build_queue, build_service, build_step_log
+from tryon_masks.wiring import (
+    build_batch_files,
+    build_batches,
+    build_forms,
+    build_jobs,
+    build_queue,
+    build_runs,
+    build_service,
+    build_step_log,
+)
 
 with init_log("api"):
     settings = Settings.from_env(os.environ, on_lambda=True)
-    desk = Desk(build_jobs(settings), build_queue(settings), build_forms(settings))
+    desk = Desk(
+        build_jobs(settings),
+        build_queue(settings),
+        build_forms(settings),
+        build_batches(settings),
+        build_batch_files(settings),
+        build_runs(settings),
+    )
     handler = create_handler(build_service(settings), desk, build_step_log(settings))

@@ -34,6 +34,8 @@ from tryon_masks.domain.errors import (
 from tryon_masks.entrypoints.caller import Caller
 from tryon_masks.entrypoints.desk import Desk, NotFound
 from tryon_masks.entrypoints.schema import (
+    BatchAnswer,
+    BatchBody,
     Body,
     DataJson,
     ErrorAnswer,
@@ -45,6 +47,7 @@ from tryon_masks.entrypoints.schema import (
     UploadAnswer,
     UploadBody,
     answer_for,
+    batch_answer,
     error_for,
     invalid,
     job_answer,
@@ -61,6 +64,8 @@ MASKS = "/v1/masks"
 ROOT = "/"
 UPLOADS = "/v1/uploads"
 JOB = "/v1/jobs/{job_id}"
+BATCHES = "/v1/batches"
+BATCH = "/v1/batches/{batch_id}"
 HEALTH = "/v1/health"
 POLL_S = 2
 """What ``Retry-After`` says of a job that is not done."""
@@ -70,8 +75,16 @@ Prefer = Annotated[
 REQUEST_ID_HEADER = "x-request-id"
 SIGNED_IN = "token"
 """The security scheme of the routes that make masks."""
-METHODS = {MASKS: "POST", ROOT: "POST", UPLOADS: "POST", JOB: "GET", HEALTH: "GET"}
-_JOB_PATH = re.compile(r"/v1/jobs/[^/]+")
+METHODS = {
+    MASKS: "POST",
+    ROOT: "POST",
+    UPLOADS: "POST",
+    JOB: "GET",
+    BATCHES: "POST",
+    BATCH: "GET",
+    HEALTH: "GET",
+}
+_PATHS = {JOB: re.compile(r"/v1/jobs/[^/]+"), BATCH: re.compile(r"/v1/batches/[^/]+")}
 
 
 class MethodNotAllowed(BadRequest):
@@ -156,6 +169,21 @@ _JOB_RESPONSES: dict[int, Any] = {
     503: _RESPONSES[503],
 }
 
+_BATCHES_RESPONSES: dict[int, Any] = {
+    202: {"description": "Taken. Location says where to ask for it.", **_content(BatchAnswer)},
+    **{status: _RESPONSES[status] for status in (400, 401, 503)},
+}
+
+_BATCH_RESPONSES: dict[int, Any] = {
+    200: {
+        "description": "How far the batch is, and where its results are.",
+        **_content(BatchAnswer),
+    },
+    401: _RESPONSES[401],
+    404: _error_doc("There is no such batch of this caller, or none any more."),
+    503: _RESPONSES[503],
+}
+
 _HEALTH_RESPONSES: dict[int, Any] = {
     200: {"description": "Ready for requests.", **_content(HealthAnswer)}
 }
@@ -231,6 +259,43 @@ def get_job(job_id: str) -> Response[JobAnswer]:
     call.log.flush()
     waiting = {"Retry-After": str(POLL_S)} if job.answer is None else {}
     return _response(job_answer(job, call.log.request_id), 200, waiting)
+
+
+@resolver.post(
+    BATCHES,
+    summary="Hand in many photos at once",
+    operation_id="batches",
+    responses=_BATCHES_RESPONSES,
+    security=[{SIGNED_IN: []}],
+)
+def post_batches(body: Annotated[BatchBody, InBody()]) -> Response[BatchAnswer]:
+    """Each photo is a job of its own; the answers come together in one file."""
+    call = _call()
+    owner = call.caller.known()
+    call.identify(None)
+    progress = call.desk.hand_in_batch(owner, call.caller.user_id, body)
+    call.log.flush()
+    headers = {"Location": BATCH.format(batch_id=progress.batch.batch_id)}
+    return _response(batch_answer(progress, call.log.request_id), 202, headers)
+
+
+@resolver.get(
+    "/v1/batches/<batch_id>",
+    summary="How far a batch is, and where its results are",
+    operation_id="batch",
+    responses=_BATCH_RESPONSES,
+    security=[{SIGNED_IN: []}],
+)
+def get_batch(batch_id: str) -> Response[BatchAnswer]:
+    """Only its owner can look a batch up."""
+    call = _call()
+    owner = call.caller.known()
+    call.reading.close()
+    progress = call.desk.look_up_batch(owner, batch_id)
+    call.log.flush()
+    ended = progress.state in ("done", "failed")
+    waiting = {} if ended else {"Retry-After": str(POLL_S)}
+    return _response(batch_answer(progress, call.log.request_id), 200, waiting)
 
 
 @resolver.get(
@@ -325,13 +390,14 @@ def _raise(error: Exception) -> NoReturn:
     if isinstance(error, NotFoundError):
         right = _method_of(resolver.context["_path"])
         asked = resolver.current_event.http_method
-        # With the right method too: no route takes a job's number with odd characters in it.
+        # With the right method too: no route takes a number with odd characters in it.
         raise (NotFound if right in (None, asked) else MethodNotAllowed) from error
     raise error
 
 
 def _method_of(path: str) -> str | None:
-    return METHODS.get(JOB if _JOB_PATH.fullmatch(path) else path)
+    named = (name for name, pattern in _PATHS.items() if pattern.fullmatch(path))
+    return METHODS.get(next(named, path))
 
 
 resolver.exception_handler(Exception)(_raise)

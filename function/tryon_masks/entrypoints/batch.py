@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -103,6 +103,11 @@ def _item(text: str, folder: Path) -> Item:
     )
 
 
+def _line(item: Item, answer: Mapping[str, Any]) -> str:
+    # In this order: a line begins as _START says.
+    return json.dumps({"id": item.item_id, "digest": item.digest, **answer}) + "\n"
+
+
 class Results:
     """The answers so far, one a line, each in the file before the next is made."""
 
@@ -125,12 +130,17 @@ class Results:
 
     def add(self, item: Item, answer: Mapping[str, Any]) -> None:
         """Write one answer."""
-        # In this order: a line begins as _START says.
-        line = json.dumps({"id": item.item_id, "digest": item.digest, **answer})
         with self._path.open("a") as file:
-            file.write(line + "\n")
+            file.write(_line(item, answer))
             file.flush()
             os.fsync(file.fileno())
+
+    def replace(self, answers: Iterable[tuple[Item, Mapping[str, Any]]]) -> None:
+        """Write all answers in place of what is there."""
+        whole = self._path.with_name(f"{self._path.name}.part")
+        with whole.open("w") as file:
+            file.writelines(_line(item, answer) for item, answer in answers)
+        whole.replace(self._path)
 
     def mend(self) -> None:
         """Cut off a last line that was not finished."""

@@ -34,6 +34,7 @@ from tryon_masks.domain.errors import (
     LogUnavailable,
     PhotoFetchFailed,
     StartError,
+    StateUnavailable,
     StoreFailed,
     TryonMasksError,
 )
@@ -51,7 +52,7 @@ from tryon_masks.entrypoints.schema import (
     read_options,
     read_user_id,
 )
-from tryon_masks.ports import StepLog
+from tryon_masks.ports import Run, StepLog
 from tryon_masks.service import OVERLAY, MaskOptions, MaskRequest, MaskResult, MaskService
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import ANONYMOUS, RequestLog, init_log, public_url, request_log, step
@@ -133,6 +134,11 @@ def _parser() -> argparse.ArgumentParser:
     batch.add_argument(
         "--results", type=Path, metavar="FILE", help="default: MANIFEST's name with .results.jsonl"
     )
+    batch.add_argument(
+        "--remote",
+        metavar="STACK",
+        help="have a deployed stack do it; again with the same list, follow it further",
+    )
     batch.set_defaults(run=_batch)
 
     data_json = commands.add_parser(
@@ -210,6 +216,8 @@ def _batch(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> 
     if not path.parent.is_dir():
         raise _UsageError(f"no such folder: {path.parent}")
     results = Results(path)
+    if args.remote is not None:
+        return _batch_remote(args, results)
     try:
         items = read_list(args.manifest)
         status = results.status()
@@ -244,6 +252,45 @@ def _batch(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> 
     counts = Counter(one or "not done" for one in found.values())
     print(json.dumps({"items": len(items), "skipped": len(items) - len(to_do), **counts}))
     return 0 if counts["success"] == len(items) else 1
+
+
+def _batch_remote(args: argparse.Namespace, results: Results) -> int:
+    # Here, because only this command needs AWS's client.
+    from tryon_masks.entrypoints.remote import RemoteStack, read_remote_list
+
+    if args.out is not None or args.store is not None or args.jobs != 1:
+        raise _UsageError("--remote takes no --jobs, --out or --store: the stack has its own")
+    try:
+        listed = read_remote_list(args.manifest)
+        results.status()
+    except (InvalidRequest, OSError, UnicodeDecodeError) as error:
+        raise _UsageError(str(error)) from error
+    stack = RemoteStack.find(args.remote)
+    try:
+        batch_id = stack.submit([line for _, line in listed])
+        print(f"batch {batch_id}: stopping this command does not stop it", file=sys.stderr)
+        with tqdm(total=len(listed), unit="photo") as progress:
+            run = stack.follow(batch_id, lambda run: _show(progress, run))
+        if run.results is None:
+            print(
+                "The run has failed: its execution in Step Functions says why. It can be redriven.",
+                file=sys.stderr,
+            )
+            return 1
+        answers = {answer["id"]: answer for answer in stack.answers(run.results)}
+    except StateUnavailable as error:
+        print(f"AWS cannot be reached: {error.detail}", file=sys.stderr)
+        return 1
+    results.replace((item, answers[item.item_id]) for item, _ in listed if item.item_id in answers)
+    found = (answers.get(item.item_id, {}).get("status", "not done") for item, _ in listed)
+    counts = Counter(found)
+    print(json.dumps({"items": len(listed), **counts}))
+    return 0 if counts["success"] == len(listed) else 1
+
+
+def _show(progress: tqdm[Any], run: Run) -> None:
+    progress.n = run.total - run.queued - run.running
+    progress.refresh()
 
 
 @contextmanager

@@ -6,24 +6,46 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 from uuid import uuid4
 
 from tryon_masks.domain.errors import BadRequest, InvalidRequest
-from tryon_masks.entrypoints.schema import DataJson, MaskRequestBody, OptionsBody, UploadBody
-from tryon_masks.ports import USER_METADATA, Job, Jobs, UploadForm, UploadForms, WorkQueue
-from tryon_masks.settings import UPLOADS
+from tryon_masks.entrypoints.schema import (
+    BatchBody,
+    DataJson,
+    MaskRequestBody,
+    OptionsBody,
+    Progress,
+    UploadBody,
+)
+from tryon_masks.ports import (
+    USER_METADATA,
+    Batch,
+    Batches,
+    BatchFiles,
+    BatchRuns,
+    Job,
+    Jobs,
+    UploadForm,
+    UploadForms,
+    WorkQueue,
+)
+from tryon_masks.settings import MANIFESTS, UPLOADS
 from tryon_masks.telemetry import ANONYMOUS, step
 
-_JOB_ID = re.compile("[0-9a-f]{32}")
+_ID = re.compile("[0-9a-f]{32}")
 JOB_METADATA = "job-id"
 """Object metadata that says whose job an upload is; only a signed form can set it."""
 OPTIONS_METADATA = "options"
 CALLBACK = "callback_url"
+ITEM = "item_id"
+"""What a job is called in its batch's results."""
+NUMBER = "number"
+"""Of an item in its batch, from 0; the others keep theirs when one is erased."""
 
 
 class NotFound(BadRequest):
-    """No such path, or no such job of this caller."""
+    """No such path, or no such job or batch of this caller."""
 
     code: ClassVar[str] = "NOT_FOUND"
     status: ClassVar[int] = 404
@@ -36,11 +58,14 @@ def _new_id() -> str:
 
 @dataclass(frozen=True)
 class Desk:
-    """Takes jobs for their owners."""
+    """Takes jobs and batches for their owners."""
 
     jobs: Jobs
     queue: WorkQueue
     forms: UploadForms
+    batches: Batches
+    files: BatchFiles
+    runs: BatchRuns
     new_id: Callable[[], str] = _new_id
 
     def hand_in(self, owner: str, user_id: str, body: MaskRequestBody | DataJson) -> Job:
@@ -102,10 +127,84 @@ class Desk:
         StateUnavailable
         """
         with step("look_up_job", "jobs"):
-            job = self.jobs.get(job_id) if _JOB_ID.fullmatch(job_id) else None
+            job = self.jobs.get(job_id) if _ID.fullmatch(job_id) else None
             if job is None or job.owner != owner:
                 raise NotFound("There is no such job.")
             return job
+
+    def hand_in_batch(self, owner: str, user_id: str | None, body: BatchBody) -> Progress:
+        """Queue many requests at once: a worker makes jobs of them, or a run works off a list.
+
+        ``user_id`` is whose all photos are; None: each item says it.
+
+        Raises
+        ------
+        InvalidRequest
+            The list is not the caller's.
+        StateUnavailable
+        """
+        with step("queue_batch", "jobs"):
+            batch_id = self.new_id()
+            if body.manifest is not None:
+                own = f"{MANIFESTS}{owner}/"
+                if not body.manifest.startswith(own):
+                    raise InvalidRequest(f"manifest: must be below {own}.")
+                batch = self.batches.add(batch_id, owner, None)
+                self.runs.start(batch_id, body.manifest, user_id)
+                return Progress(batch, "queued", 0, 0, batch.counts)
+            tasks = _tasks(user_id, body)
+            self.files.put_items(batch_id, tasks)
+            batch = self.batches.add(batch_id, owner, len(tasks))
+            self.queue.send({"batch_id": batch_id})
+            return Progress(batch, "queued", len(tasks), len(tasks), batch.counts)
+
+    def look_up_batch(self, owner: str, batch_id: str) -> Progress:
+        """How far the batch is.
+
+        Raises
+        ------
+        NotFound
+            There is none, or it is somebody else's.
+        StateUnavailable
+        """
+        with step("look_up_batch", "jobs"):
+            batch = self.batches.get(batch_id) if _ID.fullmatch(batch_id) else None
+            if batch is None or batch.owner != owner:
+                raise NotFound("There is no such batch.")
+            if batch.total is None:
+                return self._look_up_run(batch)
+            begun = sum(batch.counts.values())
+            if batch.results is not None:
+                results = [self.files.address(batch.results)]
+                return Progress(batch, "done", batch.total, 0, batch.counts, results)
+            state: Literal["queued", "running"] = "running" if begun else "queued"
+            return Progress(batch, state, batch.total, batch.total - begun, batch.counts)
+
+    def _look_up_run(self, batch: Batch) -> Progress:
+        run = self.runs.look(batch.batch_id)
+        counts = self.batches.tallied(batch.batch_id, run.total)
+        counts["running"] = run.running
+        counts["error"] += run.given_up
+        results = None
+        if run.results is not None:
+            results = [self.files.address(key) for key in self.files.parts(run.results)]
+        return Progress(batch, run.state, run.total, run.queued, counts, results)
+
+
+def _tasks(user_id: str | None, body: BatchBody) -> list[dict[str, Any]]:
+    return [
+        {
+            "photo": item.photo,
+            "user_id": user_id or item.user_id or ANONYMOUS,
+            "options": options_of(item),
+            "document": False,
+            "include_logs": False,
+            CALLBACK: None,
+            ITEM: name,
+            NUMBER: number,
+        }
+        for number, (name, item) in enumerate(zip(body.names, body.items or (), strict=True))
+    ]
 
 
 def options_of(body: OptionsBody) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def _out_of_reach(settings: Settings) -> list[str]:
         told += [
             "CloudWatch: log lines with the user's id, until the log groups' retention is over.",
             "SQS: numbers of jobs and keys of uploads, 4 days at most, 14 of what was given up.",
+            "Step Functions: the input of lists' runs, 90 days; a run that is on is not stopped.",
         ]
     match settings.mask_store:
         case "cloudinary":

@@ -13,7 +13,8 @@ from tryon_masks.service import MaskRequest, MaskService
 from tryon_masks.telemetry import ANONYMOUS, RequestLog, request_log
 
 Read = Callable[[RequestLog], MaskRequest]
-Write = Callable[[dict[str, Any]], None]
+Write = Callable[[dict[str, Any], bool], None]
+"""Gets the answer, and whether it stays: an error that may pass does not."""
 
 
 class Maker:
@@ -64,6 +65,6 @@ class Maker:
                 public = error if isinstance(error, TryonMasksError) else TryonMasksError()
                 log.flush()
                 answer = error_for(public, request_id, log.saved)
-            write(answer.model_dump(mode="json", by_alias=True))
+            write(answer.model_dump(mode="json", by_alias=True), failure is None)
             if failure is not None:
                 raise failure

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -28,7 +29,7 @@ from tryon_masks.domain.errors import InvalidRequest, TryonMasksError
 from tryon_masks.domain.masks import MaskKind
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.profiles import Expand, Profile
-from tryon_masks.ports import Job, JobState
+from tryon_masks.ports import Batch, Job, JobState
 from tryon_masks.service import MaskOptions, MaskRequest, MaskResult
 from tryon_masks.telemetry import RequestLog
 
@@ -40,6 +41,8 @@ UserId = Annotated[StrictStr, Field(pattern=f"^{USER_ID.pattern}$")]
 
 # Spelled out: what counts as white space differs from one regex dialect to the next.
 CallbackUrl = Annotated[StrictStr, Field(pattern=r"^https://[!-.0-~]+(/[!-~]*)?$", max_length=2048)]
+
+ItemId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
 
 PROBLEMS_SHOWN = 10
 
@@ -198,6 +201,51 @@ class UploadBody(OptionsBody):
     )
 
 
+MOST_ITEMS = 1000
+"""Of a batch in a request's body."""
+
+
+class ItemBody(OptionsBody):
+    """One photo of a batch, and what to make of it. Unknown fields are refused."""
+
+    photo: Address = Field(description="https address of the photo.")
+    id: ItemId | None = Field(
+        default=None, description="Names the item in the results; without it its place, from 1."
+    )
+    user_id: UserId | None = Field(
+        default=None, description="Whose photo; a signed-in caller's token wins over it."
+    )
+
+
+class BatchBody(BaseModel):
+    """Photos to be made masks of later: here, or in a list. Unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    items: Annotated[list[ItemBody], Field(min_length=1, max_length=MOST_ITEMS)] | None = Field(
+        default=None, description="The photos; each id once. Give this or manifest."
+    )
+    manifest: Annotated[StrictStr, Field(min_length=1, max_length=1024)] | None = Field(
+        default=None,
+        description="Key of a list in the photo bucket, below manifests/ and the caller's own id: "
+        "JSON Lines, each line as an item.",
+    )
+
+    @property
+    def names(self) -> list[str]:
+        """What the items are called in the results."""
+        return [item_name(item.id, place) for place, item in enumerate(self.items or ())]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        if (self.items is None) == (self.manifest is None):
+            raise ValueError("give exactly one of items and manifest")
+        names = self.names
+        if len(set(names)) != len(names):
+            raise ValueError("items must have each id once")
+        return self
+
+
 class DataJson(_CallBody):
     """A whole ``data.json``: ``userImageUrl`` makes it one, and its other keys are its owner's.
 
@@ -256,6 +304,24 @@ def read_options(given: Mapping[str, Any]) -> MaskOptions:
         return OptionsBody.model_validate(given).options()
     except ValidationError as error:
         raise invalid(error.errors()) from error
+
+
+def read_item(given: object) -> ItemBody:
+    """One line of a batch's list.
+
+    Raises
+    ------
+    InvalidRequest
+    """
+    try:
+        return ItemBody.model_validate(given)
+    except ValidationError as error:
+        raise invalid(error.errors()) from error
+
+
+def item_name(given: str | None, number: int) -> str:
+    """What an item is called in the results: as its caller says, or its place from 1."""
+    return given or str(number + 1)
 
 
 def read_user_id(given: str) -> str:
@@ -400,6 +466,50 @@ class JobAnswer(BaseModel):
     request_id: str
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a batch is. ``results`` are the addresses of all answers, when it is done."""
+
+    batch: Batch
+    state: Literal["queued", "running", "done", "failed"]
+    total: int
+    queued: int
+    counts: dict[JobState, int]
+    results: list[str] | None = None
+
+
+class CountsAnswer(BaseModel):
+    """How many items of a batch are in a state."""
+
+    queued: int
+    running: int
+    success: int
+    partial: int
+    refused: int
+    error: int
+
+
+class BatchAnswer(BaseModel):
+    """How far a batch is: ``done`` when every item has its answer.
+
+    ``failed`` when a list cannot be read, or too many of its items could not be worked on.
+    """
+
+    batch_id: str
+    state: Literal["queued", "running", "done", "failed"]
+    total: int = Field(description="Of a list, as far as it has been read.")
+    counts: CountsAnswer
+    created_at: str
+    updated_at: str
+    results: list[str] | None = Field(
+        default=None,
+        exclude_if=_absent,
+        description="When done: where every answer is, one a line with the item's id, as JSON "
+        "Lines. The addresses work for a while; ask again for others.",
+    )
+    request_id: str
+
+
 class FormAnswer(BaseModel):
     """Post multipart/form-data to ``url``: every field as it is, then the photo as ``file``."""
 
@@ -481,6 +591,21 @@ def job_answer(job: Job, request_id: str) -> JobAnswer:
         created_at=job.created_at,
         updated_at=job.updated_at,
         answer=job.answer,
+        request_id=request_id,
+    )
+
+
+def batch_answer(progress: Progress, request_id: str) -> BatchAnswer:
+    """The answer to whoever asks how far a batch is."""
+    batch = progress.batch
+    return BatchAnswer(
+        batch_id=batch.batch_id,
+        state=progress.state,
+        total=progress.total,
+        counts=CountsAnswer(queued=progress.queued, **progress.counts),
+        created_at=batch.created_at,
+        updated_at=batch.updated_at,
+        results=progress.results,
         request_id=request_id,
     )
 

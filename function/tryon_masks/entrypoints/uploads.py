@@ -94,11 +94,11 @@ class Uploads:
                 photo = photo_of_document(data) if _is_document(key) else data
                 return MaskRequest(photo, user_id, read_options(_options(metadata)))
 
-        def write(answer: dict[str, Any]) -> None:
+        def write(answer: dict[str, Any], done: bool) -> None:
             with step("write_result", "worker"):
                 self._objects.put_json(bucket, f"{self._results_prefix}{key}.json", answer, whose)
                 if job is not None:
-                    self._jobs.finish(job, answer)
+                    self._jobs.finish(job, answer, done=done)
 
         self._maker.serve(request_id, read, write, last=last, document=_is_document(key))
 
@@ -111,7 +111,7 @@ class Uploads:
         if job is not None and job.task.get("upload") != key:
             raise InvalidRequest(f"The metadata {JOB_METADATA} is another upload's.")
         if job is not None:
-            self._jobs.start(job_id)
+            self._jobs.start(job)
         return job
 
     def _is_ours(self, bucket: str, key: str) -> bool:

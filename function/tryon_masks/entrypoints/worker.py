@@ -12,6 +12,8 @@ from tryon_masks.entrypoints.workdesk import JobDesk
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log
 from tryon_masks.wiring import (
+    build_batch_files,
+    build_batches,
     build_callbacks,
     build_jobs,
     build_queue,
@@ -24,7 +26,13 @@ with init_log("worker"):
     mask_folder = None
     if settings.mask_store == "s3" and settings.mask_bucket:
         mask_folder = (settings.mask_bucket, settings.mask_prefix)
-    jobs = JobDesk(build_jobs(settings), build_queue(settings), build_callbacks(settings))
+    jobs = JobDesk(
+        build_jobs(settings),
+        build_queue(settings),
+        build_callbacks(settings),
+        build_batches(settings),
+        build_batch_files(settings),
+    )
     maker = Maker(build_service(settings), build_step_log(settings))
     uploads = Uploads(
         maker,
