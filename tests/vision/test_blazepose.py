@@ -324,6 +324,32 @@ def test_a_pose_is_looked_at_twice_the_second_time_where_the_first_points(
     assert len(planted.shown) == 2
 
 
+@pytest.mark.parametrize(
+    ("centre", "rim", "looks"),
+    [
+        ((128, 128), (128, 25.6), 1),  # the very same crop
+        ((134, 122), (134, 20), 1),
+        ((144, 128), (144, 25.6), 2),
+        ((128, 128), (128, 10), 2),
+        ((128, 128), (148, 27.6), 2),
+    ],
+)
+def test_a_second_look_may_be_kept_for_crops_that_move(
+    centre: tuple[float, float],
+    rim: tuple[float, float],
+    looks: int,
+    planted: type[PlantedModel],
+) -> None:
+    planted.answers = [pose_answer(centre, rim, score) for score in (0.9, 0.8)]
+    model = PoseModel(Path(), 1, always_twice=False)
+
+    pose = model.look(np.zeros((512, 512, 3), np.uint8), Crop(256, 256, 512, 0.0))
+
+    assert pose is not None
+    assert pose.score == pytest.approx(0.9 if looks == 1 else 0.8)
+    assert len(planted.shown) == looks
+
+
 @pytest.mark.parametrize("scores", [(0.1, 0.9), (0.9, 0.1)])
 def test_a_pose_that_either_look_doubts_is_nobody(
     scores: tuple[float, float], planted: type[PlantedModel]

@@ -246,7 +246,7 @@ def test_one_person_gets_both_masks(vision: ClassicVision, tmp_path: Path) -> No
     assert (result.status, result.people_found) == ("success", 1)
     assert result.model_set == "dwpose-schp"
     upper, lower = (
-        np.asarray(Image.open(next(tmp_path.glob(f"*.{kind}.png")))) == 255
+        np.asarray(Image.open(next(tmp_path.rglob(f"*.{kind}.png")))) == 255
         for kind in ("upper", "lower")
     )
     wanted = truth()

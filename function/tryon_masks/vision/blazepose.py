@@ -28,6 +28,8 @@ CROP_SIDE = 256
 CROP_MARGIN = 1.25
 POSE_THRESHOLD = 0.5
 OUTLINE_THRESHOLD = 0.5
+MOVED, GROWN, TURNED = 0.06, 1.15, 0.1
+"""Up to where a second look would see nothing new: share of the side, factor, radians."""
 HEATMAP_SIDE = 64
 HEATMAP_RADIUS = 3
 HEATMAP_THRESHOLD = 0.5
@@ -82,6 +84,13 @@ class Crop:
         dx, dy = (rim - centre).tolist()
         side = 2 * CROP_MARGIN * float(np.hypot(dx, dy))
         return cls(float(centre[0]), float(centre[1]), side, float(np.arctan2(dx, -dy)))
+
+    def near(self, other: Crop) -> bool:
+        """Whether ``other`` shows the model much the same picture."""
+        moved = float(np.hypot(other.x - self.x, other.y - self.y)) / self.side
+        grown = max(self.side, other.side) / min(self.side, other.side)
+        turned = abs((other.angle - self.angle + np.pi) % (2 * np.pi) - np.pi)
+        return moved < MOVED and grown < GROWN and turned < TURNED
 
     @property
     def to_photo(self) -> NDArray[np.float64]:
@@ -151,21 +160,28 @@ class PersonDetector:
 
 
 class PoseModel:
-    """33 body landmarks and 6 auxiliary ones on an upright square crop."""
+    """33 body landmarks and 6 auxiliary ones on an upright square crop.
 
-    def __init__(self, path: Path, threads: int) -> None:
+    With ``always_twice`` every pose is looked at a second time, else only one whose crop moves.
+    """
+
+    def __init__(self, path: Path, threads: int, *, always_twice: bool = True) -> None:
+        self._always_twice = always_twice
         outputs = ("Identity", "Identity_1", "Identity_2", "Identity_3")
         self._model = Model(path, threads, outputs)
 
     def look(self, rgb: NDArray[np.uint8], crop: Crop) -> Pose | None:
-        """The pose in ``crop``, refined once on the crop that the first look suggests.
+        """The pose in ``crop``, or on the better crop that the first look suggests.
 
         None where the model sees nobody.
         """
         first = self._run(rgb, crop)
         if first.score < POSE_THRESHOLD:
             return None
-        second = self._run(rgb, Crop.around(first.points[CENTRE], first.points[RIM]))
+        better = Crop.around(first.points[CENTRE], first.points[RIM])
+        if not self._always_twice and crop.near(better):
+            return first
+        second = self._run(rgb, better)
         return second if second.score >= POSE_THRESHOLD else None
 
     def _run(self, rgb: NDArray[np.uint8], crop: Crop) -> Pose:

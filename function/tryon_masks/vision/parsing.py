@@ -71,11 +71,15 @@ COVERS = frozenset({Part.TROUSERS, Part.LEGWEAR})
 """What cannot lie on a foot: there it is the shoe."""
 
 LEANING = {
+    Class.HAIR: 1.5,
+    Class.FACE: 1.5,
     Class.NECK: 2.0,
     Class.ARM: 2.5,
     Class.HAND: 0.7,
     Class.LEG: 4.0,
-    Class.DRESS: 1.3,
+    Class.DRESS: 1.8,
+    Class.SKIRT: 1.4,
+    Class.TROUSERS: 1.2,
     Class.BAG: 0.3,
 }
 """Weights of the classes, 1 where nothing is said: a slip does not cost a mask the same either way.

@@ -36,11 +36,14 @@ class PeopleFinder:
         Verified files, ``person_detector`` and ``pose_landmark`` among them.
     threads
         Intra-op threads of both models.
+    always_twice
+        See :class:`PoseModel`.
     """
 
-    def __init__(self, model_set: ModelSet, threads: int) -> None:
+    def __init__(self, model_set: ModelSet, threads: int, *, always_twice: bool = True) -> None:
         self._detector = PersonDetector(model_set.files["person_detector"].path, threads)
-        self._poses = PoseModel(model_set.files["pose_landmark"].path, threads)
+        path = model_set.files["pose_landmark"].path
+        self._poses = PoseModel(path, threads, always_twice=always_twice)
 
     def warm_up(self, grey: NDArray[np.uint8]) -> None:
         """Run both models on a square without anybody."""

@@ -33,7 +33,7 @@ class SwiftVision:
 
     def __init__(self, model_set: ModelSet, threads: int) -> None:
         self.model_set = model_set.name
-        self._people = PeopleFinder(model_set, threads)
+        self._people = PeopleFinder(model_set, threads, always_twice=False)
         self._parser = GarmentParser(model_set.files["garment_parser"].path, threads)
         self._warm_up()
 
