@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -29,6 +30,8 @@ from tryon_masks.ports import (
 from tryon_masks.telemetry import RequestLog, count, step
 
 OVERLAY = "overlay"
+ENCODERS = 2
+"""Mask files written at a time: of a large photo, one takes as long as a model."""
 
 STORE_S = 3.0
 """Seconds without which masks are not begun to be stored."""
@@ -266,13 +269,16 @@ def _shape(seen: _Seen, options: MaskOptions) -> tuple[list[Mask], list[RefusedM
 def _encode(
     photo: images.Photo, made: Sequence[Mask], options: MaskOptions
 ) -> tuple[dict[str, EncodedImage], dict[str, Quality]]:
-    files: dict[str, EncodedImage] = {}
-    quality: dict[str, Quality] = {}
     size = photo.output_size(options.max_side)
-    for mask in made:
-        grey = images.to_grid(mask.pixels, size, options.edge)
-        files[mask.kind.value] = images.encode_mask(grey, options.format)
-        quality[mask.kind.value] = Quality(float(mask.pixels.mean()), mask.confidence)
+
+    def file(mask: Mask) -> EncodedImage:
+        return images.encode_mask(images.to_grid(mask.pixels, size, options.edge), options.format)
+
+    with ThreadPoolExecutor(ENCODERS) as pool:
+        files = dict(zip([mask.kind.value for mask in made], pool.map(file, made), strict=True))
+    quality = {
+        mask.kind.value: Quality(float(mask.pixels.mean()), mask.confidence) for mask in made
+    }
     if options.overlay and made:
         files[OVERLAY] = images.overlay(photo.rgb, {m.kind.value: m.pixels for m in made})
     return files, quality
