@@ -40,8 +40,9 @@ class Model:
         # Planned buffers would stay with every session for good, and gain little time.
         options.enable_mem_pattern = False
         options.enable_cpu_mem_arena = False
-        # Several sessions take turns: a spinning pool steals the cores from the next one.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Several sessions take turns: a pool that spins on steals the cores from the next one.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         _give_back()
         self._input = self._session.get_inputs()[0].name
