@@ -79,9 +79,9 @@ def ccp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def start(ccp: Path, out: Path) -> None:
+def start(ccp: Path, out: Path, *more: str) -> None:
     """From the command line: two epochs of 32 small samples."""
-    told = ["--epochs", "96x2", "--samples", "32", "--batch", "8", "--rate", "4e-3"]
+    told = ["--epochs", "96x2", "--samples", "32", "--batch", "8", "--rate", "4e-3", *more]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["train", str(ccp), str(out), *told, "--threads", "1"])
         train.main()
@@ -131,6 +131,34 @@ def test_it_goes_on_with_the_weights_and_the_schedule_that_it_had(trained: Path)
     assert last["schedule"]["last_epoch"] == 2 * 32 // 8
     counted = {int(state["step"]) for state in last["optimizer"]["state"].values()}
     assert counted == {2 * 32 // 8}
+
+
+def test_what_is_frozen_stays_as_it_was(ccp: Path, trained: Path, tmp_path: Path) -> None:
+    start(ccp, tmp_path, "--init", str(trained / "best.pt"), "--freeze", "2")
+
+    before, after = torch.load(trained / "best.pt"), torch.load(tmp_path / "best.pt")
+    for name in before:
+        same = torch.equal(before[name], after[name])
+        assert same or not name.startswith(("stem", "blocks.0.", "blocks.1.")), name
+    assert not torch.equal(before["head.weight"], after["head.weight"])
+
+
+def test_a_bent_limb_takes_its_picture_and_its_labels_along(ccp: Path) -> None:
+    """Whatever is not the wall still looks like what it is called."""
+    example = data.labelled(ccp, validation=True)[0]
+    for seed in range(8):
+        bent = data.posed(example, np.random.default_rng(seed))
+
+        unit, moved = example.skeleton.torso or 0, []
+        for name in ("left_elbow", "right_elbow", "left_knee", "right_knee"):
+            old, new = example.skeleton.keypoints[name], bent.skeleton.keypoints[name]
+            moved.append(np.hypot(new.x - old.x, new.y - old.y) / unit)
+        assert max(moved) > 0.02
+        assert bent.skeleton.get("left_hip") == example.skeleton.get("left_hip")
+        for cls in (Class.TOP, Class.TROUSERS, Class.HAIR):
+            then, now = example.rgb[example.labels == cls], bent.rgb[bent.labels == cls]
+            if len(now) > 200:
+                assert np.abs(np.median(then, 0) - np.median(now, 0)).max() < 25
 
 
 def test_a_finished_training_has_nothing_left_to_do(ccp: Path, trained: Path) -> None:
