@@ -161,11 +161,11 @@ def build_service(
     profiles = _firestore_for(settings)
     rules = AddressRules(settings.allow_http, settings.allowed_image_hosts)
     photos = HttpPhotoSource(settings.max_photo_bytes, settings.fetch_timeout_s, rules)
+    once = build_once(settings)
+    vision = load_vision(settings)
     limits = Limits(
         settings.max_photo_bytes, settings.max_photo_pixels, WORKING_SIDES[settings.model_set]
     )
-    once = build_once(settings)
-    vision = load_vision(settings)
     return MaskService(vision, store, photos, profiles, limits, once, settings.photo_time_s)
 
 

@@ -250,6 +250,11 @@ def test_an_unknown_model_set_stops_the_start() -> None:
         build_vision(settings(model_set="other"))
 
 
+def test_an_unknown_model_set_stops_the_service_in_the_same_words(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="MODEL_SET must be"):
+        build_service(settings(mask_dir=tmp_path, model_set="other"))
+
+
 def test_missing_models_stop_the_start(tmp_path: Path) -> None:
     with pytest.raises(ModelSetError):
         build_vision(settings(models_dir=tmp_path))
