@@ -5,17 +5,35 @@ Widths are diameters in units of the torso length T, measured on standing adults
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tryon_masks.domain.parts import BoolMask
+from tryon_masks.domain.parts import BoolMask, Part
 from tryon_masks.domain.skeleton import SHOULDER_WIDTHS_PER_TORSO, SIDES, Point, Side, Skeleton
 
 Segment = Literal["head", "neck", "torso", "arm", "hand", "thigh", "shin", "foot"]
+
+LIMBS: dict[tuple[Segment, Side | None], Part] = {
+    ("head", None): Part.FACE,
+    ("neck", None): Part.NECK,
+    ("torso", None): Part.TORSO_SKIN,
+    ("arm", "left"): Part.LEFT_ARM,
+    ("arm", "right"): Part.RIGHT_ARM,
+    ("hand", "left"): Part.LEFT_HAND,
+    ("hand", "right"): Part.RIGHT_HAND,
+    ("thigh", "left"): Part.LEFT_LEG,
+    ("thigh", "right"): Part.RIGHT_LEG,
+    ("shin", "left"): Part.LEFT_LEG,
+    ("shin", "right"): Part.RIGHT_LEG,
+    ("foot", "left"): Part.LEFT_SHOE,
+    ("foot", "right"): Part.RIGHT_SHOE,
+}
+"""What bare skin on each bone is. A bare foot counts as its shoe: both are kept."""
 
 FINGERTIPS = 1.9
 """The fingertips' distance from the wrist, in units of the knuckles'."""
@@ -112,6 +130,35 @@ def _between(start: Point | None, end: Point | None, share: float) -> Point | No
 def bones(skeleton: Skeleton, unit: float) -> list[Bone]:
     """Every bone whose two ends are there; ``unit`` is T in pixels."""
     return list(_bones(skeleton, unit))
+
+
+def nearest(
+    bones: Sequence[Bone],
+    xy: NDArray[np.float32],
+    behind: Mapping[Segment, float] = MappingProxyType({}),
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The part (see :data:`LIMBS`) of the nearest bone, and how near, for points (N, 2).
+
+    Distances are in half widths of the bone; one in ``behind`` counts as so much further away.
+
+    Returns
+    -------
+    Shapes (N,); background and infinity where there are no bones.
+    """
+    part = np.full(len(xy), Part.BACKGROUND, np.uint8)
+    best = np.full(len(xy), np.inf, np.float32)
+    for bone in bones:
+        distance = bone.distance(xy) + np.float32(behind.get(bone.segment, 0.0))
+        closer = distance < best
+        best[closer] = distance[closer]
+        part[closer] = LIMBS[bone.segment, bone.side]
+    return part, best
+
+
+def points(there: BoolMask) -> NDArray[np.float32]:
+    """Give x and y of the N pixels of ``there``, in the order of its rows: shape (N, 2)."""
+    y, x = np.nonzero(there)
+    return np.stack([x, y], -1).astype(np.float32)
 
 
 def chin(skeleton: Skeleton) -> Point | None:

@@ -161,7 +161,5 @@ def _give_back(
 
 def _reach(person: Candidate, xy: Floats, unit: float) -> Floats:
     """Distance of points (N, 2) from the nearest bone, in that bone's half widths."""
-    best = np.full(len(xy), np.inf, np.float32)
-    for bone in anatomy.bones(person.skeleton, person.skeleton.torso or unit):
-        np.minimum(best, bone.distance(xy), out=best)
-    return best
+    bones = anatomy.bones(person.skeleton, person.skeleton.torso or unit)
+    return anatomy.nearest(bones, xy)[1]

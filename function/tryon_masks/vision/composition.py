@@ -17,26 +17,10 @@ from tryon_masks.domain import anatomy
 from tryon_masks.domain.anatomy import Bone, Segment
 from tryon_masks.domain.parts import BoolMask, Part, PartMap
 from tryon_masks.domain.shapes import grow, without_specks
-from tryon_masks.domain.skeleton import Side, Skeleton
+from tryon_masks.domain.skeleton import Skeleton
 from tryon_masks.vision import cloth, selfie
 from tryon_masks.vision.runtime import Floats
 
-LIMBS: dict[tuple[Segment, Side | None], Part] = {
-    ("head", None): Part.FACE,
-    ("neck", None): Part.NECK,
-    ("torso", None): Part.TORSO_SKIN,
-    ("arm", "left"): Part.LEFT_ARM,
-    ("arm", "right"): Part.RIGHT_ARM,
-    ("hand", "left"): Part.LEFT_HAND,
-    ("hand", "right"): Part.RIGHT_HAND,
-    ("thigh", "left"): Part.LEFT_LEG,
-    ("thigh", "right"): Part.RIGHT_LEG,
-    ("shin", "left"): Part.LEFT_LEG,
-    ("shin", "right"): Part.RIGHT_LEG,
-    ("foot", "left"): Part.LEFT_SHOE,
-    ("foot", "right"): Part.RIGHT_SHOE,
-}
-"""A bare foot counts as its shoe: both are kept."""
 TRUNK = (Part.TORSO_SKIN, Part.LEFT_ARM, Part.RIGHT_ARM)
 
 REACH = 0.35
@@ -159,19 +143,9 @@ def _lay_out(skeleton: Skeleton, person: BoolMask, unit: float) -> _Body:
 
 def _nearest(bones: list[Bone], where: BoolMask) -> tuple[PartMap, Floats]:
     """The part of the bone that is nearest in limb widths, and how near; elsewhere 0, infinity."""
-    y, x = np.nonzero(where)
-    xy = np.stack([x, y], -1).astype(np.float32)
-    best = np.full(len(xy), np.inf, np.float32)
-    part = np.zeros(len(xy), np.uint8)
-    for bone in bones:
-        distance = bone.distance(xy) + np.float32(BEHIND.get(bone.segment, 0.0))
-        closer = distance < best
-        best[closer] = distance[closer]
-        part[closer] = LIMBS[bone.segment, bone.side]
     parts = np.zeros(where.shape, np.uint8)
-    parts[where] = part
     distances = np.full(where.shape, np.inf, np.float32)
-    distances[where] = best
+    parts[where], distances[where] = anatomy.nearest(bones, anatomy.points(where), BEHIND)
     return parts, distances
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tryon_masks.domain import anatomy
-from tryon_masks.domain.parts import ARMS, LEGS, BoolMask, Part, PartMap, where
+from tryon_masks.domain.parts import ARMS, LEGS, SHOES, BoolMask, Part, PartMap, where
 from tryon_masks.domain.shapes import grow
 from tryon_masks.domain.skeleton import SIDES, Side, Skeleton
 from tryon_masks.vision.dwpose import HANDS, JAW, WholeBody
@@ -225,20 +225,11 @@ def _hand(body: WholeBody, side: Side, shape: tuple[int, int], unit: float) -> B
 def _part_feet(parts: PartMap, skeleton: Skeleton, unit: float) -> None:
     """A bare foot counts as its shoe: both are kept."""
     bare = where(parts, LEGS)
-    y, x = np.nonzero(bare)
-    xy = np.stack([x, y], axis=1).astype(np.float32)
-    best = np.full(len(xy), np.inf, np.float32)
-    label = parts[bare]
-    shoes = dict(zip(SIDES, (Part.LEFT_SHOE, Part.RIGHT_SHOE), strict=True))
-    was = label.copy()
-    for bone in anatomy.bones(skeleton, unit):
-        if bone.side is None or bone.segment not in ("thigh", "shin", "foot"):
-            continue
-        distance = bone.distance(xy)
-        closer = distance < best
-        best[closer] = distance[closer]
-        label[closer] = shoes[bone.side] if bone.segment == "foot" else was[closer]
-    parts[bare] = label
+    legs = [
+        bone for bone in anatomy.bones(skeleton, unit) if bone.segment in {"thigh", "shin", "foot"}
+    ]
+    limb, _ = anatomy.nearest(legs, anatomy.points(bare))
+    parts[bare] = np.where(where(limb, SHOES), limb, parts[bare])
 
 
 def _size(parts: PartMap) -> tuple[int, int]:

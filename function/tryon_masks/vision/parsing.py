@@ -13,7 +13,7 @@ from tryon_masks.domain import anatomy
 from tryon_masks.domain.anatomy import Bone, Segment
 from tryon_masks.domain.parts import SHOES, BoolMask, Part, PartMap, where
 from tryon_masks.domain.shapes import grow
-from tryon_masks.domain.skeleton import SIDES, Side, Skeleton
+from tryon_masks.domain.skeleton import SIDES, Skeleton
 from tryon_masks.vision.parser_classes import CLASSES, Class
 from tryon_masks.vision.runtime import Floats
 
@@ -39,19 +39,6 @@ PARTS: dict[Class, Part] = {
     Class.BAG: Part.BAG,
     Class.SCARF: Part.SCARF,
 }
-LIMBS: dict[tuple[Segment, Side], Part] = {
-    ("arm", "left"): Part.LEFT_ARM,
-    ("arm", "right"): Part.RIGHT_ARM,
-    ("hand", "left"): Part.LEFT_HAND,
-    ("hand", "right"): Part.RIGHT_HAND,
-    ("thigh", "left"): Part.LEFT_LEG,
-    ("thigh", "right"): Part.RIGHT_LEG,
-    ("shin", "left"): Part.LEFT_LEG,
-    ("shin", "right"): Part.RIGHT_LEG,
-    ("foot", "left"): Part.LEFT_SHOE,
-    ("foot", "right"): Part.RIGHT_SHOE,
-}
-"""The part of each bone."""
 LEFT = {Part.RIGHT_LEG: Part.LEFT_LEG, Part.RIGHT_SHOE: Part.LEFT_SHOE}
 LIMB_BONES = 4
 """Bones of both arms, or of both legs."""
@@ -168,22 +155,13 @@ def _by_the_bones(parts: PartMap, skeleton: Skeleton, bones: list[Bone]) -> None
         if len(clear) < LIMB_BONES:
             continue
         there = where(parts, {part for part in slips if folded or part in SKIN})
-        y, x = np.nonzero(there)
-        xy = np.stack([x, y], -1).astype(np.float32)
-        near = _distance(own, xy)
-        slipped = (near < reach) & (near < _distance(other, xy)) & (_distance(clear, xy) > CLEAR)
+        xy = anatomy.points(there)
+        near, far, off = (anatomy.nearest(bones, xy)[1] for bones in (own, other, clear))
+        slipped = (near < reach) & (near < far) & (off > CLEAR)
         label = parts[there]
         for part, meant in slips.items():
             label[slipped & (label == part)] = meant
         parts[there] = label
-
-
-def _distance(bones: list[Bone], xy: Floats) -> Floats:
-    """Of the nearest bone, in its half widths: shape (N,)."""
-    nearest = np.full(len(xy), np.inf, np.float32)
-    for bone in bones:
-        np.minimum(nearest, bone.distance(xy), out=nearest)
-    return nearest
 
 
 def _folded(skeleton: Skeleton, thigh: Bone) -> bool:
@@ -214,7 +192,7 @@ def _part_at_the_wrist(parts: PartMap, bones: list[Bone]) -> None:
     whose, _ = _nearest(bones, {"hand"}, hand)
     for own in SIDES:
         nearer = np.zeros(parts.shape, bool)
-        nearer[hand] = whose == LIMBS["hand", own]
+        nearer[hand] = whose == anatomy.LIMBS["hand", own]
         along = [bone for bone in bones if bone.side == own]
         _relabel(parts, nearer, _nearest(along, {"arm", "hand"}, nearer)[0])
 
@@ -246,18 +224,6 @@ def _part_legs_and_feet(parts: PartMap, bones: list[Bone]) -> None:
 def _nearest(
     bones: list[Bone], segments: set[Segment], there: BoolMask
 ) -> tuple[NDArray[np.uint8], Floats]:
-    """The part of the nearest bone, and how near in half widths, for the N pixels of ``there``.
-
-    Shapes (N,); where no such bone was seen, background and infinity.
-    """
-    y, x = np.nonzero(there)
-    xy = np.stack([x, y], -1).astype(np.float32)
-    best = np.full(len(xy), np.inf, np.float32)
-    part = np.full(len(xy), Part.BACKGROUND, np.uint8)
-    for bone in bones:
-        if bone.segment in segments and bone.side is not None:
-            distance = bone.distance(xy)
-            closer = distance < best
-            best[closer] = distance[closer]
-            part[closer] = LIMBS[bone.segment, bone.side]
-    return part, best
+    """:func:`~tryon_masks.domain.anatomy.nearest` of the limbs' ``segments``, for ``there``."""
+    limbs = [bone for bone in bones if bone.segment in segments]
+    return anatomy.nearest(limbs, anatomy.points(there))
