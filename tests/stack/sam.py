@@ -105,11 +105,9 @@ class Sam:
         """
         local = self.folder / "local.json"
         document = yaml.safe_load(self.template.read_text())
-        document["Globals"]["Function"]["Environment"]["Variables"] |= environ
-        own = document["Resources"][function]["Properties"].get("Environment", {"Variables": {}})
-        # A function's own value would win over the one for all.
-        own["Variables"] |= {name: environ[name] for name in own["Variables"] if name in environ}
-        document["Resources"][function]["Properties"]["Timeout"] = TIMEOUT_S
+        properties = document["Resources"][function]["Properties"]
+        properties.setdefault("Environment", {}).setdefault("Variables", {}).update(environ)
+        properties["Timeout"] = TIMEOUT_S
         local.write_text(json.dumps(document))
         event_file = self.folder / "event.json"
         event_file.write_text(json.dumps(event))
