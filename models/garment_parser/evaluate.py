@@ -120,12 +120,16 @@ def main() -> None:
     parser.add_argument("--teachers", type=Path, help="folder of the built set 'compact'")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--photos", type=int, help="only the first so many")
+    parser.add_argument(
+        "--as-labelled", action="store_true", help="leave skirts that are called dresses so"
+    )
     parser.add_argument("--alone", choices=["parser", "selfie", "cloth"], help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.alone:
         print(_memory_alone(args))
         return
-    examples = labelled(args.ccp, validation=True)[: args.photos]
+    examples = labelled(args.ccp, validation=True, as_labelled=args.as_labelled)
+    examples = examples[: args.photos]
     _own_table(args, examples)
     if args.teachers:
         _beside(args, examples, "selfie", KINDS)

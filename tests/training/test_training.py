@@ -200,7 +200,7 @@ def test_no_photo_of_the_validation_is_ever_learnt_from(ccp: Path) -> None:
 
 def test_labels_come_back_as_the_classes_that_were_painted(ccp: Path) -> None:
     """Skin by the region it lies in, and bare feet as shoes."""
-    for example in data.labelled(ccp, validation=False):
+    for example in data.labelled(ccp, validation=False, as_labelled=True):
         painted = np.asarray(Image.open(ccp / "labels" / f"{example.name}.png"))
         assert set(np.unique(example.labels)) == set(CLASSES)
         assert ((painted == NAMES.index("hat")) == (example.labels == Class.HAT)).all()
@@ -208,6 +208,23 @@ def test_labels_come_back_as_the_classes_that_were_painted(ccp: Path) -> None:
         shod = int(example.name) % 2 == 1
         learnt_as = {*data.REGIONS.values()} - ({Class.SHOE} if shod else set())
         assert set(np.unique(example.labels[skin])) == learnt_as
+
+
+def test_a_dress_is_a_skirt_where_a_top_covers_the_whole_chest() -> None:
+    dress = figures.classes(figures.in_a_long_dress())
+    waist = figures.HIP_LINE - 30
+    below_a_top, below_a_coat, over_a_top = dress.copy(), dress.copy(), dress.copy()
+    below_a_top[:waist][dress[:waist] == Class.DRESS] = Class.TOP
+    below_a_coat[:waist][dress[:waist] == Class.DRESS] = Class.OUTERWEAR
+    over_a_top[:waist, :150][dress[:waist, :150] == Class.DRESS] = Class.TOP
+
+    for labels in (dress, below_a_top, below_a_coat, over_a_top):
+        data.part_skirts(labels, figures.skeleton())
+
+    assert not (below_a_top == Class.DRESS).any()
+    assert (below_a_top[waist:] == Class.SKIRT).sum() == (dress[waist:] == Class.DRESS).sum()
+    for labels in (dress, below_a_coat, over_a_top):
+        assert not (labels == Class.SKIRT).any()
 
 
 def test_every_label_is_mapped_once_and_jewellery_is_not_learnt() -> None:
