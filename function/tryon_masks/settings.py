@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 from tryon_masks.domain.errors import SettingsError
 
 StoreName = Literal["cloudinary", "s3", "directory"]
+View = Literal["whole", "person"]
 
 _STORES = ("cloudinary", "s3", "directory")
+_VIEW = "whole|person"
 _NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 _SECRET_ARN = r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+"  # noqa: S105  a pattern
 _BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
@@ -44,6 +46,9 @@ class Settings:
         The folder that contains the set's folder; None: where a source checkout builds it.
     ort_threads
         ONNX Runtime's threads for one inference.
+    schp_lip, schp_view
+        Of ``dwpose-schp``: whether LIP's parser runs beside ATR's, and what both are shown, the
+        ``whole`` photo or the ``person`` only.
     mask_store
         Where masks go. ``directory`` off Lambda when nothing is said; no default on Lambda.
     mask_dir
@@ -89,6 +94,8 @@ class Settings:
     ort_threads: int
     model_set: str = "compact"
     models_dir: Path | None = None
+    schp_lip: bool = True
+    schp_view: View = "whole"
     mask_dir: Path | None = None
     mask_bucket: str | None = None
     mask_prefix: str = "masks"
@@ -148,6 +155,8 @@ class Settings:
             ort_threads=read.whole("ORT_THREADS", os.cpu_count() or 1, 1, 256),
             model_set=read.text("MODEL_SET", _NAME) or cls.model_set,
             models_dir=read.folder("MODELS_DIR"),
+            schp_lip=read.flag("SCHP_LIP", default=cls.schp_lip),
+            schp_view=cast(View, read.text("SCHP_VIEW", _VIEW) or cls.schp_view),
             mask_dir=read.folder("MASK_DIR"),
             mask_bucket=read.text("MASK_BUCKET", _BUCKET),
             mask_prefix=read.text("MASK_PREFIX", _PREFIX) or cls.mask_prefix,
@@ -234,11 +243,11 @@ class _Reader:
             return default
         return float(value)
 
-    def flag(self, name: str) -> bool:
+    def flag(self, name: str, *, default: bool = False) -> bool:
         value = self.raw(name)
         if value not in (None, "0", "1"):
             self.problems.append(f"{name} must be 0 or 1, not {value!r}.")
-        return value == "1"
+        return default if value is None else value == "1"
 
     def hosts(self, name: str) -> tuple[str, ...]:
         """Host names between commas, in lower case."""

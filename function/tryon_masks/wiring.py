@@ -54,25 +54,25 @@ CHECKOUT_MODELS = Path(__file__).resolve().parents[2] / "models" / "build"
 """Where a source checkout builds its model sets."""
 
 
-def _compact(model_set: ModelSet, threads: int) -> Vision:
+def _compact(model_set: ModelSet, settings: Settings) -> Vision:
     from tryon_masks.vision.compact import CompactVision
 
-    return CompactVision(model_set, threads)
+    return CompactVision(model_set, settings.ort_threads)
 
 
-def _swift(model_set: ModelSet, threads: int) -> Vision:
+def _swift(model_set: ModelSet, settings: Settings) -> Vision:
     from tryon_masks.vision.swift import SwiftVision
 
-    return SwiftVision(model_set, threads)
+    return SwiftVision(model_set, settings.ort_threads)
 
 
-def _classic(model_set: ModelSet, threads: int) -> Vision:
+def _classic(model_set: ModelSet, settings: Settings) -> Vision:
     from tryon_masks.vision.classic import ClassicVision
 
-    return ClassicVision(model_set, threads)
+    return ClassicVision(model_set, settings.ort_threads, settings.schp_view, lip=settings.schp_lip)
 
 
-VISIONS: dict[str, Callable[[ModelSet, int], Vision]] = {
+VISIONS: dict[str, Callable[[ModelSet, Settings], Vision]] = {
     "compact": _compact,
     "swift": _swift,
     "dwpose-schp": _classic,
@@ -98,7 +98,7 @@ def build_vision(settings: Settings) -> Vision:
         folder = (settings.models_dir or CHECKOUT_MODELS) / settings.model_set
         model_set = load_model_set(settings.model_set, folder)
     with step("load_models", "vision", model_set=settings.model_set):
-        return make(model_set, settings.ort_threads)
+        return make(model_set, settings)
 
 
 def build_store(settings: Settings) -> CloudinaryMaskStore | S3MaskStore | DirectoryMaskStore:

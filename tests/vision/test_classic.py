@@ -207,6 +207,7 @@ def test_on_a_crop_the_parsers_see_the_same(folders: Folders, vision: ClassicVis
 
     person = parsed(close, crowd(1))
 
+    assert close.model_set == "dwpose-schp-person"
     assert (person.part_map != parsed(vision, crowd(1)).part_map).mean() < 0.02
 
 
@@ -216,6 +217,7 @@ def test_without_lip_coats_are_tops_and_the_jaw_parts_neck_from_face(folders: Fo
     part_map = parsed(alone, crowd(1)).part_map
 
     wanted = truth()
+    assert alone.model_set == "dwpose-schp-atr"
     assert overlap(part_map == Part.TOP, wanted == Part.OUTERWEAR) > 0.75
     assert overlap(part_map == Part.NECK, wanted == Part.NECK) > 0.5
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +11,12 @@ from numpy.typing import NDArray
 from tryon_masks.domain import anatomy
 from tryon_masks.domain.parts import Part, PartMap
 from tryon_masks.domain.person import Box, Candidate, Person
+from tryon_masks.settings import View
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
 from tryon_masks.vision.dwpose import PoseModel, WholeBody
 from tryon_masks.vision.fusion import fuse
-from tryon_masks.vision.runtime import Floats
+from tryon_masks.vision.runtime import Floats, hand_back_at_once
 from tryon_masks.vision.schp import HumanParser, LabelMap
 from tryon_masks.vision.yolox import PersonDetector
 
@@ -24,8 +24,6 @@ ATR_SIDE, LIP_SIDE = 512, 473
 REGION_MARGIN = 0.16
 """Around the person's box, as a share of its longer side: what lies outside is not the person's."""
 WARM_UP_SIDE = 64
-
-View = Literal["whole", "person"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,10 @@ class ClassicVision:
     def __init__(
         self, model_set: ModelSet, threads: int, view: View = "whole", lip: bool = True
     ) -> None:
-        self.model_set = model_set.name
+        # What makes other masks is another set: answers and addresses name it.
+        more = ["" if lip else "atr", "" if view == "whole" else view]
+        self.model_set = "-".join([model_set.name, *filter(None, more)])
+        hand_back_at_once()
         path = {name: file.path for name, file in model_set.files.items()}
         # One after the other, the largest first: side by side they need twice the memory, and it is
         # the most that this set ever needs.

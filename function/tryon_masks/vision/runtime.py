@@ -18,6 +18,11 @@ import onnxruntime as ort
 
 Floats = NDArray[np.float32]
 
+LARGE = 2**22
+"""Bytes."""
+_M_MMAP_THRESHOLD = -3
+"""As ``malloc.h`` has it."""
+
 
 class Model:
     """One loaded graph with one input.
@@ -59,6 +64,16 @@ def _give_back() -> None:
     """Hand freed memory to the system: loading needs three times the file, and malloc keeps it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def hand_back_at_once() -> None:
+    """From now on every large buffer goes back to the system as soon as it is freed.
+
+    The layers of big models leave gaps that malloc cannot fill: it costs a few page faults to do
+    without them.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE)
 
 
 def sigmoid(logits: Floats) -> Floats:
