@@ -1,5 +1,5 @@
-# `make help` lists the targets. What they set up lies in .venv, .sam, .make and models/build, and in
-# the user's cache folder; nothing has to be installed by hand but Python and make.
+# `make help` lists the targets. What they set up lies in .venv, .sam, .ministack, .make and
+# models/build, and in the user's cache folder; nothing has to be installed by hand but Python and make.
 
 PYTHON ?= python3
 MODEL_SET ?= compact
@@ -8,7 +8,7 @@ OUT ?= out
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint audit sbom stack bench models sam lock openapi clean
+.PHONY: help demo test lint audit sbom stack bench models sam aws lock openapi clean
 
 BIN := .venv/bin
 PIP := -m pip --disable-pip-version-check --no-input
@@ -19,6 +19,7 @@ RUNTIME := .venv/runtime
 TOOLS := .venv/tools
 MODELS := models/build/$(MODEL_SET)/manifest.json
 SAM := .sam/ready
+AWS := .ministack/ready
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
@@ -48,7 +49,8 @@ audit: $(TOOLS) ## known vulnerabilities of the locked packages; says so where i
 sbom: $(TOOLS) $(MODELS) ## what the image is made of, as CycloneDX, beside the models: it carries it
 	$(BIN)/python tests/tools/sbom.py $(MODEL_SET)
 
-stack: $(TOOLS) $(MODELS) $(SAM) ## build the container image and call it: needs docker or root
+stack: $(TOOLS) $(MODELS) $(SAM) $(AWS) ## build the image, call it, deploy it: needs docker or root
+	@$(BIN)/python models/build.py --set swift
 	AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .sam/bin/sam validate --lint
 	$(BIN)/python -m pytest -m stack tests/stack
 
@@ -60,10 +62,13 @@ models: $(RUNTIME) ## fetch, check and convert the models; HAVE=DIR has some alr
 
 sam: $(SAM) ## the SAM CLI, in .sam
 
+aws: $(AWS) ## AWS's services on this machine, in .ministack
+
 lock: $(TOOLS) ## bring the requirements files in line with pyproject.toml
 	$(LOCK) pyproject.toml -o requirements.txt
 	$(LOCK) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
 	$(LOCK) tests/tools/sam/requirements.in -o tests/tools/sam/requirements.txt
+	$(LOCK) tests/tools/ministack/requirements.in -o tests/tools/ministack/requirements.txt
 
 openapi: $(RUNTIME) ## write docs/openapi.json anew
 	@mkdir -p .make
@@ -71,7 +76,7 @@ openapi: $(RUNTIME) ## write docs/openapi.json anew
 	mv .make/openapi.json docs/openapi.json
 
 clean: ## remove everything that was made here; the cache folder stays
-	rm -rf .venv .sam .make .aws-sam models/build "$(OUT)" function/*.egg-info
+	rm -rf .venv .sam .ministack .make .aws-sam models/build "$(OUT)" function/*.egg-info
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find function models tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
@@ -101,4 +106,10 @@ $(SAM): tests/tools/sam/requirements.txt
 	@$(PYTHON) -m venv .sam
 	@.sam/bin/python $(LOCKED) $<
 	@.sam/bin/python $(PIP) check
+	@touch $@
+
+$(AWS): tests/tools/ministack/requirements.txt
+	@$(PYTHON) -m venv .ministack
+	@.ministack/bin/python $(LOCKED) $<
+	@.ministack/bin/python $(PIP) check
 	@touch $@

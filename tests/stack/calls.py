@@ -109,10 +109,8 @@ def check_masks(cloudinary: CloudinaryStandIn, masks: Mapping[str, str], photo: 
     size = Image.open(io.BytesIO(photo)).size
     heights = {}
     for name in ("upper", "lower"):
-        (upload,) = (
-            one for one in cloudinary.uploads.values() if one.public_id.endswith(f"/{name}")
-        )
-        assert upload.public_id in masks[name]
+        (upload,) = (one for one in cloudinary.uploads.values() if one.public_id in masks[name])
+        assert upload.public_id.endswith(f"/{name}")
         mask = Image.open(io.BytesIO(upload.data))
         assert (mask.mode, mask.size) == ("L", size)
         pixels = np.asarray(mask)

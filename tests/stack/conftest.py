@@ -68,19 +68,30 @@ def running_engine() -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def built(
+def build(
     running_engine: Engine,
     emulator_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
     report: Report,
-) -> Sam:
-    """The project, built by ``sam build``."""
-    with or_skip():
-        base_image.ensure(running_engine, emulator_path)
-    sam = Sam(running_engine, tmp_path_factory.mktemp("sam"))
-    start = time.perf_counter()
-    sam.build()
-    report(f"sam build: {time.perf_counter() - start:.0f} s")
-    shown = running_engine.run("image", "inspect", "--format", "{{.Size}}", sam.image)
-    report(f"image size: {int(shown.stdout) / 1e6:.0f} MB unpacked")
-    return sam
+) -> Callable[[str], Sam]:
+    """Builds the project with ``sam build`` and a set of models."""
+
+    def build(model_set: str) -> Sam:
+        with or_skip():
+            base_image.ensure(running_engine, emulator_path)
+        sam = Sam(running_engine, tmp_path_factory.mktemp("sam"), model_set)
+        start = time.perf_counter()
+        sam.build()
+        seconds = time.perf_counter() - start
+        shown = running_engine.run("image", "inspect", "--format", "{{.Size}}", sam.image)
+        size = int(shown.stdout) / 1e6
+        report(f"sam build, {model_set}: {seconds:.0f} s, image {size:.0f} MB unpacked")
+        return sam
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def built(build: Callable[[str], Sam]) -> Sam:
+    """The project, as it is without any choice."""
+    return build("compact")

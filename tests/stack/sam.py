@@ -54,12 +54,19 @@ def emulator() -> Path:
     return binary
 
 
+def functions(document: Mapping[str, Any]) -> dict[str, Any]:
+    """The functions among a template's resources."""
+    resources: dict[str, Any] = document["Resources"]
+    return {n: r for n, r in resources.items() if r["Type"] == "AWS::Serverless::Function"}
+
+
 @dataclass(frozen=True)
 class Sam:
-    """``sam`` on one engine, building into ``folder``."""
+    """``sam`` on one engine, building into ``folder``, the image with one set of models."""
 
     engine: Engine
     folder: Path
+    model_set: str
 
     @property
     def template(self) -> Path:
@@ -72,18 +79,21 @@ class Sam:
             "build",
             *("--build-dir", self.template.parent),
             *("--cache-dir", self.folder / "cache"),
+            *("--parameter-overrides", f"ModelSet={self.model_set}"),
         )
+        # Both functions' image is one; another set's would be given the same name.
+        (name,) = {body["Properties"]["ImageUri"] for body in functions(self.document()).values()}
+        self.engine.run("tag", name, self.image)
 
     @property
     def image(self) -> str:
-        """The image's name; both functions' are one."""
-        resources = yaml.safe_load(self.template.read_text())["Resources"]
-        (name,) = {
-            body["Properties"]["ImageUri"]
-            for body in resources.values()
-            if body["Type"] == "AWS::Serverless::Function"
-        }
-        return str(name)
+        """The image's name."""
+        return f"tryon-masks-stack:{self.model_set}"
+
+    def document(self) -> dict[str, Any]:
+        """The built template."""
+        document: dict[str, Any] = yaml.safe_load(self.template.read_text())
+        return document
 
     def invoke(
         self,
@@ -104,8 +114,9 @@ class Sam:
             What a deployed function would not have: where the stand-ins are.
         """
         local = self.folder / "local.json"
-        document = yaml.safe_load(self.template.read_text())
+        document = self.document()
         properties = document["Resources"][function]["Properties"]
+        properties["ImageUri"] = self.image
         properties.setdefault("Environment", {}).setdefault("Variables", {}).update(environ)
         properties["Timeout"] = TIMEOUT_S
         local.write_text(json.dumps(document))

@@ -104,6 +104,8 @@ class CloudinaryStandIn:
     requests
         Public ids of all upload requests, failed ones among them, in order of arrival;
         ``admin`` for one of the Admin API.
+    failed
+        How, and public id, of each request that was made to fail.
     connections
         How many connections were made.
     """
@@ -122,6 +124,7 @@ class CloudinaryStandIn:
         self.uploads: dict[str, Upload] = {}
         self.forgotten: list[str] = []
         self.requests: list[str] = []
+        self.failed: list[tuple[str, str]] = []
         self.connections = 0
         self.clock = clock
         self.stopping = threading.Event()
@@ -176,6 +179,7 @@ class CloudinaryStandIn:
                 if fault.meets(public_id):
                     if fault.times is not None:
                         fault.times -= 1
+                    self.failed.append((fault.how, public_id))
                     return fault.how
         return None
 

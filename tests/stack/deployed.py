@@ -1,0 +1,287 @@
+"""The built template, deployed to the local AWS, and how it is used there.
+
+What differs from the template is here, each with its reason; tests/README.md says it too.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.parse
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import requests
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from tests.stack import calls, loopback
+from tests.stack.engine import Engine
+from tests.stack.local_aws import LocalAws, local_aws
+from tests.stack.sam import REGION, Sam, functions
+from tests.standins.cloudinary import CloudinaryStandIn
+
+NAME = "tryon-masks"
+LEFT_OUT = {
+    "BatchMayRunItself": "the local CloudFormation does not know AWS::IAM::RolePolicy",
+    "PhotoBucketPolicy": "it denies what does not come over TLS, and the local S3 speaks HTTP",
+}
+HIDDEN_S = 65
+"""How long a message is hidden that was taken. The template's 360 s would be waited for twice; it
+must be more than the 60 s that a dead worker holds its photo."""
+TRIES = 3
+"""Deliveries before a message is given up: the template's five take seven minutes."""
+FORM_S = 60
+"""How long an upload form works: the least that can be set."""
+WORKERS = 2
+DEPLOY_S = 120
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A principal that may call the API, by its access key and secret."""
+
+    key: str
+    secret: str
+
+
+@dataclass
+class Answer:
+    """What the HTTP API answered."""
+
+    status: int
+    body: dict[str, Any]
+    headers: Mapping[str, str]
+
+
+@dataclass
+class Deployed:
+    """The stack, with what it finds around it: photos at ``photo_url``, Cloudinary's stand-in."""
+
+    engine: Engine
+    aws: LocalAws
+    host: str
+    cloudinary: CloudinaryStandIn
+    photos: dict[str, bytes] = field(default_factory=dict)
+    _last_words: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """The template's."""
+        (stack,) = self.aws.client("cloudformation").describe_stacks(StackName=NAME)["Stacks"]
+        return {one["OutputKey"]: one["OutputValue"] for one in stack["Outputs"]}
+
+    def physical(self, logical: str) -> str:
+        """What a resource of the template is called."""
+        found = self.aws.client("cloudformation").describe_stack_resource(
+            StackName=NAME, LogicalResourceId=logical
+        )
+        name: str = found["StackResourceDetail"]["PhysicalResourceId"]
+        return name
+
+    def photo_url(self, path: str) -> str:
+        """Where a function finds the photo of that path."""
+        return f"http://{self.host}{path}"
+
+    def caller(self, name: str) -> Caller:
+        """A new principal that may call the API, and nothing else."""
+        iam = self.aws.client("iam")
+        iam.create_user(UserName=name)
+        allowed = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+        iam.put_user_policy(UserName=name, PolicyName="call", PolicyDocument=policy)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return Caller(key["AccessKeyId"], key["SecretAccessKey"])
+
+    def call(
+        self, caller: Caller | None, method: str, path: str, body: object = None, **headers: str
+    ) -> Answer:
+        """Call the HTTP API, signed by ``caller``; None: unsigned."""
+        url = f"{self.aws.origin}{path}"
+        # The API's own name resolves to loopback on some machines only.
+        host = urllib.parse.urlsplit(self.outputs["ApiUrl"]).netloc
+        given = {"Host": host, "Content-Type": "application/json", **headers}
+        request = AWSRequest(method, url, given, json.dumps(body) if body else None)
+        if caller is not None:
+            credentials = Credentials(caller.key, caller.secret)
+            SigV4Auth(credentials, "execute-api", REGION).add_auth(request)
+        answer = requests.request(
+            method, url, data=request.data, headers=dict(request.headers), timeout=calls.TIMEOUT_S
+        )
+        return Answer(answer.status_code, answer.json(), answer.headers)
+
+    def upload(self, form: Mapping[str, Any], photo: bytes) -> requests.Response:
+        """Send an upload form to S3, as a browser does."""
+        path = urllib.parse.urlsplit(form["url"]).path
+        return requests.post(
+            f"{self.aws.origin}{path}", data=form["fields"], files={"file": photo}, timeout=60
+        )
+
+    def read_object(self, key: str) -> bytes:
+        """An object of the photo bucket."""
+        bucket = self.outputs["PhotoBucketName"]
+        body = self.aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"]
+        data: bytes = body.read()
+        return data
+
+    def in_queue(self, output: str) -> tuple[int, int]:
+        """How many messages wait in the queue of that output, and how many are hidden."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        found = self.aws.client("sqs").get_queue_attributes(
+            QueueUrl=self.outputs[output], AttributeNames=names
+        )["Attributes"]
+        waiting, hidden = (int(found[name]) for name in names)
+        return waiting, hidden
+
+    def log(self, function: str) -> list[dict[str, Any]]:
+        """Every record of a function's steps, from its containers: those that were killed, too."""
+        said = [*self._last_words[function], *map(self._said, self.containers(function))]
+        return [record for output in said for record in calls.records(output)]
+
+    def kill(self, function: str) -> int:
+        """Kill a function's containers, whatever they are at; how many that were."""
+        containers = self.containers(function)
+        # Whoever runs them removes them when they are dead.
+        self._last_words[function] += map(self._said, containers)
+        self.engine.run("kill", *containers)
+        return len(containers)
+
+    def _said(self, container: str) -> str:
+        output = self.engine.run("logs", container)
+        return output.stdout + output.stderr
+
+    def containers(self, function: str) -> list[str]:
+        """The running containers of a function."""
+        name = self.physical(function)
+        listed = self.engine.run(
+            *("ps", "--quiet", "--no-trunc", "--filter", f"network={loopback.NETWORK}")
+        ).stdout.split()
+        wanted = f"AWS_LAMBDA_FUNCTION_NAME={name}"
+        shown = ["inspect", "--format", "{{json .Config.Env}}"]
+        return [one for one in listed if wanted in json.loads(self.engine.run(*shown, one).stdout)]
+
+
+def wait_until(there: Callable[[], bool], seconds: float, what: str) -> float:
+    """Wait until it is there; how long that took, in seconds."""
+    start = time.monotonic()
+    while not there():
+        assert time.monotonic() - start < seconds, f"{what}: not after {seconds:.0f} s"
+        time.sleep(0.2)
+    return time.monotonic() - start
+
+
+@contextmanager
+def deployed(sam: Sam, folder: Path) -> Iterator[Deployed]:
+    """The stack while the block runs.
+
+    Raises
+    ------
+    PartMissingError
+    """
+    with ExitStack() as stack:
+        cloudinary = stack.enter_context(CloudinaryStandIn())
+        photos: dict[str, bytes] = {}
+        photo_port = stack.enter_context(loopback.photo_server(photos))
+        cloudinary_port = urllib.parse.urlsplit(cloudinary.origin).port
+        assert cloudinary_port is not None
+        aws_port = loopback.free_port()
+        ports = {80: photo_port, aws_port: aws_port, cloudinary_port: cloudinary_port}
+        host = stack.enter_context(loopback.from_containers(sam.engine, ports))
+        stack.callback(_remove_containers, sam.engine)
+        aws = stack.enter_context(local_aws(sam.engine, aws_port, folder))
+        there = Deployed(sam.engine, aws, host, cloudinary, photos)
+        _deploy(sam, there)
+        yield there
+
+
+def _remove_containers(engine: Engine) -> None:
+    """Those that were left: a network with any in it cannot be removed."""
+    listed = ["ps", "--all", "--quiet", "--filter", f"network={loopback.NETWORK}"]
+    for container in engine.run(*listed).stdout.split():
+        engine.run("rm", "--force", container)
+
+
+def _deploy(sam: Sam, there: Deployed) -> None:
+    url = there.cloudinary.url.replace(loopback.LOOPBACK, there.host)
+    secret = there.aws.client("secretsmanager").create_secret(Name="cloudinary", SecretString=url)
+    parameters = {
+        "AuthMode": "IAM",
+        "MaskStore": "cloudinary",
+        "CloudinarySecretArn": secret["ARN"],
+        "ModelSet": sam.model_set,
+        "MemorySize": "1769",
+        "Threads": "1",
+        "WorkerConcurrency": str(WORKERS),
+    }
+    cloudformation = there.aws.client("cloudformation")
+    cloudformation.create_stack(
+        StackName=NAME,
+        TemplateBody=json.dumps(_adapted(sam, there)),
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
+    )
+
+    def status() -> str:
+        (stack,) = cloudformation.describe_stacks(StackName=NAME)["Stacks"]
+        return str(stack["StackStatus"])
+
+    wait_until(lambda: not status().endswith("IN_PROGRESS"), DEPLOY_S, "the deployment")
+    if status() != "CREATE_COMPLETE":
+        events = cloudformation.describe_stack_events(StackName=NAME)["StackEvents"]
+        said = [f"{e['LogicalResourceId']}: {e.get('ResourceStatusReason')}" for e in events]
+        raise RuntimeError("\n".join([f"the deployment is {status()}", *said]))
+
+
+def _adapted(sam: Sam, there: Deployed) -> dict[str, Any]:
+    """The built template as the local AWS can take it, with shorter waits."""
+    document = sam.document()
+    resources = document["Resources"]
+    for name in LEFT_OUT:
+        del resources[name]
+    for function in functions(document).values():
+        properties = function["Properties"]
+        properties["ImageUri"] = sam.image
+        properties.setdefault("Environment", {}).setdefault("Variables", {}).update(
+            {
+                "AWS_ENDPOINT_URL": f"http://{there.host}:{there.aws.port}",
+                # The photos' server has no certificate.
+                "ALLOW_HTTP": "1",
+                # There is no X-Ray.
+                "POWERTOOLS_TRACE_DISABLED": "1",
+                "UPLOAD_FORM_TTL_S": str(FORM_S),
+                "WORK_TRIES": str(TRIES),
+            }
+        )
+    queue = resources["WorkQueue"]["Properties"]
+    queue["VisibilityTimeout"] = HIDDEN_S
+    queue["RedrivePolicy"]["maxReceiveCount"] = TRIES
+    source = resources["WorkerFunction"]["Properties"]["Events"]["Work"]["Properties"]
+    # The local CloudFormation does not make a number of a parameter.
+    source["ScalingConfig"]["MaximumConcurrency"] = WORKERS
+    # AWS has no such action, sqs:SendMessage allows it; the local one asks for it.
+    (may_send,) = (
+        statement
+        for policy in resources["WorkerRole"]["Properties"]["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement.get("Sid") == "QueueItemsAndCallbacks"
+    )
+    may_send["Action"] = ["sqs:SendMessage", "sqs:SendMessageBatch"]
+    # There, a Ref of a secret is its name.
+    arn = {"Fn::GetAtt": ["CallbackSecret", "Id"]}
+    adapted: dict[str, Any] = _replaced(document, {"Ref": "CallbackSecret"}, arn)
+    return adapted
+
+
+def _replaced(node: Any, old: object, new: object) -> Any:
+    if node == old:
+        return new
+    if isinstance(node, dict):
+        return {key: _replaced(value, old, new) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_replaced(value, old, new) for value in node]
+    return node
