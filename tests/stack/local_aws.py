@@ -43,14 +43,14 @@ class LocalAws:
         """Scheme, host and port."""
         return f"http://{loopback.LOOPBACK}:{self.port}"
 
-    def client(self, service: str) -> Any:
-        """A client of ``service`` that may do everything."""
+    def client(self, service: str, key: str = ROOT_USER[0], secret: str = ROOT_USER[1]) -> Any:
+        """A client of ``service``, of who may do everything if nobody else is named."""
         return boto3.client(
             service,
             endpoint_url=self.origin,
             region_name=REGION,
-            aws_access_key_id=ROOT_USER[0],
-            aws_secret_access_key=ROOT_USER[1],
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
             # A function may take its time, and is not to be called twice.
             config=Config(read_timeout=120, retries={"total_max_attempts": 1}),
         )

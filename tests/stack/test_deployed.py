@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from botocore.exceptions import ClientError
 from tests.stack import calls, many_photos
 from tests.stack.conftest import Report, or_skip
 from tests.stack.deployed import (
@@ -173,6 +174,10 @@ def test_a_strangers_job_is_not_there_and_nobody_without_a_signature_gets_in(sce
     assert stack.call(None, "GET", taken["job"]).status == 403
     forged = Caller(scene.backend.key, "another secret")
     assert stack.call(forged, "GET", taken["job"]).status == 403
+    # Policies are enforced here: who may call the API may do nothing beside it.
+    s3 = stack.aws.client("s3", scene.backend.key, scene.backend.secret)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        s3.list_objects_v2(Bucket=stack.outputs["PhotoBucketName"])
 
 
 def test_s3_refuses_a_form_that_was_tampered_with_or_a_photo_too_large(
