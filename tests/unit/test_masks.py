@@ -467,6 +467,21 @@ def test_no_pixel_of_the_person_is_in_upper_and_lower(person: Person, profile: P
     assert not (upper.pixels & lower.pixels & seen).any()
 
 
+def test_a_top_that_is_perhaps_worn_below_is_in_the_lower_mask_too_below_the_hips() -> None:
+    long_top = fakes.part_map()
+    rows = np.indices(long_top.shape)[0]
+    long_top[(long_top == Part.TROUSERS) & (rows < figures.KNEES)] = Part.TOP
+    top = long_top == Part.TOP
+    hem, chest = top & (rows > figures.HIP_LINE + 20), top & (rows < figures.HIP_LINE - 20)
+    person = figures.person(long_top)
+    unsure = replace(person, perhaps_lower=top)
+
+    assert mask(person, MaskKind.LOWER)[hem].mean() < 0.2
+    assert mask(unsure, MaskKind.LOWER)[hem].all()
+    assert not mask(unsure, MaskKind.LOWER)[chest].any()
+    assert (mask(unsure, MaskKind.UPPER) == mask(person, MaskKind.UPPER)).all()
+
+
 walls = st.tuples(*[st.integers(0, 150)] * 4)
 
 

@@ -15,7 +15,7 @@ from tests import fakes, figures
 from tryon_masks.domain.parts import HEAD, LEGS, SHOES, BoolMask, Part, PartMap, where
 from tryon_masks.domain.skeleton import Skeleton
 from tryon_masks.vision.parser_classes import CLASSES, Class
-from tryon_masks.vision.parsing import compose
+from tryon_masks.vision.parsing import compose, perhaps_lower
 
 Floats = NDArray[np.float32]
 
@@ -179,14 +179,15 @@ def test_the_part_map_lies_on_the_evidences_grid_and_confidence_is_a_share() -> 
     assert sure.max() <= 1
 
 
-@pytest.mark.parametrize("probability", [0.3, 0.6, 0.95])
+@pytest.mark.parametrize("probability", [0.4, 0.6, 0.95])
 def test_confidence_is_the_share_of_the_class_that_won(probability: float) -> None:
     painted = fakes.part_map()
     shares = answer(painted, probability)
+    somebody = painted != Part.BACKGROUND
 
     _, sure = compose(shares, figures.skeleton(), body(painted), nobody(painted))
 
-    assert np.abs(sure - probability).max() < 1e-6
+    assert np.abs(sure[somebody] - probability).max() < 1e-6
 
 
 def test_faint_evidence_is_less_sure_of_the_same_parts() -> None:
@@ -420,11 +421,76 @@ def test_what_the_outline_misses_near_the_person_is_still_the_persons() -> None:
     assert share(parts, painted == Part.DRESS, Part.DRESS) == 1
 
 
+@pytest.mark.parametrize(
+    ("background", "dress", "top", "seen"),
+    [
+        (0.5, 0.45, 0.05, Part.BACKGROUND),
+        (0.4, 0.25, 0.35, Part.DRESS),
+        (0.4, 0.05, 0.55, Part.TOP),
+    ],
+)
+def test_the_classes_weights_move_the_borders_between_them_and_no_outline(
+    background: float, dress: float, top: float, seen: Part
+) -> None:
+    painted = fakes.part_map()
+    shares = answer(painted)
+    chest = (150, 150)
+    assert painted[chest] == Part.TOP
+    shares[:, *chest] = 0
+    for cls, value in zip(
+        (Class.BACKGROUND, Class.DRESS, Class.TOP), (background, dress, top), strict=True
+    ):
+        shares[cls, *chest] = value
+
+    parts, _ = compose(shares, figures.skeleton(), body(painted), nobody(painted))
+
+    assert parts[chest] == seen
+
+
+@pytest.mark.parametrize(
+    ("outlined", "background", "seen"),
+    [
+        (1.0, 0.9, Part.LEFT_ARM),
+        (1.0, 0.98, Part.BACKGROUND),
+        (0.0, 0.9, Part.BACKGROUND),
+    ],
+)
+def test_on_a_limbs_bone_within_the_outline_somebody_is_likelier_than_nobody(
+    outlined: float, background: float, seen: Part
+) -> None:
+    """A tattooed arm before a bush."""
+    painted = fakes.part_map()
+    shares, outline = answer(painted), body(painted)
+    forearm = along(figures.skeleton(), "left_elbow", "left_wrist", 0.5)
+    shares[:, *forearm] = 0
+    shares[Class.BACKGROUND, *forearm] = background
+    shares[Class.ARM, *forearm] = 1 - background
+    outline[forearm] = outlined
+
+    parts, _ = compose(shares, figures.skeleton(), outline, nobody(painted))
+
+    assert parts[forearm] == seen
+
+
+# A top, or worn below?
+
+
+def test_a_top_that_may_be_a_dress_is_perhaps_worn_below() -> None:
+    parts = np.array([[Part.TOP, Part.OUTERWEAR, Part.TOP, Part.DRESS, Part.LEFT_HAND]], np.uint8)
+    shares = np.zeros((len(CLASSES), *parts.shape), np.float32)
+    shares[Class.DRESS] = [[0.15, 0.25, 0.1, 0.9, 0.3]]
+    shares[Class.SKIRT] = [[0.1, 0.0, 0.05, 0.0, 0.0]]
+
+    assert perhaps_lower(parts, shares).tolist() == [[True, True, False, False, False]]
+
+
 def test_where_the_parser_sees_nobody_there_is_nobody() -> None:
     """Whatever the pose model's outline says."""
     empty = np.zeros(figures.SHAPE, np.uint8)
 
-    parts, _ = compose(answer(empty), figures.skeleton(), body(fakes.part_map()), nobody(empty))
+    shares = answer(empty, sure=0.99)
+
+    parts, _ = compose(shares, figures.skeleton(), body(fakes.part_map()), nobody(empty))
 
     assert not parts.any()
 

@@ -191,6 +191,9 @@ def _rings(person: Person, kind: MaskKind, profile: Profile) -> _Rings:
     either = where(parts, BY_HEIGHT)
     upper = where(parts, UPPER_PARTS) | (either & above)
     lower = where(parts, LOWER_PARTS) | (either & ~above)
+    if person.perhaps_lower is not None:
+        # Old cloth that stays shows; a hem that is painted anew for nothing hardly does.
+        lower |= person.perhaps_lower & ~above
     keep = where(parts, PROTECTED)
     arms, legs = _tubes(person, "arm"), _tubes(person, "thigh", "shin")
     rings = {

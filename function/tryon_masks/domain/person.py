@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tryon_masks.domain.parts import PartMap
+from tryon_masks.domain.parts import BoolMask, PartMap
 from tryon_masks.domain.skeleton import Skeleton
 
 
@@ -94,6 +94,9 @@ class Person:
         Shape (H, W), uint8, see :class:`tryon_masks.domain.parts.Part`.
     confidence
         Shape (H, W), float32, 0 to 1: how sure the models are of each pixel's label.
+    perhaps_lower
+        Shape (H, W), bool: what the part map calls a top, and may be a dress, skirt or trousers.
+        None: the models do not say.
     """
 
     box: Box
@@ -101,6 +104,7 @@ class Person:
     skeleton: Skeleton
     part_map: PartMap
     confidence: NDArray[np.float32]
+    perhaps_lower: BoolMask | None = None
 
     def cut(self, rows: slice, columns: slice) -> Person:
         """The same person on a part of the grid; the box too counts from its corner."""
@@ -108,7 +112,8 @@ class Person:
         box = Box(self.box.x0 - x, self.box.y0 - y, self.box.x1 - x, self.box.y1 - y)
         skeleton = self.skeleton.moved(-x, -y)
         grids = self.part_map[rows, columns], self.confidence[rows, columns]
-        return Person(box, self.score, skeleton, *grids)
+        perhaps = None if self.perhaps_lower is None else self.perhaps_lower[rows, columns]
+        return Person(box, self.score, skeleton, *grids, perhaps)
 
     @property
     def torso(self) -> float:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from tryon_masks.domain import anatomy
 from tryon_masks.domain.anatomy import Bone, Segment
-from tryon_masks.domain.parts import SHOES, BoolMask, Part, PartMap, where
-from tryon_masks.domain.shapes import grow
+from tryon_masks.domain.parts import SHOES, TOPS, BoolMask, Part, PartMap, where
+from tryon_masks.domain.shapes import capsule, grow
 from tryon_masks.domain.skeleton import SIDES, Skeleton
 from tryon_masks.vision.parser_classes import CLASSES, Class
 from tryon_masks.vision.runtime import Floats
@@ -57,20 +57,27 @@ SUNK = {
 COVERS = frozenset({Part.TROUSERS, Part.LEGWEAR})
 """What cannot lie on a foot: there it is the shoe."""
 
+NOBODY = 0.45
+NO_LIMB = 0.97
+"""Probability of the background from which it is that, off the limbs and on them. What is left goes
+to the classes by weight: these move the borders between them, and not the outline."""
+SLIM = 0.7
+"""How much of a limb's width is surely that limb."""
 LEANING = {
-    Class.HAIR: 1.5,
-    Class.FACE: 1.5,
-    Class.NECK: 2.0,
+    Class.HAIR: 3.0,
+    Class.FACE: 6.0,
+    Class.NECK: 4.0,
     Class.ARM: 2.5,
     Class.HAND: 0.7,
     Class.LEG: 4.0,
     Class.DRESS: 1.8,
     Class.SKIRT: 1.4,
     Class.TROUSERS: 1.2,
+    Class.SHOE: 1.2,
     Class.BAG: 0.3,
 }
-"""Weights of the classes, 1 where nothing is said: a slip does not cost a mask the same either way.
-A sliver of skin between hem and shoe, for one, is repainted rather than kept."""
+"""Weights of the other classes, 1 where nothing is said: a slip does not cost a mask the same both
+ways. A sliver of skin between hem and shoe, for one, is repainted rather than kept."""
 REACH = 0.35
 """How far the person may reach beyond the pose model's outline, in T."""
 SHADOW = 6.0
@@ -81,6 +88,9 @@ ON = 1.5
 CLEAR = 1.3
 """Distances from a bone, in its half widths: up to which cloth may be a limb's, and from which it
 cannot be."""
+DOUBT = 0.2
+"""Probability from which what seems a top may be a garment of the lower body."""
+LOWER = (Class.DRESS, Class.SKIRT, Class.TROUSERS)
 OWN = 0.5
 """Probability from which the pose model's outline of somebody else is believed."""
 
@@ -112,9 +122,9 @@ def compose(
     unit = skeleton.torso
     if unit is None:
         raise ValueError("a skeleton without shoulders cannot be composed")
-    label, sure = _likeliest(shares)
-    parts = np.array([PARTS[cls] for cls in Class], np.uint8)[label]
     bones = anatomy.bones(skeleton, unit)
+    label, sure = _likeliest(shares, _limbs(bones, outline))
+    parts = np.array([PARTS[cls] for cls in Class], np.uint8)[label]
     _by_the_bones(parts, skeleton, bones)
     _bare_the_throat(parts, shares, bones)
     _part_at_the_wrist(parts, bones)
@@ -125,10 +135,30 @@ def compose(
     return parts, sure
 
 
-def _likeliest(shares: Floats) -> tuple[NDArray[np.uint8], Floats]:
+def perhaps_lower(parts: PartMap, shares: Floats) -> BoolMask:
+    """Where ``parts`` (H, W) has a top that, by ``shares`` (20, H, W), may be worn below."""
+    doubted = where(parts, TOPS)
+    doubted[doubted] = shares[list(LOWER)][:, doubted].sum(0) >= DOUBT
+    return doubted
+
+
+def _limbs(bones: list[Bone], outline: Floats) -> BoolMask:
+    """Arms and legs, where the pose model has both their bones and the person."""
+    shape = (outline.shape[0], outline.shape[1])
+    limbs = np.zeros(shape, bool)
+    for bone in bones:
+        if bone.segment in {"arm", "thigh", "shin"}:
+            start, end = bone.width
+            limbs |= capsule(shape, bone.start, bone.end, (SLIM * start, SLIM * end))
+    return limbs & (outline >= OWN)
+
+
+def _likeliest(shares: Floats, limbs: BoolMask) -> tuple[NDArray[np.uint8], Floats]:
     """The class of the greatest weighted share, (H, W) uint8, and its share without the weight."""
     label = np.zeros(shares.shape[1:], np.uint8)
-    best, sure = shares[0].copy(), shares[0].copy()
+    sure = shares[0].copy()
+    nobody = sure > np.where(limbs, np.float32(NO_LIMB), np.float32(NOBODY))
+    best = np.where(nobody, np.float32(np.inf), np.float32(0))
     for cls in CLASSES[1:]:
         weighted = shares[cls] * np.float32(LEANING.get(cls, 1.0))
         better = weighted > best

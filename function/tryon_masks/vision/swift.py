@@ -14,7 +14,7 @@ from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
 from tryon_masks.vision.garment_parser import GarmentParser
 from tryon_masks.vision.parser_input import MARGIN
-from tryon_masks.vision.parsing import OWN, compose
+from tryon_masks.vision.parsing import OWN, compose, perhaps_lower
 from tryon_masks.vision.people import PeopleFinder, outline_of
 
 WARM_UP_SIDE = 256
@@ -74,4 +74,6 @@ class SwiftVision:
             part_map = np.where(theirs > OWN, np.uint8(Part.OTHER_PERSON), np.uint8(0))
             confidence = np.ones(frame, np.float32)
             part_map[region], confidence[region] = parts, sure
-        return Person(chosen.box, chosen.score, chosen.skeleton, part_map, confidence)
+            perhaps = np.zeros(frame, bool)
+            perhaps[region] = perhaps_lower(parts, shares)
+        return Person(chosen.box, chosen.score, chosen.skeleton, part_map, confidence, perhaps)
