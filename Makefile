@@ -8,7 +8,7 @@ OUT ?= out
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint audit sbom stack bench models sam aws lock openapi clean
+.PHONY: help demo test lint audit sbom emulator stack bench models sam aws lock openapi clean
 
 BIN := .venv/bin
 PIP := -m pip --disable-pip-version-check --no-input
@@ -48,6 +48,9 @@ audit: $(TOOLS) ## known vulnerabilities of the locked packages; says so where i
 
 sbom: $(TOOLS) $(MODELS) ## what the image is made of, as CycloneDX, beside the models: it carries it
 	$(BIN)/python tests/tools/sbom.py $(MODEL_SET)
+
+emulator: $(TOOLS) $(MODELS) $(SAM) ## the handler under the runtime emulator, without a container
+	$(BIN)/python -m pytest -m stack tests/stack/test_runtime_emulator.py
 
 stack: $(TOOLS) $(MODELS) $(SAM) $(AWS) ## build the image, call it, deploy it: needs docker or root
 	@$(BIN)/python models/build.py --set swift

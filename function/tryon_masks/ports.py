@@ -44,7 +44,7 @@ class PhotoSource(Protocol):
 
         Raises
         ------
-        UrlNotAllowed, PhotoTooLarge, PhotoFetchFailed, PhotoFetchTimeout
+        UrlNotAllowed, PhotoTooLarge, PhotoNotFound, PhotoFetchFailed, PhotoFetchTimeout
         """
 
 

@@ -254,6 +254,7 @@ ROWS: dict[tuple[str, str], Callable[[House, pytest.MonkeyPatch], Outcome]] = {
     ("photo host", "resets"): photo_host(resets),
     ("photo host", "garbage"): photo_host(garbage),
     ("photo host", "a page"): photo_host(says(200, b"<html>Please sign in</html>")),
+    ("photo host", "404"): photo_host(says(404)),
     ("photo host", "429"): photo_host(says(429)),
     ("photo host", "500"): photo_host(says(500)),
     ("photo host", "503"): photo_host(says(503)),

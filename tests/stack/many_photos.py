@@ -32,7 +32,7 @@ def bad() -> dict[str, bytes | None]:
         "BROKEN_PHOTO": photo[: len(photo) // 2],
         "UNSUPPORTED_PHOTO": b"not an image",
         "NO_PERSON": _jpeg(Image.linear_gradient("L").resize((SIDE, SIDE)).convert("RGB")),
-        "PHOTO_FETCH_FAILED": None,
+        "PHOTO_NOT_FOUND": None,
     }
 
 

@@ -38,6 +38,7 @@ from tryon_masks.domain.errors import (
     CallbackFailed,
     PhotoFetchFailed,
     PhotoFetchTimeout,
+    PhotoNotFound,
     PhotoTooLarge,
     UrlNotAllowed,
 )
@@ -53,6 +54,7 @@ Dial = Callable[[Address, int, float], socket.socket]
 """(address, port, timeout in seconds) -> a connected socket. Raises OSError."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_NOT_FOUND = frozenset({401, 403, 404, 410})
 _READ_BYTES = 64 * 1024
 _FRAMING_BYTES = 1_000_000
 """What one answer may hold beside the photo: headers and chunk sizes."""
@@ -169,8 +171,10 @@ class HttpPhotoSource(_Door, PhotoSource):
         UrlNotAllowed
             See :class:`AddressRules`; or a host that is not public. In the address or a redirect.
         PhotoTooLarge
+        PhotoNotFound
+            Status 401, 403, 404 or 410: another try would be answered in the same way.
         PhotoFetchFailed
-            No such host, no connection, no valid certificate, a status other than 200, too many
+            No such host, no connection, no valid certificate, any other status than 200, too many
             redirects, compressed content, or an answer that is empty or breaks off.
         PhotoFetchTimeout
         OutOfTime
@@ -198,6 +202,8 @@ class HttpPhotoSource(_Door, PhotoSource):
             with self._exchange(target, deadline, "GET") as response:
                 if response.status == http.client.OK:
                     return self._body(response)
+                if response.status in _NOT_FOUND:
+                    raise PhotoNotFound(detail=f"status {response.status}")
                 location = response.getheader("Location")
                 if response.status not in _REDIRECTS or not location:
                     raise PhotoFetchFailed(f"The photo's host answered {response.status}.")

@@ -10,6 +10,7 @@
     │   ├── InvalidRequest              400  INVALID_REQUEST
     │   ├── UrlNotAllowed               400  URL_NOT_ALLOWED
     │   ├── PhotoTooLarge               413  PHOTO_TOO_LARGE
+    │   ├── PhotoNotFound               422  PHOTO_NOT_FOUND
     │   ├── UnsupportedPhoto            415  UNSUPPORTED_PHOTO
     │   └── BrokenPhoto                 422  BROKEN_PHOTO
     ├── Refusal                         422  the photo is fine, but this mask cannot be made from it
@@ -101,6 +102,14 @@ class PhotoTooLarge(BadRequest):
     code = "PHOTO_TOO_LARGE"
     status = 413
     message = "The photo is too large."
+
+
+class PhotoNotFound(BadRequest):
+    """The photo's host has nothing at the address, or nothing that we may have."""
+
+    code = "PHOTO_NOT_FOUND"
+    status = 422
+    message = "There is no photo for us at this address."
 
 
 class UnsupportedPhoto(BadRequest):
