@@ -1,13 +1,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 import requests
-from moto import mock_aws
+from tests.adapters.conftest import REGION, TABLE
 
 from tryon_masks.adapters.aws import aws_client
 from tryon_masks.adapters.batches import DynamoBatches
@@ -16,29 +15,12 @@ from tryon_masks.adapters.s3 import S3BatchFiles, s3_client
 from tryon_masks.domain.errors import StateUnavailable
 from tryon_masks.ports import JobState
 
-TABLE, BUCKET = "jobs", "photos"
+pytestmark = pytest.mark.usefixtures("aws")
+
+BUCKET = "photos"
 NOTHING: dict[JobState, int] = dict.fromkeys(
     ("running", "success", "partial", "refused", "error"), 0
 )
-
-
-@pytest.fixture(autouse=True)
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with mock_aws():
-        yield
-
-
-@pytest.fixture
-def table() -> Any:
-    return boto3.resource("dynamodb").create_table(
-        TableName=TABLE,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
 
 
 @pytest.fixture
@@ -48,7 +30,9 @@ def batches(table: Any) -> DynamoBatches:
 
 @pytest.fixture
 def files() -> S3BatchFiles:
-    boto3.client("s3").create_bucket(Bucket=BUCKET)
+    boto3.client("s3").create_bucket(
+        Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
     return S3BatchFiles(BUCKET, s3_client(5.0), "results/", 60)
 
 

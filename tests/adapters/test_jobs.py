@@ -1,38 +1,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
+from tests.adapters.conftest import TABLE
 
 from tryon_masks.adapters.aws import aws_client
 from tryon_masks.adapters.jobs import DynamoJobs, SqsQueue
 from tryon_masks.domain.errors import StateUnavailable
 
-TABLE = "jobs"
+pytestmark = pytest.mark.usefixtures("aws")
+
 TASK = {"photo": "https://example.com/a.jpg", "options": {"expand": {"top": 0.1}}}
-
-
-@pytest.fixture(autouse=True)
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    with mock_aws():
-        yield
-
-
-@pytest.fixture
-def table() -> Any:
-    return boto3.resource("dynamodb").create_table(
-        TableName=TABLE,
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
 
 
 @pytest.fixture

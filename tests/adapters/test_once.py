@@ -3,9 +3,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
+from tests.adapters.conftest import TABLE
 
 from tryon_masks.adapters.aws import aws_client
 from tryon_masks.adapters.once import DynamoOnce
@@ -14,27 +13,11 @@ from tryon_masks.domain.errors import InProgress, StateUnavailable, StoreFailed
 from tryon_masks.ports import user_folder
 from tryon_masks.telemetry import RequestLog, request_log
 
-TABLE = "once"
-
 
 @pytest.fixture(autouse=True)
 def log() -> Iterator[RequestLog]:
     with request_log("request-1", "user-1") as log:
         yield log
-
-
-@pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    with mock_aws():
-        yield boto3.resource("dynamodb").create_table(
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
 
 
 @pytest.fixture

@@ -1,18 +1,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import boto3
 import pytest
 from botocore.stub import Stubber
-from moto import mock_aws
 
 from tryon_masks.adapters.aws import aws_client
 from tryon_masks.adapters.runs import StepFunctionsRuns
 from tryon_masks.domain.errors import StateUnavailable
 from tryon_masks.ports import Run
+
+pytestmark = pytest.mark.usefixtures("aws")
 
 ACCOUNT = "arn:aws:states:eu-central-1:123456789012"
 MACHINE = f"{ACCOUNT}:stateMachine:lists"
@@ -28,15 +28,6 @@ ITEMS = {
     "total": 100,
     "resultsWritten": 0,
 }
-
-
-@pytest.fixture(autouse=True)
-def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    with mock_aws():
-        yield
 
 
 def test_a_list_is_started_once_under_its_batchs_number() -> None:

@@ -18,7 +18,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from tryon_masks.adapters.aws import aws_client
+from tryon_masks.adapters.aws import aws_client, state_reported
 from tryon_masks.adapters.side_by_side import save_side_by_side
 from tryon_masks.domain.errors import (
     PhotoFetchFailed,
@@ -224,20 +224,16 @@ class S3BatchFiles:
         return [file["Key"] for kind in ("SUCCEEDED", "FAILED") for file in files.get(kind, [])]
 
     def _get(self, key: str) -> bytes:
-        try:
+        with state_reported():
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
             with closing(answer["Body"]) as body:
                 data: bytes = body.read()
                 return data
-        except _ERRORS as error:
-            raise StateUnavailable(detail=str(error)) from error
 
     def _put(self, key: str, lines: Iterable[Mapping[str, Any]]) -> None:
         body = "".join(json.dumps(line) + "\n" for line in lines).encode()
-        try:
+        with state_reported():
             self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=JSON_LINES)
-        except _ERRORS as error:
-            raise StateUnavailable(detail=str(error)) from error
 
 
 def _items_key(batch_id: str) -> str:

@@ -14,7 +14,7 @@ from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
 from tryon_masks.vision.cloth import ClothSegmenter
 from tryon_masks.vision.composition import Evidence, compose
-from tryon_masks.vision.people import PeopleFinder, Region, outline_of
+from tryon_masks.vision.people import PeopleFinder, Region, outline_of, outline_of_any
 from tryon_masks.vision.runtime import Floats
 from tryon_masks.vision.selfie import SelfieSegmenter
 
@@ -73,9 +73,7 @@ class CompactVision:
         frame = (rgb.shape[0], rgb.shape[1])
         region = chosen.box.surroundings(frame, REGION_MARGIN)
         outline = outline_of(chosen, region)
-        others_outline = np.zeros_like(outline)
-        for other in others:
-            np.maximum(others_outline, outline_of(other, region), out=others_outline)
+        others_outline = outline_of_any(others, region)
         crop = chosen.box.surroundings(frame, CROP_MARGIN)
         with step("segment_skin_and_hair", "selfie_multiclass"):
             selfie = self._look_closely(rgb, chosen, crop, region)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,3 +79,18 @@ def outline_of(person: Candidate, region: Region) -> Floats:
     if not isinstance(person, Seen):
         raise TypeError("parse() needs candidates that find_people() returned")
     return person.pose.outline_on(*region)
+
+
+def outline_of_any(people: Iterable[Candidate], region: Region) -> Floats:
+    """Probability of being any of ``people`` on a region of the photo: shape (h, w).
+
+    Raises
+    ------
+    TypeError
+        A candidate did not come from :meth:`PeopleFinder.find`.
+    """
+    rows, columns = region
+    outline = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.float32)
+    for person in people:
+        np.maximum(outline, outline_of(person, region), out=outline)
+    return outline

@@ -15,7 +15,7 @@ from tryon_masks.vision.catalog import ModelSet
 from tryon_masks.vision.garment_parser import GarmentParser
 from tryon_masks.vision.parser_input import MARGIN
 from tryon_masks.vision.parsing import OWN, compose, perhaps_lower
-from tryon_masks.vision.people import PeopleFinder, outline_of
+from tryon_masks.vision.people import PeopleFinder, outline_of, outline_of_any
 
 WARM_UP_SIDE = 256
 
@@ -64,10 +64,7 @@ class SwiftVision:
         with step("parse_garments", "garment_parser"):
             shares = self._parser.parse(rgb, chosen.box, chosen.skeleton, region)
         with step("compose_parts", "composition"):
-            whole = (slice(0, frame[0]), slice(0, frame[1]))
-            theirs = np.zeros(frame, np.float32)
-            for other in others:
-                np.maximum(theirs, outline_of(other, whole), out=theirs)
+            theirs = outline_of_any(others, (slice(0, frame[0]), slice(0, frame[1])))
             rows, columns = region
             skeleton = chosen.skeleton.moved(-columns.start, -rows.start)
             parts, sure = compose(shares, skeleton, outline_of(chosen, region), theirs[region])
