@@ -64,16 +64,15 @@ to the classes by weight: these move the borders between them, and not the outli
 SLIM = 0.7
 """How much of a limb's width is surely that limb."""
 LEANING = {
-    Class.HAIR: 3.0,
+    Class.HAIR: 2.5,
     Class.FACE: 6.0,
-    Class.NECK: 4.0,
+    Class.NECK: 12.0,
     Class.ARM: 2.5,
-    Class.HAND: 0.7,
-    Class.LEG: 4.0,
-    Class.DRESS: 1.8,
+    Class.LEG: 6.0,
+    Class.DRESS: 2.2,
     Class.SKIRT: 1.4,
     Class.TROUSERS: 1.2,
-    Class.SHOE: 1.2,
+    Class.SHOE: 1.8,
     Class.BAG: 0.3,
 }
 """Weights of the other classes, 1 where nothing is said: a slip does not cost a mask the same both
