@@ -7,7 +7,7 @@ Yamaguchi et al. drew the superpixels; Yang, Luo and Lin, Clothing Co-Parsing, 2
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -74,6 +74,10 @@ MUCH = 400
 """Pixels."""
 
 
+FAINT = 26
+"""Of 255: up to where the pose model sees nobody."""
+ENOUGH = 0.25
+"""Share of a photo's columns that are free of anybody from which they make a background."""
 CHEST = 0.45
 """Height above the hips, in T, from which a dress would have to be seen."""
 COVERED = 0.85
@@ -100,12 +104,14 @@ TRUNK = (
 class Example:
     """One photo with its labels.
 
-    ``rgb`` (H, W, 3) uint8; ``labels`` (H, W) uint8, a :class:`Class` or :data:`IGNORE`.
+    ``rgb`` (H, W, 3) uint8; ``labels`` (H, W) uint8, a :class:`Class` or :data:`IGNORE`;
+    ``outline`` (H, W) uint8, the pose model's, 255 where it is certain of the person.
     """
 
     name: str
     rgb: NDArray[np.uint8]
     labels: NDArray[np.uint8]
+    outline: NDArray[np.uint8]
     skeleton: Skeleton
     box: Box
 
@@ -118,9 +124,12 @@ def class_table(label_names: list[str]) -> NDArray[np.uint8]:
     return table
 
 
-def labelled(ccp: Path, *, validation: bool, as_labelled: bool = False) -> list[Example]:
+def labelled(
+    ccp: Path, people: Path, *, validation: bool, as_labelled: bool = False
+) -> list[Example]:
     """The labelled photos, either those of the validation or all others.
 
+    ``people``: what the module of that name wrote; photos in which it saw nobody are left out.
     ``as_labelled``: with skirts that are called dresses left so, see :func:`part_skirts`.
     """
     names: list[str] = json.loads((ccp / "labels.json").read_text())
@@ -132,35 +141,42 @@ def labelled(ccp: Path, *, validation: bool, as_labelled: bool = False) -> list[
     examples = []
     for path in sorted((ccp / "labels").glob("*.png")):
         known = about[path.stem]
-        if path.stem.endswith(VALIDATION) != validation or not known["ok"]:
+        seen = people / path.name
+        if path.stem.endswith(VALIDATION) != validation or not known["ok"] or not seen.exists():
             continue
         raw = np.asarray(Image.open(path))
         part = np.asarray(Image.open(ccp / "regions" / path.name))
         labels = np.where(raw == skin, regions[part], table[raw])
-        points = {
-            name: Keypoint(*(float(v) for v in np.array(known["landmarks"][i])[[0, 1, 3]]))
-            for name, i in LANDMARKS.items()
-        }
         rgb = np.asarray(Image.open(ccp / "photos" / f"{path.stem}.jpg").convert("RGB"))
-        skeleton = Skeleton(points)
+        skeleton = known_skeleton(known)
         if skeleton.torso is not None:
             if not as_labelled:
                 part_skirts(labels, skeleton)
-            box = body_box(labels, skeleton)
-            examples.append(Example(path.stem, rgb, labels, skeleton, box))
+            outline, box = np.asarray(Image.open(seen)), body_box(labels, skeleton)
+            examples.append(Example(path.stem, rgb, labels, outline, skeleton, box))
     return examples
 
 
-def pseudo_labelled(ccp: Path, folder: Path) -> list[Example]:
+def known_skeleton(about: dict[str, list[list[float]]]) -> Skeleton:
+    """The skeleton that the data set has of a labelled photo."""
+    points = {}
+    for name, i in LANDMARKS.items():
+        x, y, _, score = about["landmarks"][i]
+        points[name] = Keypoint(float(x), float(y), float(score))
+    return Skeleton(points)
+
+
+def pseudo_labelled(ccp: Path, people: Path, folder: Path) -> list[Example]:
     """The unlabelled photos, with the labels that the module ``pseudo`` wrote to ``folder``."""
-    people = json.loads((folder / "people.json").read_text())
+    known = json.loads((people / "people.json").read_text())
     examples = []
     for path in sorted(folder.glob("*.png")):
-        skeleton = as_skeleton(people[f"{path.stem}.jpg"])
+        skeleton = as_skeleton(known[f"{path.stem}.jpg"])
         rgb = np.asarray(Image.open(ccp / "unlabelled" / f"{path.stem}.jpg").convert("RGB"))
         labels = np.array(Image.open(path))
         part_skirts(labels, skeleton)
-        examples.append(Example(path.stem, rgb, labels, skeleton, body_box(labels, skeleton)))
+        outline, box = np.asarray(Image.open(people / path.name)), body_box(labels, skeleton)
+        examples.append(Example(path.stem, rgb, labels, outline, skeleton, box))
     return examples
 
 
@@ -204,7 +220,7 @@ def weights(examples: list[Example]) -> torch.Tensor:
 
 
 class Samples(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Random views: (12, H, W) float32 input and (H / 2, W / 2) labels."""
+    """Random views: (13, H, W) float32 input and (H / 2, W / 2) labels."""
 
     def __init__(self, examples: list[Example], size: tuple[int, int]) -> None:
         self.examples, self.size = examples, size
@@ -219,17 +235,18 @@ class Samples(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
         if rng.random() < 0.2:
             guest = self.examples[int(rng.integers(len(self.examples)))]
             example = with_guest(example, guest, rng)
-        match rng.choice(3, p=[0.6, 0.15, 0.25]):
+        match rng.choice(3, p=[0.45, 0.15, 0.4]):
             case 1:
-                example = on_plain_ground(example, rng)
+                example = self._elsewhere(example, rng)
             case 2:
-                example = posed(example, rng)
+                example = self._elsewhere(posed(example, rng), rng)
         example = cut(example, rng)
         if rng.random() < 0.5:
             example = mirrored(example)
         matrix = crop_matrix(example.box, example.skeleton, self.size)
         matrix = shaken(matrix, self.size, rng)
-        inputs = tensor(example.rgb, jittered(example.skeleton, rng), matrix, self.size)[0]
+        skeleton, outline = jittered(example.skeleton, rng), smudged(example, rng)
+        inputs = tensor(example.rgb, outline, skeleton, matrix, self.size)[0]
         image = np.ascontiguousarray(
             np.round((inputs[:3] + 1) * 127.5).transpose(1, 2, 0), np.uint8
         )
@@ -242,6 +259,13 @@ class Samples(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
             example.labels, halved, half, flags=cv2.INTER_NEAREST, borderValue=(IGNORE,)
         )
         return torch.from_numpy(inputs), torch.from_numpy(labels.astype(np.int64))
+
+    def _elsewhere(self, example: Example, rng: np.random.Generator) -> Example:
+        """The person before a plain wall, or before what is beside somebody else."""
+        shape = example.labels.shape
+        host = self.examples[int(rng.integers(len(self.examples)))]
+        ground = wall(shape, rng) if rng.random() < 0.4 else surroundings(host, shape)
+        return on_ground(example, wall(shape, rng) if ground is None else ground)
 
 
 def with_guest(example: Example, guest: Example, rng: np.random.Generator) -> Example:
@@ -263,29 +287,36 @@ def with_guest(example: Example, guest: Example, rng: np.random.Generator) -> Ex
         there &= example.labels == Class.BACKGROUND
     rgb = np.where(there[..., None], cv2.warpAffine(guest.rgb, matrix, size), example.rgb)
     labels = np.where(there, np.uint8(Class.BACKGROUND), example.labels)
-    return Example(example.name, rgb, labels, example.skeleton, example.box)
+    outline = np.where(there, np.uint8(0), example.outline)
+    return replace(example, rgb=rgb, labels=labels, outline=outline)
 
 
-def on_plain_ground(example: Example, rng: np.random.Generator) -> Example:
-    """The person before a studio's wall: one colour, shaded from one corner to another."""
-    height, width = example.labels.shape
-    ground = (example.labels == Class.BACKGROUND).astype(np.float32)
-    alpha = cv2.GaussianBlur(ground, (0, 0), 1.0)[..., None]
+def on_ground(example: Example, ground: NDArray[np.floating]) -> Example:
+    """The person before ``ground`` (H, W, 3), 0 to 255."""
+    nobody = (example.labels == Class.BACKGROUND).astype(np.float32)
+    alpha = cv2.GaussianBlur(nobody, (0, 0), 1.0)[..., None]
+    rgb = alpha * ground + (1 - alpha) * example.rgb
+    return replace(example, rgb=rgb.clip(0, 255).astype(np.uint8))
+
+
+def wall(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.floating]:
+    """A studio's wall: one colour, shaded from one corner to another. (H, W, 3), float32."""
+    height, width = shape
     base = np.full(3, rng.uniform(20, 255)) if rng.random() < 0.7 else rng.uniform(0, 255, 3)
     corners = rng.normal(0, 14, (2, 2, 1)) + base
-    wall = cv2.resize(corners.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
-    rgb = alpha * wall + (1 - alpha) * example.rgb
-    return Example(
-        example.name,
-        rgb.clip(0, 255).astype(np.uint8),
-        example.labels,
-        example.skeleton,
-        example.box,
-    )
+    return np.asarray(cv2.resize(corners.astype(np.float32), (width, height)))
+
+
+def surroundings(host: Example, shape: tuple[int, ...]) -> NDArray[np.floating] | None:
+    """What is left and right of the host, joined and stretched: (H, W, 3); None for too little."""
+    free = (host.labels == Class.BACKGROUND).all(0) & (host.outline < FAINT).all(0)
+    if free.sum() < ENOUGH * len(free):
+        return None
+    return np.asarray(cv2.resize(host.rgb[:, free], shape[::-1]), np.float32)
 
 
 def posed(example: Example, rng: np.random.Generator) -> Example:
-    """The person before a wall, limbs turned at their joints, thighs now and then foreshortened.
+    """The person with limbs turned at their joints, thighs now and then foreshortened.
 
     The picture follows the bones as a rigid moving least squares deformation (Schaefer, McPhail and
     Warren, 2006); the labels follow the picture.
@@ -295,7 +326,7 @@ def posed(example: Example, rng: np.random.Generator) -> Example:
         return example
     before = {name: complex(k.x, k.y) for name, k in seen.items() if k.score > 0.3}
     after = dict(before)
-    bow = rng.normal(0, 0.35)
+    bow = rng.normal(0, 0.35) if rng.random() < 0.7 else rng.uniform(-1.6, 1.6)
     for side in SIDES:
         for chain, spreads in LIMBS:
             for i, (joint, spread) in enumerate(zip(chain, spreads, strict=False)):
@@ -304,6 +335,8 @@ def posed(example: Example, rng: np.random.Generator) -> Example:
                 if pivot not in before or end not in before:
                     break
                 angle = rng.normal(0, spread) + (bow if joint == "hip" else 0)
+                if joint == "shoulder" and rng.random() < 0.3:
+                    angle = rng.uniform(-np.pi, np.pi)
                 short = rng.uniform(0.4, 1) if joint == "hip" and rng.random() < 0.3 else 1.0
                 old, bone = after[pivot], after[end] - after[pivot]
                 shift = bone * (short - 1) * np.exp(1j * angle)
@@ -342,6 +375,7 @@ def posed(example: Example, rng: np.random.Generator) -> Example:
         for plane in (origins.real, origins.imag, away)
     )
     rgb = cv2.remap(example.rgb, from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    outline = cv2.remap(example.outline, from_x, from_y, cv2.INTER_LINEAR)
     labels = cv2.remap(
         example.labels,
         from_x,
@@ -352,6 +386,7 @@ def posed(example: Example, rng: np.random.Generator) -> Example:
     )
     # What a limb left behind where it was.
     labels[torn > 0.12 * unit] = Class.BACKGROUND
+    outline[torn > 0.12 * unit] = 0
     keypoints = {
         name: Keypoint(after[name].real, after[name].imag, k.score)
         if name in after
@@ -359,8 +394,8 @@ def posed(example: Example, rng: np.random.Generator) -> Example:
         for name, k in seen.items()
     }
     skeleton = Skeleton(keypoints)
-    moved = Example(example.name, rgb, labels, skeleton, body_box(labels, skeleton))
-    return on_plain_ground(moved, rng)
+    box = body_box(labels, skeleton)
+    return Example(example.name, rgb, labels, outline, skeleton, box)
 
 
 def rigid(
@@ -401,13 +436,15 @@ def cut(example: Example, rng: np.random.Generator) -> Example:
         return example
     labels = np.ascontiguousarray(example.labels[y0:y1, x0:x1])
     rgb = np.ascontiguousarray(example.rgb[y0:y1, x0:x1])
+    outline = np.ascontiguousarray(example.outline[y0:y1, x0:x1])
     keypoints = {}
     for name, k in example.skeleton.keypoints.items():
         inside = x0 <= k.x < x1 and y0 <= k.y < y1
         kept = inside or name.endswith("shoulder") or rng.random() < 0.3
         keypoints[name] = Keypoint(k.x - x0, k.y - y0, k.score if kept else 0.0)
     skeleton = Skeleton(keypoints)
-    return Example(example.name, rgb, labels, skeleton, body_box(labels, skeleton))
+    box = body_box(labels, skeleton)
+    return Example(example.name, rgb, labels, outline, skeleton, box)
 
 
 def mirrored(example: Example) -> Example:
@@ -421,6 +458,7 @@ def mirrored(example: Example) -> Example:
         example.name,
         np.ascontiguousarray(example.rgb[:, ::-1]),
         np.ascontiguousarray(example.labels[:, ::-1]),
+        np.ascontiguousarray(example.outline[:, ::-1]),
         Skeleton(keypoints),
         box,
     )
@@ -451,6 +489,24 @@ def jittered(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
         gone = rng.random() < lost and not name.endswith("shoulder")
         keypoints[name] = Keypoint(k.x + dx, k.y + dy, 0.0 if gone else k.score)
     return Skeleton(keypoints)
+
+
+def smudged(example: Example, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The outline as a pose model might see it: now and then moved, or a piece lost or added."""
+    draw, unit = rng.random(), example.skeleton.torso
+    if draw < 0.5 or unit is None:
+        return example.outline
+    height, width = example.labels.shape
+    dx, dy = rng.normal(0, 0.02 * unit, 2)
+    moved = np.array([[1, 0, dx], [0, 1, dy]])
+    outline = np.asarray(cv2.warpAffine(example.outline, moved, (width, height)))
+    if draw > 0.7:
+        box = example.box
+        x, y = int(rng.uniform(box.x0, box.x1)), int(rng.uniform(box.y0, box.y1))
+        radius = int(rng.uniform(0.1, 0.4) * unit)
+        cv2.circle(outline, (x, y), radius, 255 if draw > 0.9 else 0, -1)
+        outline = np.asarray(cv2.GaussianBlur(outline, (0, 0), 0.04 * unit))
+    return outline
 
 
 def recoloured(rgb: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
@@ -491,6 +547,6 @@ def degraded(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
 def view(
     example: Example, size: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """The unshaken input of a photo (1, 12, H, W), and its matrix."""
+    """The unshaken input of a photo (1, 13, H, W), and its matrix."""
     matrix = crop_matrix(example.box, example.skeleton, size)
-    return tensor(example.rgb, example.skeleton, matrix, size), matrix
+    return tensor(example.rgb, example.outline, example.skeleton, matrix, size), matrix

@@ -1,6 +1,6 @@
 """How good a parser is on the photos that nobody trained on.
 
-    python -m models.garment_parser.evaluate CCP PARSER.onnx [--teachers FOLDER]
+    python -m models.garment_parser.evaluate CCP PEOPLE PARSER.onnx [--teachers FOLDER]
 
 Prints Markdown: IoU and boundary IoU a class, the reliability of the confidence, and beside the
 public models what they and the parser make of the same tasks, in the same run.
@@ -116,6 +116,7 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description="Evaluate the garment parser.")
     parser.add_argument("ccp", type=Path)
+    parser.add_argument("people", type=Path, help="folder of garment_parser.people")
     parser.add_argument("parser", type=Path)
     parser.add_argument("--teachers", type=Path, help="folder of the built set 'compact'")
     parser.add_argument("--threads", type=int, default=2)
@@ -128,7 +129,7 @@ def main() -> None:
     if args.alone:
         print(_memory_alone(args))
         return
-    examples = labelled(args.ccp, validation=True, as_labelled=args.as_labelled)
+    examples = labelled(args.ccp, args.people, validation=True, as_labelled=args.as_labelled)
     examples = examples[: args.photos]
     _own_table(args, examples)
     if args.teachers:
@@ -180,7 +181,7 @@ def _own_table(args: argparse.Namespace, examples: list[Example]) -> None:
 def _parse(parser: GarmentParser, example: Example) -> Floats:
     height, width = example.labels.shape
     region = (slice(0, height), slice(0, width))
-    return parser.parse(example.rgb, example.box, example.skeleton, region)
+    return parser.parse(example.rgb, example.outline, example.box, example.skeleton, region)
 
 
 def _beside(
@@ -238,7 +239,14 @@ def _teacher(args: argparse.Namespace, name: str) -> SelfieSegmenter | ClothSegm
 def _memory(args: argparse.Namespace, name: str) -> str:
     """What a model adds to the peak memory of a process of its own."""
     command = [sys.executable, "-m", "models.garment_parser.evaluate", str(args.ccp)]
-    command += [str(args.parser), "--teachers", str(args.teachers), "--alone", name]
+    command += [
+        str(args.people),
+        str(args.parser),
+        "--teachers",
+        str(args.teachers),
+        "--alone",
+        name,
+    ]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return done.stdout.strip()
 
@@ -252,7 +260,9 @@ def _memory_alone(args: argparse.Namespace) -> int:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if args.alone == "parser":
         parser = GarmentParser(args.parser, args.threads)
-        parser.parse(rgb, box, skeleton, (slice(0, 1024), slice(0, 768)))
+        parser.parse(
+            rgb, np.zeros((1024, 768), np.uint8), box, skeleton, (slice(0, 1024), slice(0, 768))
+        )
     else:
         on_photo(_teacher(args, args.alone), rgb, box)
     return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024

@@ -16,7 +16,7 @@ import onnxruntime
 import torch
 from models.garment_parser.network import Parser
 
-from tryon_masks.vision.parser_input import HEIGHT, PLANES, WIDTH
+from tryon_masks.vision.parser_input import CHANNELS, HEIGHT, WIDTH
 
 OPSET = 17
 TOLERANCE = 1e-3
@@ -28,7 +28,7 @@ def main() -> None:
     weights, out = (Path(argument) for argument in sys.argv[1:])
     model = Parser(pretrained=False).eval()
     model.load_state_dict(torch.load(weights, map_location="cpu"))
-    inputs = torch.rand(1, 3 + len(PLANES), HEIGHT, WIDTH) * 2 - 1
+    inputs = torch.rand(1, CHANNELS, HEIGHT, WIDTH) * 2 - 1
     unchecked = out.with_suffix(".unchecked")
     torch.onnx.export(
         model,

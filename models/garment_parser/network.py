@@ -20,13 +20,14 @@ from tryon_masks.vision.parser_input import PLANES
 WIDTH = 64
 """Channels of the pyramid."""
 STAGES = {2: 24, 4: 40, 10: 112, 15: 320}
-"""Last block of each stride 4, 8, 16, 32, and its channels."""
+"""Last block of each stride, and its channels."""
+STRIDES = (4, 8, 16, 32)
 
 
 class Parser(nn.Module):
     """Logits of the parser's classes.
 
-    In: (N, 12, H, W), -1 to 1, H and W multiples of 32. Out: (N, 20, H / 4, W / 4).
+    In: (N, 13, H, W), -1 to 1, H and W multiples of 32. Out: (N, 20, H / 4, W / 4).
     """
 
     def __init__(self, *, pretrained: bool) -> None:
@@ -43,25 +44,39 @@ class Parser(nn.Module):
         self.stem_norm = encoder._bn0
         self.blocks = encoder._blocks
         self.drop = 0.1
-        self.lateral = nn.ModuleList(_conv(channels, WIDTH, 1) for channels in STAGES.values())
+        # The outline is an answer rather than a picture: it joins where answers are put together.
+        self.lateral = nn.ModuleList(_conv(channels + 1, WIDTH, 1) for channels in STAGES.values())
         self.smooth = nn.ModuleList(_conv(WIDTH, WIDTH, 3) for _ in STAGES)
         self.context = nn.Conv2d(list(STAGES.values())[-1], WIDTH, 1)
         self.head = nn.Conv2d(WIDTH, len(CLASSES), 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Run."""
-        x = functional.relu6(self.stem_norm(self.stem(x)))
+        outline = x[:, -1:]
+        x = functional.relu6(self.stem_norm(self.stem(x[:, :-1])))
         features = []
         for i, block in enumerate(self.blocks):
             x = block(x, drop_connect_rate=self.drop * i / len(self.blocks))
             if i in STAGES:
                 features.append(x)
-        top = self.lateral[-1](features[-1]) + self.context(features[-1].mean((2, 3), keepdim=True))
+        seen = [
+            lateral(torch.cat([feature, functional.avg_pool2d(outline, stride)], 1))
+            for lateral, feature, stride in zip(self.lateral, features, STRIDES, strict=True)
+        ]
+        top = seen[-1] + self.context(features[-1].mean((2, 3), keepdim=True))
         top = self.smooth[-1](top)
         for level in (2, 1, 0):
             up = functional.interpolate(top, scale_factor=2, mode="nearest")
-            top = self.smooth[level](self.lateral[level](features[level]) + up)
+            top = self.smooth[level](seen[level] + up)
         return self.head(top)
+
+    def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
+        """Take an earlier round's weights; to one that did not know the outline, it starts mute."""
+        own = self.state_dict()
+        for name, weight in weights.items():
+            mute = own[name].shape[1:2] != weight.shape[1:2]
+            weights[name] = functional.pad(weight, (0, 0, 0, 0, 0, 1)) if mute else weight
+        self.load_state_dict(weights)
 
 
 def _conv(inputs: int, outputs: int, size: int) -> nn.Module:

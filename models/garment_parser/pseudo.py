@@ -1,8 +1,8 @@
 """Labels for the unlabelled photos: the parser's own, where a teacher does not object.
 
-    python -m models.garment_parser.pseudo CCP WEIGHTS PEOPLE.json SELFIE.onnx OUT [--height N]
+    python -m models.garment_parser.pseudo CCP PEOPLE WEIGHTS SELFIE.onnx OUT [--height N]
 
-Writes OUT/NNNN.png and OUT/people.json. A pixel is left open where the parser is unsure, or where
+Writes OUT/NNNN.png. A pixel is left open where the parser is unsure, or where
 the selfie model is sure of another kind of thing.
 """
 
@@ -44,23 +44,23 @@ ANYTHING = (Class.HAT, Class.EYEWEAR, Class.SHOE, Class.BAG, Class.LEGWEAR, Clas
 def main() -> None:
     """Label every photo that has a skeleton."""
     parser = argparse.ArgumentParser(description="Label the unlabelled photos.")
-    for name in ("ccp", "weights", "people", "selfie", "out"):
+    for name in ("ccp", "people", "weights", "selfie", "out"):
         parser.add_argument(name, type=Path)
     parser.add_argument("--height", type=int, default=384)
     args = parser.parse_args()
     size = (args.height, args.height * 2 // 3)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = Parser(pretrained=False).to(device).eval()
-    model.load_state_dict(torch.load(args.weights, map_location=device))
+    model.begin_with(torch.load(args.weights, map_location=device))
     teacher = SelfieSegmenter(args.selfie, 2)
     args.out.mkdir(parents=True, exist_ok=True)
-    people = json.loads(args.people.read_text())
-    (args.out / "people.json").write_text(args.people.read_text())
+    people = json.loads((args.people / "people.json").read_text())
     for name, person in people.items():
         rgb = np.asarray(Image.open(args.ccp / "unlabelled" / name).convert("RGB"))
         box, skeleton = Box(*person["box"]), as_skeleton(person)
+        outline = np.asarray(Image.open(args.people / f"{Path(name).stem}.png"))
         matrix = crop_matrix(box, skeleton, size)
-        inputs = torch.from_numpy(tensor(rgb, skeleton, matrix, size)).to(device)
+        inputs = torch.from_numpy(tensor(rgb, outline, skeleton, matrix, size)).to(device)
         with torch.no_grad():
             both = model(torch.cat([inputs, inputs.flip(3)])).softmax(1)
         shares = (both[0] + both[1].flip(2)).cpu().numpy() / 2

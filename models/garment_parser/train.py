@@ -1,6 +1,6 @@
 """Train the parser.
 
-    python -m models.garment_parser.train CCP OUT [--pseudo FOLDER] [--init FILE] [--epochs N] ...
+    python -m models.garment_parser.train CCP PEOPLE OUT [--pseudo FOLDER] [--init FILE] ...
 
 Writes OUT/last.pt after every epoch and goes on from it when started again; OUT/best.pt holds the
 averaged weights at the end. The photos whose id ends in 1 are only looked at, never trained on.
@@ -53,6 +53,7 @@ def main() -> None:
     """Train from the command line."""
     parser = argparse.ArgumentParser(description="Train the garment parser.")
     parser.add_argument("ccp", type=Path)
+    parser.add_argument("people", type=Path, help="folder of garment_parser.people")
     parser.add_argument("out", type=Path)
     parser.add_argument("--pseudo", type=Path, help="folder of garment_parser.pseudo")
     parser.add_argument("--init", type=Path, help="weights to start from (default: ImageNet)")
@@ -92,10 +93,10 @@ def train(args: argparse.Namespace) -> None:
     cv2.setNumThreads(1)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     args.out.mkdir(parents=True, exist_ok=True)
-    examples = [labelled(args.ccp, validation=False)[: args.photos]]
+    examples = [labelled(args.ccp, args.people, validation=False)[: args.photos]]
     shown = [weights(examples[0])]
     if args.pseudo:
-        examples.append(pseudo_labelled(args.ccp, args.pseudo))
+        examples.append(pseudo_labelled(args.ccp, args.people, args.pseudo))
         shown.append(0.5 * weights(examples[1]))
     often = torch.cat(shown).tolist()
     number = args.samples or len(often)
@@ -110,11 +111,11 @@ def train(args: argparse.Namespace) -> None:
             persistent_workers=True,
         )
 
-    held_back = labelled(args.ccp, validation=True)[: args.photos]
+    held_back = labelled(args.ccp, args.people, validation=True)[: args.photos]
 
     model = Parser(pretrained=args.init is None).to(device, memory_format=torch.channels_last)
     if args.init:
-        model.load_state_dict(torch.load(args.init, map_location=device))
+        model.begin_with(torch.load(args.init, map_location=device))
     average = deepcopy(model).eval()
     frozen = [model.stem, model.stem_norm, *model.blocks[: args.freeze]] if args.freeze else []
     for part in frozen:

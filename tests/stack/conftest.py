@@ -13,6 +13,10 @@ from tests.stack import base_image
 from tests.stack.engine import Engine, PartMissingError, engine
 from tests.stack.sam import Sam, emulator
 
+from tryon_masks.settings import Settings
+
+MODEL_SET = Settings.model_set
+"""What the project is built with where nobody chooses."""
 FIGURES = pytest.StashKey[list[str]]()
 Report = Callable[[str], None]
 
@@ -68,30 +72,20 @@ def running_engine() -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def build(
+def built(
     running_engine: Engine,
     emulator_path: Path,
     tmp_path_factory: pytest.TempPathFactory,
     report: Report,
-) -> Callable[[str], Sam]:
-    """Builds the project with ``sam build`` and a set of models."""
-
-    def build(model_set: str) -> Sam:
-        with or_skip():
-            base_image.ensure(running_engine, emulator_path)
-        sam = Sam(running_engine, tmp_path_factory.mktemp("sam"), model_set)
-        start = time.perf_counter()
-        sam.build()
-        seconds = time.perf_counter() - start
-        shown = running_engine.run("image", "inspect", "--format", "{{.Size}}", sam.image)
-        size = int(shown.stdout) / 1e6
-        report(f"sam build, {model_set}: {seconds:.0f} s, image {size:.0f} MB unpacked")
-        return sam
-
-    return build
-
-
-@pytest.fixture(scope="session")
-def built(build: Callable[[str], Sam]) -> Sam:
-    """The project, as it is without any choice."""
-    return build("compact")
+) -> Sam:
+    """The project as it is without any choice, built with ``sam build``."""
+    with or_skip():
+        base_image.ensure(running_engine, emulator_path)
+    sam = Sam(running_engine, tmp_path_factory.mktemp("sam"), MODEL_SET)
+    start = time.perf_counter()
+    sam.build()
+    seconds = time.perf_counter() - start
+    shown = running_engine.run("image", "inspect", "--format", "{{.Size}}", sam.image)
+    size = int(shown.stdout) / 1e6
+    report(f"sam build, {MODEL_SET}: {seconds:.0f} s, image {size:.0f} MB unpacked")
+    return sam

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 from tests.stack import calls, many_photos
-from tests.stack.conftest import Report, or_skip
+from tests.stack.conftest import MODEL_SET, Report, or_skip
 from tests.stack.deployed import (
     FORM_S,
     HIDDEN_S,
@@ -63,14 +63,11 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(
-    build: Callable[[str], Sam], tmp_path_factory: pytest.TempPathFactory, report: Report
-) -> Iterator[Scene]:
+def scene(built: Sam, tmp_path_factory: pytest.TempPathFactory, report: Report) -> Iterator[Scene]:
     with ExitStack() as running:
-        sam = build("swift")
         start = time.perf_counter()
         with or_skip():
-            stack = running.enter_context(deployed(sam, tmp_path_factory.mktemp("aws")))
+            stack = running.enter_context(deployed(built, tmp_path_factory.mktemp("aws")))
         report(f"deployed: {time.perf_counter() - start:.0f} s")
         for number, photo in enumerate(many_photos.good(TOTAL)):
             stack.photos[f"/good/{number}.jpg"] = photo
@@ -80,7 +77,7 @@ def scene(
         backend = stack.caller("backend")
         # The emulator counts a container's start as part of its first call.
         health = stack.call(None, "GET", "/v1/health")
-        assert (health.status, health.body["model_set"]) == (200, "swift")
+        assert (health.status, health.body["model_set"]) == (200, MODEL_SET)
         form = take_form(stack, backend, "early")
         yield Scene(stack, backend, form["upload"], time.time())
 

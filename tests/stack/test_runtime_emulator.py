@@ -16,7 +16,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from tests.contract.event_files import read_event
 from tests.stack import calls, loopback
-from tests.stack.conftest import Report, or_skip
+from tests.stack.conftest import MODEL_SET, Report, or_skip
 from tests.stack.sam import REGION, ROOT
 from tests.standins.cloudinary import CloudinaryStandIn
 
@@ -132,7 +132,7 @@ def test_nothing_around_the_function_can_be_fetched(
 def test_the_answer_has_the_fields_that_clients_read(first: calls.Call) -> None:
     body = first.body
     assert body["status"] == "success"
-    assert body["model_set"] == "compact"
+    assert body["model_set"] == MODEL_SET
     assert body["request_id"] == read_event("api-masks")["requestContext"]["requestId"]
     assert body["timing"].keys() == {
         "setup_model_symlinks",

@@ -6,10 +6,12 @@ Needs the training's own environment, see ``models/garment_parser/README.md``.
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -25,6 +27,7 @@ from tryon_masks.vision.parser_classes import CLASSES, Class
 torch = pytest.importorskip("torch", reason="the training's environment is not this one")
 
 from models.garment_parser import data, export, train  # noqa: E402
+from models.garment_parser.network import Parser  # noqa: E402
 
 Labels = NDArray[np.uint8]
 
@@ -53,7 +56,7 @@ def labels_and_regions(classes: Labels, *, barefoot: bool) -> tuple[Labels, Labe
 def ccp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The painted figure, nine times, somewhat larger and further on every time."""
     root = tmp_path_factory.mktemp("ccp")
-    for name in ("photos", "labels", "regions"):
+    for name in ("photos", "labels", "regions", "people"):
         (root / name).mkdir()
     about = {}
     for number in IDS:
@@ -68,6 +71,8 @@ def ccp(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Image.fromarray(photo(classes)).save(root / "photos" / f"{number:04}.jpg", quality=95)
         Image.fromarray(label).save(root / "labels" / f"{number:04}.png")
         Image.fromarray(region).save(root / "regions" / f"{number:04}.png")
+        body = 255 * (classes > 0).astype(np.uint8)
+        Image.fromarray(body).save(root / "people" / f"{number:04}.png")
         points = scene.candidate().skeleton.keypoints
         landmarks = np.zeros((33, 4))
         for name, i in LANDMARKS.items():
@@ -83,7 +88,9 @@ def start(ccp: Path, out: Path, *more: str) -> None:
     """From the command line: two epochs of 32 small samples."""
     told = ["--epochs", "96x2", "--samples", "32", "--batch", "8", "--rate", "4e-3", *more]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["train", str(ccp), str(out), *told, "--threads", "1"])
+        patch.setattr(
+            "sys.argv", ["train", str(ccp), str(ccp / "people"), str(out), *told, "--threads", "1"]
+        )
         train.main()
 
 
@@ -145,7 +152,7 @@ def test_what_is_frozen_stays_as_it_was(ccp: Path, trained: Path, tmp_path: Path
 
 def test_a_bent_limb_takes_its_picture_and_its_labels_along(ccp: Path) -> None:
     """Whatever is not the wall still looks like what it is called."""
-    example = data.labelled(ccp, validation=True)[0]
+    example = data.labelled(ccp, ccp / "people", validation=True)[0]
     for seed in range(8):
         bent = data.posed(example, np.random.default_rng(seed))
 
@@ -180,9 +187,11 @@ def test_the_exported_file_is_what_the_runtime_reads(
     export.main()
 
     assert list(tmp_path.iterdir()) == [file]
-    (example,) = data.labelled(ccp, validation=True)
+    (example,) = data.labelled(ccp, ccp / "people", validation=True)
     region = slice(3, 200), slice(5, 150)
-    shares = GarmentParser(file, 1).parse(example.rgb, example.box, example.skeleton, region)
+    shares = GarmentParser(file, 1).parse(
+        example.rgb, example.outline, example.box, example.skeleton, region
+    )
     assert shares.shape == (len(CLASSES), 197, 145)
     assert np.abs(shares.sum(0) - 1).max() < 1e-4
 
@@ -191,8 +200,8 @@ def test_the_exported_file_is_what_the_runtime_reads(
 
 
 def test_no_photo_of_the_validation_is_ever_learnt_from(ccp: Path) -> None:
-    learnt = [one.name for one in data.labelled(ccp, validation=False)]
-    held_back = [one.name for one in data.labelled(ccp, validation=True)]
+    learnt = [one.name for one in data.labelled(ccp, ccp / "people", validation=False)]
+    held_back = [one.name for one in data.labelled(ccp, ccp / "people", validation=True)]
 
     assert held_back == ["0011"]
     assert learnt == [f"{number:04}" for number in range(2, 10)]
@@ -200,7 +209,7 @@ def test_no_photo_of_the_validation_is_ever_learnt_from(ccp: Path) -> None:
 
 def test_labels_come_back_as_the_classes_that_were_painted(ccp: Path) -> None:
     """Skin by the region it lies in, and bare feet as shoes."""
-    for example in data.labelled(ccp, validation=False, as_labelled=True):
+    for example in data.labelled(ccp, ccp / "people", validation=False, as_labelled=True):
         painted = np.asarray(Image.open(ccp / "labels" / f"{example.name}.png"))
         assert set(np.unique(example.labels)) == set(CLASSES)
         assert ((painted == NAMES.index("hat")) == (example.labels == Class.HAT)).all()
@@ -240,11 +249,11 @@ def test_every_label_is_mapped_once_and_jewellery_is_not_learnt() -> None:
 
 def test_every_sample_has_the_inputs_and_labels_that_the_network_expects(ccp: Path) -> None:
     torch.manual_seed(0)
-    samples = data.Samples(data.labelled(ccp, validation=False), (96, 64))
+    samples = data.Samples(data.labelled(ccp, ccp / "people", validation=False), (96, 64))
 
     for index in [*range(len(samples))] * 3:
         inputs, labels = samples[index]
-        assert inputs.shape == (12, 96, 64)
+        assert inputs.shape == (13, 96, 64)
         assert inputs.dtype == torch.float32
         assert inputs.min() >= -1
         assert inputs.max() <= 1
@@ -252,8 +261,63 @@ def test_every_sample_has_the_inputs_and_labels_that_the_network_expects(ccp: Pa
         assert set(labels.unique().tolist()) <= {*CLASSES, data.IGNORE}
 
 
+def test_a_photo_in_which_the_pose_model_sees_nobody_is_not_learnt_from(
+    ccp: Path, tmp_path: Path
+) -> None:
+    for number in IDS[1:]:
+        shutil.copy(ccp / "people" / f"{number:04}.png", tmp_path)
+
+    learnt = [one.name for one in data.labelled(ccp, tmp_path, validation=False)]
+
+    assert learnt == [f"{number:04}" for number in range(3, 10)]
+
+
+def test_a_ground_is_laid_behind_the_person_and_nowhere_else(ccp: Path) -> None:
+    example = data.labelled(ccp, ccp / "people", validation=True)[0]
+    ground = np.full((*example.labels.shape, 3), (255.0, 0.0, 255.0))
+
+    there = data.on_ground(example, ground).rgb
+
+    inside = cv2.erode((example.labels != Class.BACKGROUND).astype(np.uint8), np.ones((13, 13)))
+    outside = cv2.erode((example.labels == Class.BACKGROUND).astype(np.uint8), np.ones((13, 13)))
+    assert (there == example.rgb)[inside > 0].all()
+    assert (there[outside > 0] == (255, 0, 255)).all()
+
+
+def test_surroundings_hold_nobody(ccp: Path) -> None:
+    """A host all of whose body is red, before grey."""
+    host = data.labelled(ccp, ccp / "people", validation=False)[0]
+    body = (host.labels != Class.BACKGROUND) | (host.outline > 0)
+    body[:, :40] = False
+    labels = np.where(body, host.labels, np.uint8(Class.BACKGROUND))
+    outline = np.where(body, host.outline, np.uint8(0))
+    red = np.where(body[..., None], np.uint8((255, 0, 0)), np.uint8(90))
+    free = replace(host, rgb=red, labels=labels, outline=outline)
+
+    found = data.surroundings(free, (60, 50))
+
+    assert found is not None
+    assert found.shape == (60, 50, 3)
+    assert (found == 90).all()
+    assert data.surroundings(replace(free, outline=np.full_like(outline, 255)), (60, 50)) is None
+
+
+def test_weights_that_knew_no_outline_answer_as_they_did(trained: Path) -> None:
+    now = Parser(pretrained=False).eval()
+    weights = torch.load(trained / "best.pt")
+    for i in range(len(now.lateral)):
+        weights[f"lateral.{i}.0.weight"] = weights[f"lateral.{i}.0.weight"][:, :-1]
+    now.begin_with(weights)
+    shown = torch.rand(1, 13, 96, 64) * 2 - 1
+    blind = shown.clone()
+    blind[:, -1] = -1
+
+    with torch.no_grad():
+        assert (now(shown) == now(blind)).all()
+
+
 def test_a_mirrored_example_mirrored_again_is_the_same(ccp: Path) -> None:
-    example = data.labelled(ccp, validation=True)[0]
+    example = data.labelled(ccp, ccp / "people", validation=True)[0]
 
     again = data.mirrored(data.mirrored(example))
 
@@ -264,7 +328,7 @@ def test_a_mirrored_example_mirrored_again_is_the_same(ccp: Path) -> None:
 
 
 def test_somebody_pasted_in_is_background_and_takes_no_label_along(ccp: Path) -> None:
-    own, guest = data.labelled(ccp, validation=False)[:2]
+    own, guest = data.labelled(ccp, ccp / "people", validation=False)[:2]
     marked = replace(guest, rgb=np.full_like(guest.rgb, (255, 0, 255)))
 
     for seed in range(12):

@@ -27,7 +27,7 @@ import pytest
 from tryon_masks.vision.catalog import load_model_set
 from tryon_masks.vision.garment_parser import CELL
 from tryon_masks.vision.parser_classes import CLASSES
-from tryon_masks.vision.parser_input import HEIGHT, PLANES, WIDTH
+from tryon_masks.vision.parser_input import CHANNELS, HEIGHT, WIDTH
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -669,7 +669,7 @@ def test_the_garment_parser_lies_in_the_repository_and_stays_small() -> None:
     (model,) = (one for one in CATALOGUE.sets["swift"] if one.id == "garment_parser")
 
     assert build.committed(model.origin, model).stat().st_size <= 25_000_000
-    assert model.inputs == {"input": [1, 3 + len(PLANES), HEIGHT, WIDTH]}
+    assert model.inputs == {"input": [1, CHANNELS, HEIGHT, WIDTH]}
     assert model.outputs == {"logits": [1, len(CLASSES), HEIGHT // CELL, WIDTH // CELL]}
 
 

@@ -12,6 +12,7 @@ from tests import fakes, figures
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.skeleton import NAMES, SIDES
 from tryon_masks.vision.parser_input import (
+    CHANNELS,
     GREY,
     HEIGHT,
     MARGIN,
@@ -29,6 +30,8 @@ MEASURED = {f"{side}_{joint}" for side in SIDES for joint in ("shoulder", "hip")
 """What T, and with it the thickness of every bone, rests on."""
 FRAME = (fakes.HEIGHT, fakes.WIDTH)
 
+NOBODY = np.zeros(FRAME, np.uint8)
+"""An outline that says nothing."""
 TRUNK = next(i for i, lines in enumerate(PLANES) if ("left_hip", "right_hip") in lines)
 
 
@@ -205,9 +208,9 @@ def test_colours_come_first_in_rgb_from_minus_one_to_one() -> None:
     rgb = np.zeros((*FRAME, 3), np.uint8)
     rgb[..., 0], rgb[..., 2] = 255, 51
 
-    shown = tensor(rgb, figures.skeleton(), crop_matrix(fakes.BOX, figures.skeleton()))
+    shown = tensor(rgb, NOBODY, figures.skeleton(), crop_matrix(fakes.BOX, figures.skeleton()))
 
-    assert shown.shape == (1, 3 + len(PLANES), HEIGHT, WIDTH)
+    assert shown.shape == (1, CHANNELS, HEIGHT, WIDTH)
     assert shown.dtype == np.float32
     assert shown[0, :3, 200, 128].tolist() == pytest.approx([1, -1, -0.6])
     assert shown.min() == -1
@@ -218,7 +221,7 @@ def test_what_lies_outside_the_photo_is_grey() -> None:
     white = np.full((*FRAME, 3), 255, np.uint8)
 
     one = figures.skeleton()
-    shown = tensor(white, one, crop_matrix(Box(200, 100, 600, 500), one))
+    shown = tensor(white, NOBODY, one, crop_matrix(Box(200, 100, 600, 500), one))
 
     outside = shown[0, :3, :, 170:]
     assert np.ptp(outside) == 0
@@ -230,7 +233,24 @@ def test_what_lies_outside_the_photo_is_grey() -> None:
 def test_the_planes_follow_the_colours() -> None:
     matrix = crop_matrix(fakes.BOX, figures.skeleton())
 
-    shown = tensor(np.zeros((*FRAME, 3), np.uint8), figures.skeleton(), matrix)
+    shown = tensor(np.zeros((*FRAME, 3), np.uint8), NOBODY, figures.skeleton(), matrix)
 
     drawn = draw(figures.skeleton(), matrix).astype(np.float32)
-    assert np.abs(shown[0, 3:] - (drawn / 127.5 - 1)).max() < 1e-6
+    assert np.abs(shown[0, 3:-1] - (drawn / 127.5 - 1)).max() < 1e-6
+
+
+def test_the_outline_comes_last_and_ends_where_the_photo_does() -> None:
+    body = np.zeros(FRAME, np.uint8)
+    body[100:300, 50:120] = 255
+    matrix = crop_matrix(fakes.BOX, figures.skeleton())
+
+    shown = tensor(np.zeros((*FRAME, 3), np.uint8), body, figures.skeleton(), matrix)
+
+    (left, top), (right, bottom) = (
+        np.array([(50, 100), (120, 300)]) @ matrix[:, :2].T + matrix[:, 2]
+    )
+    outline = shown[0, -1]
+    x, y = np.round([left, right]).astype(int), np.round([top, bottom]).astype(int)
+    assert (outline[y[0] + 2 : y[1] - 2, x[0] + 2 : x[1] - 2] == 1).all()
+    assert (outline == 1).sum() < (right - left) * (bottom - top)
+    assert outline[0, 0] == outline[-1, -1] == -1

@@ -13,12 +13,20 @@ from numpy.typing import NDArray
 from tests import fakes, figures
 from tests.vision.painted import SCENES, ColourReader, Scene, near_borders, photo
 
-from tryon_masks.domain.person import Box
+from tryon_masks.domain.person import Box, Candidate
 from tryon_masks.domain.skeleton import SIDES, Skeleton
 from tryon_masks.vision import garment_parser
 from tryon_masks.vision.garment_parser import CELL, GarmentParser, laid_out
 from tryon_masks.vision.parser_classes import CLASSES, Class
-from tryon_masks.vision.parser_input import GREY, HEIGHT, MARGIN, PLANES, WIDTH, crop_matrix
+from tryon_masks.vision.parser_input import (
+    CHANNELS,
+    GREY,
+    HEIGHT,
+    MARGIN,
+    PLANES,
+    WIDTH,
+    crop_matrix,
+)
 
 Floats = NDArray[np.float32]
 Region = tuple[slice, slice]
@@ -49,9 +57,14 @@ def figure_in(scene: Scene) -> NDArray[np.uint8]:
     return figures.classes(scene.parts(figures.bare_legged()))
 
 
+def parse(rgb: NDArray[np.uint8], one: Candidate, region: Region) -> Floats:
+    """With an outline that says nothing."""
+    nobody = np.zeros(rgb.shape[:2], np.uint8)
+    return GarmentParser(Path(), 1).parse(rgb, nobody, one.box, one.skeleton, region)
+
+
 def parsed(scene: Scene, region: Region) -> Floats:
-    rgb, one = photo(figure_in(scene)), scene.candidate()
-    return GarmentParser(Path(), 1).parse(rgb, one.box, one.skeleton, region)
+    return parse(photo(figure_in(scene)), scene.candidate(), region)
 
 
 def cell(scene: Scene) -> float:
@@ -71,11 +84,11 @@ def test_the_parser_is_shown_its_crop_in_rgb_from_minus_one_to_one(
     red[..., 0] = 255
     one = scene.candidate()
 
-    GarmentParser(Path(), 1).parse(red, one.box, one.skeleton, whole(scene))
+    parse(red, one, whole(scene))
 
     ((shown, mirrored),) = [one.shown for one in reader]
     assert (mirrored == shown[..., ::-1]).all()
-    assert shown.shape == (1, 3 + len(PLANES), HEIGHT, WIDTH)
+    assert shown.shape == (1, CHANNELS, HEIGHT, WIDTH)
     assert shown.dtype == np.float32
     assert shown[0, :3, HEIGHT // 2, WIDTH // 2].tolist() == [1, -1, -1]
     assert shown.min() >= -1
@@ -86,9 +99,7 @@ def test_the_parser_is_shown_grey_where_the_photo_ends(reader: list[ColourReader
     scene = Scene(251, 299)
     one = scene.candidate()
 
-    GarmentParser(Path(), 1).parse(
-        np.zeros((251, 299, 3), np.uint8), one.box, one.skeleton, whole(scene)
-    )
+    parse(np.zeros((251, 299, 3), np.uint8), one, whole(scene))
 
     end = round(float((crop_matrix(one.box, one.skeleton) @ [0, 251, 1])[1]))
     colours = reader[0].shown[0][0, :3]
@@ -109,7 +120,7 @@ def test_the_parser_is_shown_the_skeleton_on_the_pixels_it_lies_on(
     for x, y in (point for point in hands if point is not None):
         cv2.circle(rgb, (round(x), round(y)), round(8 * scene.scale), (0, 0, 255), -1)
 
-    GarmentParser(Path(), 1).parse(rgb, one.box, one.skeleton, whole(scene))
+    parse(rgb, one, whole(scene))
 
     shown = reader[0].shown[0][0]
     forearms = next(i for i, lines in enumerate(PLANES) if ("left_elbow", "left_wrist") in lines)
@@ -119,6 +130,26 @@ def test_the_parser_is_shown_the_skeleton_on_the_pixels_it_lies_on(
     assert (shown[:3, wrists].T == [-1, -1, 1]).all()
 
 
+@scenes
+def test_the_parser_is_shown_the_outline_on_the_pixels_it_lies_on(
+    scene: Scene, reader: list[ColourReader]
+) -> None:
+    """A red body in the photo: where the outline is, the photo is red."""
+    one, body = scene.candidate(), figure_in(scene) > 0
+    rgb = np.zeros((scene.height, scene.width, 3), np.uint8)
+    rgb[..., 0] = outline = 255 * body.astype(np.uint8)
+
+    GarmentParser(Path(), 1).parse(rgb, outline, one.box, one.skeleton, whole(scene))
+
+    shown = reader[0].shown[0][0]
+    inside = cv2.warpAffine(
+        np.full(body.shape, 255, np.uint8), crop_matrix(one.box, one.skeleton), (WIDTH, HEIGHT)
+    )
+    assert set(np.unique(shown[-1])) >= {-1, 1}
+    assert (shown[-1] == shown[0])[inside == 255].all()
+    assert (shown[-1, inside == 0] == -1).all()
+
+
 def test_the_graph_is_asked_for_its_logits(reader: list[ColourReader]) -> None:
     GarmentParser(Path(), 1)
 
@@ -126,10 +157,10 @@ def test_the_graph_is_asked_for_its_logits(reader: list[ColourReader]) -> None:
 
 
 def test_a_skeleton_without_a_body_unit_is_a_mistake(reader: list[ColourReader]) -> None:
-    rgb = np.zeros((400, 300, 3), np.uint8)
+    rgb, one = np.zeros((400, 300, 3), np.uint8), Candidate(fakes.BOX, 1.0, Skeleton({}))
 
     with pytest.raises(ValueError, match="shoulders"):
-        GarmentParser(Path(), 1).parse(rgb, fakes.BOX, Skeleton({}), whole(Scene(400, 300)))
+        parse(rgb, one, whole(Scene(400, 300)))
 
 
 # What it answers
@@ -156,7 +187,7 @@ def test_a_disc_comes_back_where_it_lay(scene: Scene, reader: list[ColourReader]
     x, y = round((one.box.x0 + one.box.x1) / 2), round((one.box.y0 + one.box.y1) / 2)
     cv2.circle(labels, (x, y), round(45 * scene.scale), int(Class.DRESS), -1)
 
-    shares = GarmentParser(Path(), 1).parse(photo(labels), one.box, one.skeleton, whole(scene))
+    shares = parse(photo(labels), one, whole(scene))
 
     rows, columns = np.nonzero(shares.argmax(0))
     assert rows.mean() == pytest.approx(y, abs=0.15 * cell(scene))
@@ -197,7 +228,7 @@ def test_what_the_parser_was_not_shown_is_background(reader: list[ColourReader])
     labels[:, 500:] = Class.OUTERWEAR
     one = scene.candidate()
 
-    shares = GarmentParser(Path(), 1).parse(photo(labels), one.box, one.skeleton, whole(scene))
+    shares = parse(photo(labels), one, whole(scene))
 
     assert (shares[Class.BACKGROUND, :, 500:] == 1).all()
     assert not shares[1:, :, 500:].any()
@@ -283,7 +314,7 @@ def test_the_margin_keeps_the_whole_box_in_sight(reader: list[ColourReader]) -> 
     labels[40:360, 60:240] = Class.DRESS
     region = slice(0, 400), slice(0, 300)
 
-    shares = GarmentParser(Path(), 1).parse(photo(labels), box, figures.skeleton(), region)
+    shares = parse(photo(labels), Candidate(box, 1.0, figures.skeleton()), region)
 
     margin = MARGIN * box.height
     assert margin > CELL

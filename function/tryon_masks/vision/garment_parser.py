@@ -29,7 +29,12 @@ class GarmentParser:
         self._model = Model(path, threads, ("logits",))
 
     def parse(
-        self, rgb: NDArray[np.uint8], box: Box, skeleton: Skeleton, region: tuple[slice, slice]
+        self,
+        rgb: NDArray[np.uint8],
+        outline: NDArray[np.uint8],
+        box: Box,
+        skeleton: Skeleton,
+        region: tuple[slice, slice],
     ) -> Floats:
         """What the person in ``box``, whose joints ``skeleton`` names, consists of.
 
@@ -37,6 +42,8 @@ class GarmentParser:
         ----------
         rgb
             The photo (H, W, 3), uint8.
+        outline
+            The pose model's outline of the person on the photo (H, W), uint8, 255 where certain.
         region
             Rows and columns to answer for.
 
@@ -51,7 +58,7 @@ class GarmentParser:
             The skeleton has no body unit.
         """
         matrix = crop_matrix(box, skeleton)
-        shown = tensor(rgb, skeleton, matrix)
+        shown = tensor(rgb, outline, skeleton, matrix)
         mirrored = np.ascontiguousarray(shown[..., ::-1])
         # A body is as likely to stand the other way round: two looks see more than one.
         shares = np.float32(0.5) * (self._look(shown) + self._look(mirrored)[..., ::-1])

@@ -1,4 +1,5 @@
-"""What the garment parser is shown: the person's crop, and the skeleton drawn over it.
+"""What the garment parser is shown: the person's crop, the skeleton drawn over it, and the outline
+that the pose model sees.
 
 Training draws with this very module, so that the two can never differ.
 """
@@ -41,6 +42,8 @@ PLANES: tuple[Lines, ...] = (
 )
 """One plane a body segment: head, shoulders, trunk, upper arms, forearms, hands, thighs, shins,
 feet. Left and right share a plane."""
+CHANNELS = 3 + len(PLANES) + 1
+"""Red, green, blue, the bones' planes and the outline."""
 
 
 def crop_matrix(
@@ -99,13 +102,15 @@ def draw(
 
 def tensor(
     rgb: NDArray[np.uint8],
+    outline: NDArray[np.uint8],
     skeleton: Skeleton,
     matrix: NDArray[np.float64],
     size: tuple[int, int] = (HEIGHT, WIDTH),
 ) -> NDArray[np.float32]:
-    """The network's input: shape (1, 12, H, W), float32, -1 to 1: red, green, blue, nine planes.
+    """The network's input: shape (1, 13, H, W), float32, -1 to 1: see :data:`CHANNELS`.
 
-    ``rgb`` is the photo (h, w, 3), uint8; ``matrix`` comes from :func:`crop_matrix`.
+    ``rgb`` is the photo (h, w, 3), uint8; ``outline`` (h, w), uint8, 0 to 255 where the person is
+    certain; ``matrix`` comes from :func:`crop_matrix`.
     """
     height, width = size
     crop = cv2.warpAffine(
@@ -116,6 +121,8 @@ def tensor(
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=(GREY, GREY, GREY),
     )
-    planes = np.concatenate([crop.transpose(2, 0, 1), draw(skeleton, matrix, size)])
+    person = cv2.warpAffine(outline, matrix, (width, height), flags=cv2.INTER_LINEAR)
+    bones = draw(skeleton, matrix, size)
+    planes = np.concatenate([crop.transpose(2, 0, 1), bones, person[None]])
     result: NDArray[np.float32] = planes[None].astype(np.float32) / np.float32(127.5) - 1
     return result

@@ -6,12 +6,14 @@ models whose body it is where people overlap.
 
 from __future__ import annotations
 
+from collections.abc import Set as AbstractSet
+
 import numpy as np
 from numpy.typing import NDArray
 
 from tryon_masks.domain import anatomy
 from tryon_masks.domain.anatomy import Bone, Segment
-from tryon_masks.domain.parts import SHOES, TOPS, BoolMask, Part, PartMap, where
+from tryon_masks.domain.parts import HANDS, SHOES, TOPS, BoolMask, Part, PartMap, where
 from tryon_masks.domain.shapes import capsule, grow
 from tryon_masks.domain.skeleton import SIDES, Skeleton
 from tryon_masks.vision.parser_classes import CLASSES, Class
@@ -47,6 +49,8 @@ RAISED = {
     Part.RIGHT_ARM: Part.RIGHT_LEG,
     Part.TOP: Part.TROUSERS,
     Part.OUTERWEAR: Part.TROUSERS,
+    Part.DRESS: Part.SKIRT,
+    Part.BAG: Part.TROUSERS,
 }
 SUNK = {
     Part.RIGHT_LEG: Part.RIGHT_ARM,
@@ -54,30 +58,47 @@ SUNK = {
     Part.SKIRT: Part.TOP,
 }
 """What a slip of the parser should have been."""
+STRAYS: tuple[tuple[frozenset[Part], frozenset[Segment], frozenset[Segment]], ...] = (
+    (
+        frozenset({Part.FACE, Part.NECK, Part.EYEWEAR}),
+        frozenset({"head", "neck"}),
+        frozenset({"arm", "hand", "thigh", "shin", "foot"}),
+    ),
+    (
+        frozenset({Part.RIGHT_ARM, Part.RIGHT_HAND}),
+        frozenset({"arm", "hand"}),
+        frozenset({"foot"}),
+    ),
+)
+"""What is seen where its own bones are not, and the bones on which it is what they are."""
 COVERS = frozenset({Part.TROUSERS, Part.LEGWEAR})
-"""What cannot lie on a foot: there it is the shoe."""
+"""What cannot lie on a foot: there it is the shoe; on folded legs, neither can other cloth."""
+CLOTH = TOPS | {Part.DRESS, Part.SKIRT, Part.TROUSERS}
+"""What cannot lie on the head, where it is the hair, nor on a hand that is held away."""
 
-NOBODY = 0.45
+NOBODY = 0.42
 NO_LIMB = 0.97
 """Probability of the background from which it is that, off the limbs and on them. What is left goes
 to the classes by weight: these move the borders between them, and not the outline."""
 SLIM = 0.7
 """How much of a limb's width is surely that limb."""
 LEANING = {
-    Class.HAIR: 2.5,
-    Class.FACE: 6.0,
-    Class.NECK: 12.0,
+    Class.HAIR: 3.2,
+    Class.FACE: 10.0,
+    Class.NECK: 17.0,
     Class.ARM: 2.5,
-    Class.LEG: 6.0,
+    Class.LEG: 8.0,
+    Class.TOP: 1.2,
+    Class.OUTERWEAR: 1.2,
     Class.DRESS: 2.2,
     Class.SKIRT: 1.4,
     Class.TROUSERS: 1.2,
-    Class.SHOE: 1.8,
+    Class.SHOE: 2.6,
     Class.BAG: 0.3,
 }
 """Weights of the other classes, 1 where nothing is said: a slip does not cost a mask the same both
 ways. A sliver of skin between hem and shoe, for one, is repainted rather than kept."""
-REACH = 0.35
+REACH = 0.06
 """How far the person may reach beyond the pose model's outline, in T."""
 SHADOW = 6.0
 """How many times likelier than skin hair on the throat must be."""
@@ -85,8 +106,12 @@ FOLDED = 0.5
 """Cosine of the angle between trunk and thigh below which a leg does not hang from the trunk."""
 ON = 1.5
 CLEAR = 1.3
-"""Distances from a bone, in its half widths: up to which cloth may be a limb's, and from which it
-cannot be."""
+ASTRAY = 2.5
+CROWN = 1.3
+SPILT = 3.0
+"""Distances from a bone, in its half widths: up to which cloth may be a limb's, from which it
+cannot be, from which skin cannot, up to which cloth is not the head's, and up to which it is not
+cloth at the feet of folded legs."""
 DOUBT = 0.2
 """Probability from which what seems a top may be a garment of the lower body."""
 LOWER = (Class.DRESS, Class.SKIRT, Class.TROUSERS)
@@ -124,11 +149,13 @@ def compose(
     bones = anatomy.bones(skeleton, unit)
     label, sure = _likeliest(shares, _limbs(bones, outline))
     parts = np.array([PARTS[cls] for cls in Class], np.uint8)[label]
-    _by_the_bones(parts, skeleton, bones)
+    _bring_back_strays(parts, bones)
+    folded = any(_folded(skeleton, bone) for bone in bones if bone.segment == "thigh")
+    _by_the_bones(parts, bones, folded=folded)
     _bare_the_throat(parts, shares, bones)
     _part_at_the_wrist(parts, bones)
     _part_at_the_jaw(parts, skeleton)
-    _part_legs_and_feet(parts, bones)
+    _part_legs_and_feet(parts, bones, folded=folded)
     parts[~grow(outline >= OWN, REACH * unit)] = Part.BACKGROUND
     parts[(others > OWN) & (others > outline)] = Part.OTHER_PERSON
     return parts, sure
@@ -142,11 +169,11 @@ def perhaps_lower(parts: PartMap, shares: Floats) -> BoolMask:
 
 
 def _limbs(bones: list[Bone], outline: Floats) -> BoolMask:
-    """Arms and legs, where the pose model has both their bones and the person."""
+    """Arms, hands and legs, where the pose model has both their bones and the person."""
     shape = (outline.shape[0], outline.shape[1])
     limbs = np.zeros(shape, bool)
     for bone in bones:
-        if bone.segment in {"arm", "thigh", "shin"}:
+        if bone.segment in {"arm", "hand", "thigh", "shin"}:
             start, end = bone.width
             limbs |= capsule(shape, bone.start, bone.end, (SLIM * start, SLIM * end))
     return limbs & (outline >= OWN)
@@ -167,7 +194,27 @@ def _likeliest(shares: Floats, limbs: BoolMask) -> tuple[NDArray[np.uint8], Floa
     return label, sure
 
 
-def _by_the_bones(parts: PartMap, skeleton: Skeleton, bones: list[Bone]) -> None:
+def _bring_back_strays(parts: PartMap, bones: list[Bone]) -> None:
+    """A foot is no face, whatever the parser says, and cloth lies on no head and on no hand."""
+    for strays, own, limbs in STRAYS:
+        home = [bone for bone in bones if bone.segment in own]
+        if not home:
+            continue
+        there = where(parts, strays)
+        limb, near = _nearest(bones, limbs, there)
+        _, far = anatomy.nearest(home, anatomy.points(there))
+        parts[there] = np.where((near < 1) & (far > ASTRAY), limb, parts[there])
+    there = where(parts, CLOTH)
+    _, near = _nearest(bones, {"head"}, there)
+    parts[there] = np.where(near < CROWN, np.uint8(Part.HAIR), parts[there])
+    there = where(parts, CLOTH)
+    limb, near = _nearest(bones, {"arm", "hand"}, there)
+    _, far = _nearest(bones, {"torso", "thigh"}, there)
+    held_out = where(limb, HANDS) & (near < 1) & (far > ASTRAY)
+    parts[there] = np.where(held_out, limb, parts[there])
+
+
+def _by_the_bones(parts: PartMap, bones: list[Bone], *, folded: bool) -> None:
     """Skin on a limb and clear of the others is that limb's; on folded legs, so is cloth.
 
     Elsewhere a coat or a shirt may hang over the thighs. Nothing is clear of a bone that is lost.
@@ -175,10 +222,9 @@ def _by_the_bones(parts: PartMap, skeleton: Skeleton, bones: list[Bone]) -> None
     legs = [bone for bone in bones if bone.segment in {"thigh", "shin"}]
     arms = [bone for bone in bones if bone.segment == "arm"]
     trunk = [bone for bone in bones if bone.segment == "torso"]
-    folded = any(_folded(skeleton, bone) for bone in legs if bone.segment == "thigh")
     for slips, own, other, reach, clear in (
         (RAISED, legs, trunk, ON, arms),
-        (SUNK, trunk, legs, ON, arms),
+        (SUNK, trunk, legs, 1.0, arms),
         (SUNK, arms, legs, 1.0, legs),
     ):
         if len(clear) < LIMB_BONES:
@@ -237,21 +283,23 @@ def _part_at_the_jaw(parts: PartMap, skeleton: Skeleton) -> None:
         parts[head] = np.where(above, Part.FACE, Part.NECK)[head]
 
 
-def _part_legs_and_feet(parts: PartMap, bones: list[Bone]) -> None:
-    """Left and right; and shoes, where trousers or stockings seem to lie on a foot."""
-    there = where(parts, COVERS | {Part.RIGHT_LEG, Part.RIGHT_SHOE})
+def _part_legs_and_feet(parts: PartMap, bones: list[Bone], *, folded: bool) -> None:
+    """Left and right; and shoes, where what cannot lie on a foot seems to."""
+    covers = COVERS | CLOTH if folded else COVERS
+    there = where(parts, covers | {Part.RIGHT_LEG, Part.RIGHT_SHOE})
     limb, distance = _nearest(bones, {"thigh", "shin", "foot"}, there)
     label = parts[there]
     left = where(limb, {Part.LEFT_LEG, Part.LEFT_SHOE})
     for right, other in LEFT.items():
         label[left & (label == right)] = other
-    on_foot = where(label, COVERS) & where(limb, SHOES) & (distance < 1)
+    near = np.where(where(label, COVERS), 1, SPILT)
+    on_foot = where(label, covers) & where(limb, SHOES) & (distance < near)
     label[on_foot] = limb[on_foot]
     parts[there] = label
 
 
 def _nearest(
-    bones: list[Bone], segments: set[Segment], there: BoolMask
+    bones: list[Bone], segments: AbstractSet[Segment], there: BoolMask
 ) -> tuple[NDArray[np.uint8], Floats]:
     """:func:`~tryon_masks.domain.anatomy.nearest` of the limbs' ``segments``, for ``there``."""
     limbs = [bone for bone in bones if bone.segment in segments]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -40,10 +41,10 @@ class SwiftVision:
     def _warm_up(self) -> None:
         grey = np.full((WARM_UP_SIDE, WARM_UP_SIDE, 3), 127, np.uint8)
         self._people.warm_up(grey)
-        whole = slice(0, WARM_UP_SIDE)
+        whole, nobody = slice(0, WARM_UP_SIDE), np.zeros((WARM_UP_SIDE, WARM_UP_SIDE), np.uint8)
         box = Box(0, 0, WARM_UP_SIDE, WARM_UP_SIDE)
         shoulders = {"left_shoulder": Keypoint(160, 80, 1), "right_shoulder": Keypoint(96, 80, 1)}
-        self._parser.parse(grey, box, Skeleton(shoulders), (whole, whole))
+        self._parser.parse(grey, nobody, box, Skeleton(shoulders), (whole, whole))
 
     def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
         """Everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
@@ -61,13 +62,16 @@ class SwiftVision:
         """
         frame = (rgb.shape[0], rgb.shape[1])
         region = chosen.box.surroundings(frame, MARGIN)
+        whole = (slice(0, frame[0]), slice(0, frame[1]))
         with step("parse_garments", "garment_parser"):
-            shares = self._parser.parse(rgb, chosen.box, chosen.skeleton, region)
+            outline = outline_of(chosen, whole)
+            seen = np.asarray(cv2.convertScaleAbs(outline, alpha=255), np.uint8)
+            shares = self._parser.parse(rgb, seen, chosen.box, chosen.skeleton, region)
         with step("compose_parts", "composition"):
-            theirs = outline_of_any(others, (slice(0, frame[0]), slice(0, frame[1])))
+            theirs = outline_of_any(others, whole)
             rows, columns = region
             skeleton = chosen.skeleton.moved(-columns.start, -rows.start)
-            parts, sure = compose(shares, skeleton, outline_of(chosen, region), theirs[region])
+            parts, sure = compose(shares, skeleton, outline[region], theirs[region])
             part_map = np.where(theirs > OWN, np.uint8(Part.OTHER_PERSON), np.uint8(0))
             confidence = np.ones(frame, np.float32)
             part_map[region], confidence[region] = parts, sure
