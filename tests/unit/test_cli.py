@@ -411,21 +411,21 @@ def built_set(folder: Path, digest: str) -> None:
         "outputs": {"landmarks": [1, 195]},
         "recipe": "1",
     }
-    (folder / "manifest.json").write_text(json.dumps({"set": "compact", "files": [entry]}))
+    (folder / "manifest.json").write_text(json.dumps({"set": Settings.model_set, "files": [entry]}))
 
 
 def test_the_models_are_listed_with_where_they_come_from(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     digest = hashlib.sha256(b"weights").hexdigest()
-    built_set(tmp_path / "compact", digest)
+    built_set(tmp_path / Settings.model_set, digest)
 
     assert cli.main(["models"], environ={"MODELS_DIR": str(tmp_path)}) == 0
 
     heading, row = capsys.readouterr().out.splitlines()
     assert heading.split() == ["SET", "FILE", "SHA256", "LICENCE", "SOURCE"]
     assert row.split("  ") == [
-        "compact",
+        Settings.model_set,
         "pose_landmark.onnx",
         digest,
         "Apache-2.0",
@@ -436,7 +436,7 @@ def test_the_models_are_listed_with_where_they_come_from(
 def test_models_that_are_altered_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    built_set(tmp_path / "compact", "0" * 64)
+    built_set(tmp_path / Settings.model_set, "0" * 64)
 
     assert cli.main(["models"], environ={"MODELS_DIR": str(tmp_path)}) == 2
 
