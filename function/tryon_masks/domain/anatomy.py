@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tryon_masks.domain.parts import BoolMask, Part
+from tryon_masks.domain.parts import BoolMask, Part, PartMap
+from tryon_masks.domain.shapes import capsule
 from tryon_masks.domain.skeleton import SHOULDER_WIDTHS_PER_TORSO, SIDES, Point, Side, Skeleton
 
 Segment = Literal["head", "neck", "torso", "arm", "hand", "thigh", "shin", "foot"]
@@ -61,14 +62,23 @@ class Bone:
 
     def distance(self, xy: NDArray[np.float32]) -> NDArray[np.float32]:
         """Distance of points (N, 2) from the bone, in units of its half width there: shape (N,)."""
-        a, b = np.array(self.start, np.float32), np.array(self.end, np.float32)
-        along = b - a
-        square = float(along @ along)
-        t = np.clip((xy - a) @ along / square, 0, 1) if square > 0 else np.zeros(len(xy))
-        off = xy - (a + t[:, None] * along)
-        half = (self.width[0] + t * (self.width[1] - self.width[0])) / 2
-        result: NDArray[np.float32] = (np.hypot(off[:, 0], off[:, 1]) / half).astype(np.float32)
+        a, b = np.array([self.start, self.end], np.float32)
+        x, y = (xy - a).T
+        dx, dy = b - a
+        square = dx * dx + dy * dy
+        t = np.clip((x * dx + y * dy) / square, 0, 1) if square > 0 else np.zeros_like(x)
+        x, y = x - t * dx, y - t * dy
+        half = (self.width[0] + t * np.float32(self.width[1] - self.width[0])) / 2
+        result: NDArray[np.float32] = np.sqrt(x * x + y * y) / half  # np.hypot is slow
         return result
+
+    def surroundings(self, reach: float, shape: tuple[int, ...]) -> tuple[slice, slice]:
+        """Rows and columns of a grid of ``shape`` that hold all that is nearer than ``reach``."""
+        pad = reach * max(self.width) / 2
+        ends = np.array([self.start, self.end])[:, ::-1]
+        first, last = ends.min(axis=0) - pad, ends.max(axis=0) + pad + 2
+        (top, left), (bottom, right) = np.array([first, last]).clip(0, shape).astype(int).tolist()
+        return slice(top, bottom), slice(left, right)
 
 
 @dataclass(frozen=True)
@@ -155,10 +165,44 @@ def nearest(
     return part, best
 
 
+def tube(
+    bone: Bone, shape: tuple[int, ...], share: float = 1.0
+) -> tuple[tuple[slice, slice], BoolMask]:
+    """A ``share`` of the bone's width: rows and columns of a grid of ``shape``, and it in them."""
+    rows, columns = bone.surroundings(share, shape)
+    start, end = np.subtract([bone.start, bone.end], (columns.start, rows.start)).tolist()
+    size = (rows.stop - rows.start, columns.stop - columns.start)
+    widths = (share * bone.width[0], share * bone.width[1])
+    return (rows, columns), capsule(size, start, end, widths)
+
+
+def within(
+    reach: float, bones: Sequence[Bone], there: BoolMask
+) -> tuple[PartMap, NDArray[np.float32]]:
+    """:func:`nearest` of the bones that are nearer than ``reach``, for the pixels of ``there``.
+
+    Returns
+    -------
+    Both of the shape of ``there``; background and ``reach`` where no bone is so near.
+    """
+    part = np.full(there.shape, Part.BACKGROUND, np.uint8)
+    best = np.full(there.shape, reach, np.float32)
+    for bone in bones:
+        rows, columns = bone.surroundings(reach, there.shape)
+        xy = points(there[rows, columns]) + np.array([columns.start, rows.start], np.float32)
+        distance = bone.distance(xy)
+        spot = there[rows, columns].copy()
+        closer = distance < best[rows, columns][spot]
+        spot[spot] = closer
+        best[rows, columns][spot] = distance[closer]
+        part[rows, columns][spot] = LIMBS[bone.segment, bone.side]
+    return part, best
+
+
 def points(there: BoolMask) -> NDArray[np.float32]:
     """Give x and y of the N pixels of ``there``, in the order of its rows: shape (N, 2)."""
     y, x = np.nonzero(there)
-    return np.stack([x, y], -1).astype(np.float32)
+    return np.array([x, y], np.float32).T  # a column in one piece: twice as fast to reckon with
 
 
 def chin(skeleton: Skeleton) -> Point | None:

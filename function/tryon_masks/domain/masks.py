@@ -32,7 +32,6 @@ from tryon_masks.domain.parts import (
 from tryon_masks.domain.person import Person
 from tryon_masks.domain.profiles import Expand, Profile
 from tryon_masks.domain.shapes import (
-    capsule,
     grow,
     holes,
     hulls,
@@ -217,12 +216,11 @@ def _above_hips(person: Person) -> BoolMask:
 
 def _tubes(person: Person, *segments: Segment) -> BoolMask:
     """Limbs as the skeleton has them, each where most of it lies on this person."""
-    height, width = person.part_map.shape
-    tubes = np.zeros((height, width), bool)
+    tubes = np.zeros(person.part_map.shape, bool)
     body = ~where(person.part_map, {Part.BACKGROUND, Part.OTHER_PERSON})
     for bone in anatomy.bones(person.skeleton, person.torso):
         if bone.segment in segments:
-            tube = capsule((height, width), bone.start, bone.end, bone.width)
-            if 2 * (tube & body).sum() > tube.sum():
-                tubes |= tube
+            spot, tube = anatomy.tube(bone, tubes.shape)
+            if 2 * np.count_nonzero(tube & body[spot]) > np.count_nonzero(tube):
+                tubes[spot] |= tube
     return tubes

@@ -25,6 +25,8 @@ def capsule(
     # Sixteen steps of sub-pixel accuracy; a point far outside would overflow OpenCV's integers.
     if not np.all(np.abs(np.concatenate([a, b])) < 1e5):
         raise ValueError("a limb lies absurdly far outside the photo")
+    if canvas.size == 0:
+        return canvas.astype(bool)
     _disc(canvas, a, ra)
     _disc(canvas, b, rb)
     if length > 0:
@@ -71,7 +73,7 @@ def holes(mask: BoolMask, largest: float) -> BoolMask:
     inside = (x > 0) & (y > 0) & (x + w < width) & (y + h < height)
     hole = inside & (stats[:, cv2.CC_STAT_AREA] <= largest)
     hole[0] = False
-    return np.asarray(hole[labels])
+    return _picked(hole, labels)
 
 
 def without_specks(mask: BoolMask, smallest: float) -> BoolMask:
@@ -79,7 +81,13 @@ def without_specks(mask: BoolMask, smallest: float) -> BoolMask:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     keep = stats[:, cv2.CC_STAT_AREA] >= smallest
     keep[0] = False
-    return np.asarray(keep[labels])
+    return _picked(keep, labels)
+
+
+def _picked(pieces: BoolMask, labels: object) -> BoolMask:
+    """Where OpenCV's ``labels`` (H, W) name one of ``pieces``; indexing takes twice as long."""
+    result: BoolMask = pieces.take(np.asarray(labels, np.int32))
+    return result
 
 
 def smooth(mask: BoolMask, radius: float) -> BoolMask:

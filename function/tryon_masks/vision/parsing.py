@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tryon_masks.domain import anatomy
 from tryon_masks.domain.anatomy import Bone, Segment
 from tryon_masks.domain.parts import HANDS, SHOES, TOPS, BoolMask, Part, PartMap, where
-from tryon_masks.domain.shapes import capsule, grow
+from tryon_masks.domain.shapes import grow
 from tryon_masks.domain.skeleton import SIDES, Skeleton
 from tryon_masks.vision.parser_classes import CLASSES, Class
 from tryon_masks.vision.runtime import Floats
@@ -170,12 +170,11 @@ def perhaps_lower(parts: PartMap, shares: Floats) -> BoolMask:
 
 def _limbs(bones: list[Bone], outline: Floats) -> BoolMask:
     """Arms, hands and legs, where the pose model has both their bones and the person."""
-    shape = (outline.shape[0], outline.shape[1])
-    limbs = np.zeros(shape, bool)
+    limbs = np.zeros(outline.shape, bool)
     for bone in bones:
         if bone.segment in {"arm", "hand", "thigh", "shin"}:
-            start, end = bone.width
-            limbs |= capsule(shape, bone.start, bone.end, (SLIM * start, SLIM * end))
+            spot, tube = anatomy.tube(bone, limbs.shape, SLIM)
+            limbs[spot] |= tube
     return limbs & (outline >= OWN)
 
 
@@ -188,7 +187,7 @@ def _likeliest(shares: Floats, limbs: BoolMask) -> tuple[NDArray[np.uint8], Floa
     for cls in CLASSES[1:]:
         weighted = shares[cls] * np.float32(LEANING.get(cls, 1.0))
         better = weighted > best
-        label[better] = cls
+        np.copyto(label, np.uint8(cls), where=better)
         np.copyto(sure, shares[cls], where=better)
         np.maximum(best, weighted, out=best)
     return label, sure
@@ -198,20 +197,22 @@ def _bring_back_strays(parts: PartMap, bones: list[Bone]) -> None:
     """A foot is no face, whatever the parser says, and cloth lies on no head and on no hand."""
     for strays, own, limbs in STRAYS:
         home = [bone for bone in bones if bone.segment in own]
-        if not home:
-            continue
-        there = where(parts, strays)
-        limb, near = _nearest(bones, limbs, there)
-        _, far = anatomy.nearest(home, anatomy.points(there))
-        parts[there] = np.where((near < 1) & (far > ASTRAY), limb, parts[there])
-    there = where(parts, CLOTH)
-    _, near = _nearest(bones, {"head"}, there)
-    parts[there] = np.where(near < CROWN, np.uint8(Part.HAIR), parts[there])
-    there = where(parts, CLOTH)
-    limb, near = _nearest(bones, {"arm", "hand"}, there)
-    _, far = _nearest(bones, {"torso", "thigh"}, there)
-    held_out = where(limb, HANDS) & (near < 1) & (far > ASTRAY)
-    parts[there] = np.where(held_out, limb, parts[there])
+        if home:
+            limb, _ = _within(1, bones, limbs, where(parts, strays))
+            _take_back(parts, limb, home)
+    head, _ = _within(CROWN, bones, {"head"}, where(parts, CLOTH))
+    parts[head != Part.BACKGROUND] = Part.HAIR
+    limb, _ = _within(1, bones, {"arm", "hand"}, where(parts, CLOTH))
+    limb[~where(limb, HANDS)] = Part.BACKGROUND
+    _take_back(parts, limb, [bone for bone in bones if bone.segment in {"torso", "thigh"}])
+
+
+def _take_back(parts: PartMap, limb: PartMap, home: list[Bone]) -> None:
+    """What lies on a ``limb``, and far from all bones that are ``home`` to it, is that limb's."""
+    on = limb != Part.BACKGROUND
+    _, far = anatomy.nearest(home, anatomy.points(on))
+    on[on] = far > ASTRAY
+    parts[on] = limb[on]
 
 
 def _by_the_bones(parts: PartMap, bones: list[Bone], *, folded: bool) -> None:
@@ -230,9 +231,11 @@ def _by_the_bones(parts: PartMap, bones: list[Bone], *, folded: bool) -> None:
         if len(clear) < LIMB_BONES:
             continue
         there = where(parts, {part for part in slips if folded or part in SKIN})
+        limb, near = anatomy.within(reach, own, there)
+        there = limb != Part.BACKGROUND
         xy = anatomy.points(there)
-        near, far, off = (anatomy.nearest(bones, xy)[1] for bones in (own, other, clear))
-        slipped = (near < reach) & (near < far) & (off > CLEAR)
+        far, off = (anatomy.nearest(bones, xy)[1] for bones in (other, clear))
+        slipped = (near[there] < far) & (off > CLEAR)
         label = parts[there]
         for part, meant in slips.items():
             label[slipped & (label == part)] = meant
@@ -285,17 +288,25 @@ def _part_at_the_jaw(parts: PartMap, skeleton: Skeleton) -> None:
 
 def _part_legs_and_feet(parts: PartMap, bones: list[Bone], *, folded: bool) -> None:
     """Left and right; and shoes, where what cannot lie on a foot seems to."""
-    covers = COVERS | CLOTH if folded else COVERS
-    there = where(parts, covers | {Part.RIGHT_LEG, Part.RIGHT_SHOE})
-    limb, distance = _nearest(bones, {"thigh", "shin", "foot"}, there)
+    legs = [bone for bone in bones if bone.segment in {"thigh", "shin", "foot"}]
+    there = where(parts, set(LEFT))
+    limb, _ = anatomy.nearest(legs, anatomy.points(there))
     label = parts[there]
     left = where(limb, {Part.LEFT_LEG, Part.LEFT_SHOE})
     for right, other in LEFT.items():
         label[left & (label == right)] = other
-    near = np.where(where(label, COVERS), 1, SPILT)
-    on_foot = where(label, covers) & where(limb, SHOES) & (distance < near)
-    label[on_foot] = limb[on_foot]
     parts[there] = label
+    for covers, reach in ((COVERS, 1.0), (CLOTH - COVERS, SPILT if folded else 0.0)):
+        limb, _ = anatomy.within(reach, legs, where(parts, covers))
+        on_foot = where(limb, SHOES)
+        parts[on_foot] = limb[on_foot]
+
+
+def _within(
+    reach: float, bones: list[Bone], segments: AbstractSet[Segment], there: BoolMask
+) -> tuple[PartMap, Floats]:
+    """:func:`~tryon_masks.domain.anatomy.within` of the limbs' ``segments``."""
+    return anatomy.within(reach, [bone for bone in bones if bone.segment in segments], there)
 
 
 def _nearest(
