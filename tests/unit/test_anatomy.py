@@ -8,6 +8,7 @@ from tests import fakes, figures
 
 from tryon_masks.domain import anatomy
 from tryon_masks.domain.anatomy import Axis, Bone
+from tryon_masks.domain.shapes import capsule
 from tryon_masks.domain.skeleton import SIDES, Keypoint, Skeleton
 
 T = fakes.TORSO
@@ -32,6 +33,35 @@ def test_a_bone_without_length_is_a_disc() -> None:
     assert Bone("hand", "left", (5, 5), (5, 5), (4, 4)).distance(points((5, 7), (9, 5))) == (
         pytest.approx([1, 2])
     )
+
+
+@pytest.mark.parametrize("reach", [0.5, 1.0, 3.0])
+def test_within_reach_the_nearest_bone_is_found_and_beyond_it_none(reach: float) -> None:
+    bones = anatomy.bones(figures.skeleton(), T)
+    there = np.ones(figures.SHAPE, bool)
+    there[::3] = False
+    parts, distances = anatomy.nearest(bones, anatomy.points(there))
+    near = distances < reach
+
+    part, distance = anatomy.within(reach, bones, there)
+
+    assert (part[there] == np.where(near, parts, 0)).all()
+    assert (distance[there] == np.where(near, distances, np.float32(reach))).all()
+    assert not part[~there].any()
+    assert near.any() and not near.all()
+
+
+def test_a_tube_is_what_lies_within_a_share_of_the_bone_and_in_the_photo() -> None:
+    bone = Bone("thigh", "left", (-10, 20), (30, 20), (12, 12))
+
+    spot, tube = anatomy.tube(bone, (40, 60), 0.5)
+
+    canvas = np.zeros((40, 60), bool)
+    canvas[spot] = tube
+    assert (canvas == capsule((40, 60), bone.start, bone.end, (6, 6))).all()
+    assert canvas.any()
+    outside = Bone("thigh", "left", (-50, 20), (-30, 20), (12, 12))
+    assert anatomy.tube(outside, (40, 60))[1].size == 0
 
 
 def test_a_whole_skeleton_has_every_segment_on_both_sides() -> None:

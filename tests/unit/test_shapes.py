@@ -181,6 +181,23 @@ def test_a_hole_is_not_left_through_a_corner() -> None:
     assert holes(drawn(".....", "..#..", ".#.#.", "..#..", "....."), largest=1)[2, 2]
 
 
+def test_what_lies_in_a_hole_counts_as_part_of_it_and_a_ring_with_what_it_encloses() -> None:
+    island = drawn("#####", "#...#", "#.#.#", "#...#", "#####")
+
+    assert not holes(island, largest=8).any()
+    assert (holes(island, largest=9) == ~island).all()
+    ring = drawn(".....", ".###.", ".#.#.", ".###.", ".....")
+    assert (without_specks(ring, 9) == ring).all()
+    assert not without_specks(ring, 9.5).any()
+
+
+def test_areas_are_counted_in_pixels_however_thin_a_piece_is() -> None:
+    for piece, area in ((("#",), 1), (("###",), 3), (("#..", "###", "..#"), 5), (("##", "##"), 4)):
+        mask = np.pad(drawn(*piece), 1)
+        assert without_specks(mask, area).sum() == area
+        assert not without_specks(mask, area + 0.5).any()
+
+
 def test_specks_go_and_the_rest_stays() -> None:
     mask = drawn("##...#", "##....", "......", "...##.")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -201,8 +202,9 @@ def within(
 
 def points(there: BoolMask) -> NDArray[np.float32]:
     """Give x and y of the N pixels of ``there``, in the order of its rows: shape (N, 2)."""
-    y, x = np.nonzero(there)
-    return np.array([x, y], np.float32).T  # a column in one piece: twice as fast to reckon with
+    if not there.any():
+        return np.zeros((0, 2), np.float32)
+    return np.asarray(cv2.findNonZero(there.astype(np.uint8)), np.float32).reshape(-1, 2)
 
 
 def chin(skeleton: Skeleton) -> Point | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -65,29 +67,35 @@ def stretch(mask: BoolMask, top: float, bottom: float, left: float, right: float
 
 
 def holes(mask: BoolMask, largest: float) -> BoolMask:
-    """Regions of at most ``largest`` square pixels that ``mask`` encloses."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
-    height, width = mask.shape
-    x, y = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
-    w, h = stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT]
-    inside = (x > 0) & (y > 0) & (x + w < width) & (y + h < height)
-    hole = inside & (stats[:, cv2.CC_STAT_AREA] <= largest)
-    hole[0] = False
-    return _picked(hole, labels)
+    """Regions of at most ``largest`` square pixels that ``mask`` encloses.
+
+    What lies inside such a region counts as part of it.
+    """
+    canvas = np.zeros(mask.shape, np.uint8)
+    for contour, inner in _contours(mask):
+        if inner and cv2.contourArea(contour) - len(contour) / 2 + 1 <= largest:
+            cv2.drawContours(canvas, [contour], -1, 1, cv2.FILLED)
+    return canvas.astype(bool) & ~mask
 
 
 def without_specks(mask: BoolMask, smallest: float) -> BoolMask:
-    """``mask`` less its pieces under ``smallest`` square pixels."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    keep = stats[:, cv2.CC_STAT_AREA] >= smallest
-    keep[0] = False
-    return _picked(keep, labels)
+    """``mask`` less its pieces under ``smallest`` square pixels, their holes counted."""
+    canvas = mask.astype(np.uint8)
+    for contour, inner in _contours(mask):
+        steps = len(contour) if len(contour) > 1 else 0
+        if not inner and cv2.contourArea(contour) + steps / 2 + 1 < smallest:
+            cv2.drawContours(canvas, [contour], -1, 0, cv2.FILLED)
+    return canvas.astype(bool)
 
 
-def _picked(pieces: BoolMask, labels: object) -> BoolMask:
-    """Where OpenCV's ``labels`` (H, W) name one of ``pieces``; indexing takes twice as long."""
-    result: BoolMask = pieces.take(np.asarray(labels, np.int32))
-    return result
+def _contours(mask: BoolMask) -> Iterator[tuple[NDArray[np.int32], bool]]:
+    """Every closed line through the pixels along an edge of ``mask``; whether it is a hole's.
+
+    By Pick's theorem the lines give areas in pixels, in a tenth of the time of labelling pieces.
+    """
+    contours, tree = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    for contour, (*_, parent) in zip(contours, tree[0] if contours else (), strict=True):
+        yield np.asarray(contour, np.int32), parent >= 0
 
 
 def smooth(mask: BoolMask, radius: float) -> BoolMask:
