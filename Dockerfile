@@ -1,7 +1,7 @@
 # One image for both functions: the API's handler is its command, the worker's is in template.yaml.
 
 FROM public.ecr.aws/lambda/python:3.13 AS models
-ARG MODEL_SET=swift
+ARG MODEL_SET=compact
 WORKDIR /build
 # A set that `make models` has built already comes along in models/build; build.py checks its
 # digests and makes what is missing.
@@ -23,7 +23,7 @@ RUN python3 -m compileall -q --invalidation-mode unchecked-hash /code && chmod -
 
 # No USER: Lambda runs every image as a user of its own and ignores the image's.
 FROM public.ecr.aws/lambda/python:3.13
-ARG MODEL_SET=swift
+ARG MODEL_SET=compact
 ENV MODEL_SET=${MODEL_SET} \
     MODELS_DIR=/opt/models \
     ORT_DISABLE_TELEMETRY=1

@@ -2,7 +2,7 @@
 # models/build, and in the user's cache folder; nothing has to be installed by hand but Python and make.
 
 PYTHON ?= python3
-MODEL_SET ?= swift
+MODEL_SET ?= compact
 OUT ?= out
 
 SHELL := bash
@@ -33,7 +33,6 @@ demo: $(RUNTIME) $(MODELS) ## make the masks of one real photo, in out/
 	@ls "$(OUT)"/*4793290.*
 
 test: $(TOOLS) $(MODELS) ## all tests but those of the container image
-	@$(BIN)/python models/build.py --set compact
 	@$(BIN)/python models/build.py --demo-photos
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m "not stack"
 
@@ -53,7 +52,6 @@ emulator: $(TOOLS) $(MODELS) $(SAM) ## the handler under the runtime emulator, w
 	$(BIN)/python -m pytest -m stack tests/stack/test_runtime_emulator.py
 
 stack: $(TOOLS) $(MODELS) $(SAM) $(AWS) ## build the image, call it, deploy it: needs docker or root
-	@$(BIN)/python models/build.py --set compact
 	AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .sam/bin/sam validate --lint
 	$(BIN)/python -m pytest -m stack tests/stack
 

@@ -56,7 +56,7 @@ CLASSIC: dict[str, dict[str, Any]] = {
     "without LIP": {"lip": False},
 }
 """The classic pair: as it is set up, and with one of its options."""
-CONTESTANTS = ("compact", "swift", *CLASSIC, REFERENCE)
+CONTESTANTS = ("compact", *CLASSIC, REFERENCE)
 
 Seconds = dict[str, float]
 """By stage."""

@@ -31,8 +31,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SEEING = {
-    "compact": ("segment_skin_and_hair", "segment_garments"),
-    "swift": ("parse_garments",),
+    "compact": ("parse_garments",),
     "dwpose-schp": ("parse_atr", "parse_lip"),
 }
 BEFORE = ("decode_image", "detect_people", "estimate_poses")

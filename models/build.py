@@ -459,6 +459,9 @@ def build(name: str, models: Sequence[Model], folder: Path, cache: Cache) -> Non
         return
     folder.mkdir(parents=True, exist_ok=True)
     with cache.locked(), timed(f"{name}: {len(models)} files made"):
+        # The image takes the whole folder, and the set may once have had other files.
+        for stray in set(folder.glob("*.onnx")).difference(paths):
+            stray.unlink()
         for number, (model, path) in enumerate(zip(models, paths, strict=True), 1):
             say(f"[{number}/{len(models)}] {model.file}: {model.task}")
             copy_whole(cache.model(model), path)

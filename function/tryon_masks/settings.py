@@ -92,7 +92,7 @@ class Settings:
 
     mask_store: StoreName
     ort_threads: int
-    model_set: str = "swift"
+    model_set: str = "compact"
     models_dir: Path | None = None
     schp_lip: bool = True
     schp_view: View = "whole"

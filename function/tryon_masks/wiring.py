@@ -60,12 +60,6 @@ def _compact(model_set: ModelSet, settings: Settings) -> Vision:
     return CompactVision(model_set, settings.ort_threads)
 
 
-def _swift(model_set: ModelSet, settings: Settings) -> Vision:
-    from tryon_masks.vision.swift import SwiftVision
-
-    return SwiftVision(model_set, settings.ort_threads)
-
-
 def _classic(model_set: ModelSet, settings: Settings) -> Vision:
     from tryon_masks.vision.classic import ClassicVision
 
@@ -74,12 +68,11 @@ def _classic(model_set: ModelSet, settings: Settings) -> Vision:
 
 VISIONS: dict[str, Callable[[ModelSet, Settings], Vision]] = {
     "compact": _compact,
-    "swift": _swift,
     "dwpose-schp": _classic,
 }
 """Model set -> what it is run by. A set is never swapped for another."""
-WORKING_SIDES = {"compact": 1024, "swift": 768, "dwpose-schp": 1024}
-"""Longer side in pixels of the grid a set works on. The parser of ``swift`` answers on 96 rows:
+WORKING_SIDES = {"compact": 768, "dwpose-schp": 1024}
+"""Longer side in pixels of the grid a set works on. The parser of ``compact`` answers on 96 rows:
 a finer grid costs time and shows nothing more."""
 
 

@@ -20,17 +20,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from models.garment_parser.cloth import ClothSegmenter
 from models.garment_parser.data import IGNORE, Example, labelled, view
+from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
 from numpy.typing import NDArray
 
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
-from tryon_masks.vision.cloth import ClothSegmenter
 from tryon_masks.vision.garment_parser import GarmentParser, laid_out
 from tryon_masks.vision.parser_classes import CLASSES, Class
 from tryon_masks.vision.runtime import Floats
-from tryon_masks.vision.selfie import SelfieSegmenter
 
 BAND = 0.02
 """Width of the band along a boundary, as a share of the photo's diagonal."""
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("ccp", type=Path)
     parser.add_argument("people", type=Path, help="folder of garment_parser.people")
     parser.add_argument("parser", type=Path)
-    parser.add_argument("--teachers", type=Path, help="folder of the built set 'compact'")
+    parser.add_argument("--teachers", type=Path, help="folder of the built set 'teachers'")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--photos", type=int, help="only the first so many")
     parser.add_argument(

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from models.garment_parser.data import IGNORE, as_skeleton
 from models.garment_parser.network import Parser
+from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
 from numpy.typing import NDArray
 from PIL import Image
@@ -25,7 +26,6 @@ from tryon_masks.vision.garment_parser import laid_out
 from tryon_masks.vision.parser_classes import CLASSES, Class
 from tryon_masks.vision.parser_input import crop_matrix, tensor
 from tryon_masks.vision.runtime import Floats
-from tryon_masks.vision.selfie import SelfieSegmenter
 
 SURE = 0.6
 """Probability from which the parser's label is believed."""

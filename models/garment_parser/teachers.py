@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
+from models.garment_parser.cloth import ClothSegmenter
+from models.garment_parser.selfie import SelfieSegmenter
 from numpy.typing import NDArray
 
 from tryon_masks.domain.person import Box
-from tryon_masks.vision.cloth import ClothSegmenter
-from tryon_masks.vision.compact import CROP_MARGIN, laid_out
 from tryon_masks.vision.runtime import Floats
-from tryon_masks.vision.selfie import SelfieSegmenter
+
+CROP_MARGIN = 0.08
+"""Around the person's box, as a share of its longer side."""
 
 
 def on_photo(teacher: SelfieSegmenter | ClothSegmenter, rgb: NDArray[np.uint8], box: Box) -> Floats:
     """Class probabilities (H, W, C) on the photo's grid; background outside the crop of ``box``."""
-    frame = (rgb.shape[0], rgb.shape[1])
-    crop = box.surroundings(frame, CROP_MARGIN)
-    return laid_out(teacher.segment(rgb[crop]), crop, (slice(0, frame[0]), slice(0, frame[1])))
+    rows, columns = box.surroundings((rgb.shape[0], rgb.shape[1]), CROP_MARGIN)
+    answer = teacher.segment(rgb[rows, columns])
+    canvas = np.zeros((*rgb.shape[:2], answer.shape[-1]), np.float32)
+    canvas[..., 0] = 1.0
+    size = (columns.stop - columns.start, rows.stop - rows.start)
+    canvas[rows, columns] = cv2.resize(answer, size, interpolation=cv2.INTER_LINEAR)
+    return canvas

@@ -414,7 +414,7 @@ class SteppingVision(fakes.FakeVision):
     def parse(
         self, rgb: NDArray[np.uint8], chosen: Candidate, others: Sequence[Candidate]
     ) -> Person:
-        for name in ("segment_skin_and_hair", "segment_garments", "compose_parts"):
+        for name in ("parse_garments", "compose_parts"):
             with step(name, "fake"):
                 pass
         return super().parse(rgb, chosen, others)
@@ -493,7 +493,7 @@ def test_each_memory_is_priced_with_the_threads_that_it_pays_for() -> None:
 def test_the_tables_quote_median_and_p95_and_the_load() -> None:
     text = speed.as_text([measured(2, 1.0, 2.0, 3.0)], [3538], "a machine")
     assert text.startswith("a machine\n")
-    assert "| segment_garments | 2.000 / 2.900 |" in text
+    assert "| parse_garments | 2.000 / 2.900 |" in text
     assert "| load average before, after | 0.50, 1.00 |" in text
 
 

@@ -34,7 +34,7 @@ def problems(environ: dict[str, str], *, on_lambda: bool = True, **explicit: Any
 def test_off_lambda_nothing_needs_to_be_set() -> None:
     settings = Settings.from_env({}, on_lambda=False)
     assert settings.mask_store == "directory"
-    assert settings.model_set == "swift"
+    assert settings.model_set == "compact"
     assert settings.models_dir is None
     assert settings.mask_dir is None
     assert settings.ort_threads >= 1

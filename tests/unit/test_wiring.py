@@ -243,11 +243,13 @@ def test_a_job_is_kept_in_the_table_that_is_set(aws: None) -> None:
     assert boto3.client("dynamodb").scan(TableName="taken")["Count"] == 1
 
 
-def test_an_unknown_model_set_stops_the_start() -> None:
+@pytest.mark.parametrize("name", ["other", "teachers"])
+def test_an_unknown_model_set_stops_the_start(name: str) -> None:
+    """Those that the training needs are no set to run."""
     with pytest.raises(
-        SettingsError, match="MODEL_SET must be compact or swift or dwpose-schp, not 'other'"
+        SettingsError, match=f"MODEL_SET must be compact or dwpose-schp, not '{name}'"
     ):
-        build_vision(settings(model_set="other"))
+        build_vision(settings(model_set=name))
 
 
 def test_an_unknown_model_set_stops_the_service_in_the_same_words(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tryon_masks.images import Limits, decode
 from tryon_masks.telemetry import request_log
 from tryon_masks.vision.catalog import load_model_set
 from tryon_masks.vision.compact import CompactVision
+from tryon_masks.wiring import WORKING_SIDES
 
 MODELS = Path(__file__).parents[2] / "models" / "build" / "compact"
 THREADS = 2
@@ -42,7 +43,7 @@ class Sight:
 
 def shown(pattern: str) -> NDArray[np.uint8]:
     """The demo photo as the models are shown it."""
-    return decode(demo_photo(pattern), Limits()).rgb
+    return decode(demo_photo(pattern), Limits(working_side=WORKING_SIDES["compact"])).rgb
 
 
 @contextmanager

@@ -304,7 +304,7 @@ def pose_answer(
     ]
 
 
-def test_a_pose_is_looked_at_twice_the_second_time_where_the_first_points(
+def test_the_second_look_is_where_the_first_points(
     planted: type[PlantedModel],
 ) -> None:
     planted.answers = [
@@ -334,14 +334,14 @@ def test_a_pose_is_looked_at_twice_the_second_time_where_the_first_points(
         ((128, 128), (148, 27.6), 2),
     ],
 )
-def test_a_second_look_may_be_kept_for_crops_that_move(
+def test_a_second_look_is_kept_for_crops_that_move(
     centre: tuple[float, float],
     rim: tuple[float, float],
     looks: int,
     planted: type[PlantedModel],
 ) -> None:
     planted.answers = [pose_answer(centre, rim, score) for score in (0.9, 0.8)]
-    model = PoseModel(Path(), 1, always_twice=False)
+    model = PoseModel(Path(), 1)
 
     pose = model.look(np.zeros((512, 512, 3), np.uint8), Crop(256, 256, 512, 0.0))
 

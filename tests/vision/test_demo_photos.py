@@ -20,10 +20,12 @@ from tryon_masks.domain.parts import HANDS, HEAD, SHOES, BoolMask, Part, where
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.profiles import Profile
 from tryon_masks.domain.skeleton import SIDES, Point
+from tryon_masks.images import Limits
 from tryon_masks.service import MaskOptions, MaskRequest, MaskService
 from tryon_masks.telemetry import request_log
 from tryon_masks.vision.catalog import load_model_set
 from tryon_masks.vision.compact import CompactVision
+from tryon_masks.wiring import WORKING_SIDES
 
 pytestmark = pytest.mark.models
 
@@ -178,7 +180,7 @@ def test_no_look_loaded_a_model(vision: CompactVision, standing: Sight, mirrored
 def test_somebody_that_these_models_did_not_find_cannot_be_parsed(
     vision: CompactVision, standing: Sight
 ) -> None:
-    with pytest.raises(TypeError, match="find_people"):
+    with request_log("request-1", "user-1"), pytest.raises(TypeError, match="find_people"):
         vision.parse(standing.rgb, fakes.candidate(), [])
 
 
@@ -232,6 +234,37 @@ def test_front_and_back_have_arms_in_the_upper_mask_and_hands_outside(
     assert not at(upper, joint(sight, "nose"))
 
 
+@pytest.mark.parametrize("figure", ["from_the_front", "from_the_back"])
+def test_the_upper_mask_has_shirt_and_arms_and_no_head_or_hand(
+    figure: str, request: pytest.FixtureRequest
+) -> None:
+    sight: Sight = request.getfixturevalue(figure)
+    upper = sight.mask(MaskKind.UPPER)
+
+    assert at(upper, between(sight, "left_shoulder", "right_hip"))
+    for side in SIDES:
+        assert at(upper, joint(sight, f"{side}_shoulder"))
+        assert at(upper, between(sight, f"{side}_elbow", f"{side}_wrist"))
+    assert not upper[where(sight.person.part_map, HEAD | HANDS | SHOES)].any()
+    assert not at(upper, joint(sight, "nose"))
+
+
+@pytest.mark.parametrize("figure", ["from_the_front", "from_the_back"])
+def test_the_lower_mask_has_both_legs_and_no_shoe(
+    figure: str, request: pytest.FixtureRequest
+) -> None:
+    sight: Sight = request.getfixturevalue(figure)
+    lower = sight.mask(MaskKind.LOWER)
+
+    # From behind, toes are a guess of the pose model's.
+    end = "big_toe" if figure == "from_the_front" else "heel"
+    for side in SIDES:
+        assert at(lower, joint(sight, f"{side}_knee"))
+        assert at(lower, between(sight, f"{side}_hip", f"{side}_knee"))
+        assert not at(lower, joint(sight, f"{side}_{end}"))
+    assert not lower[where(sight.person.part_map, SHOES | HEAD)].any()
+
+
 def test_the_figure_in_the_box_is_the_one_that_is_masked(from_the_back: Sight) -> None:
     assert from_the_back.person.box.x0 > from_the_back.rgb.shape[1] / 2
     columns = from_the_back.mask(MaskKind.UPPER).nonzero()[1]
@@ -243,7 +276,8 @@ def test_the_figure_in_the_box_is_the_one_that_is_masked(from_the_back: Sight) -
 
 def test_half_a_body_has_an_upper_mask_and_no_legs(vision: CompactVision) -> None:
     store = fakes.FakeStore()
-    service = MaskService(vision, store, fakes.FakePhotos())
+    limits = Limits(working_side=WORKING_SIDES["compact"])
+    service = MaskService(vision, store, fakes.FakePhotos(), limits=limits)
     request = MaskRequest(demo_photo(HALF_BODY), "user-1", MaskOptions(max_side=1024))
 
     with request_log("request-1", "user-1") as log:
@@ -257,13 +291,7 @@ def test_half_a_body_has_an_upper_mask_and_no_legs(vision: CompactVision) -> Non
     assert upper.shape == (683, 1024)
     assert 0.1 < (upper == 255).mean() < 0.4
     done = [record["step"] for record in log.records if record["status"] == "done"]
-    for step in (
-        "detect_people",
-        "estimate_poses",
-        "segment_skin_and_hair",
-        "segment_garments",
-        "compose_parts",
-    ):
+    for step in ("detect_people", "estimate_poses", "parse_garments", "compose_parts"):
         assert done.count(step) == 1
 
 

@@ -160,18 +160,14 @@ class PersonDetector:
 
 
 class PoseModel:
-    """33 body landmarks and 6 auxiliary ones on an upright square crop.
+    """33 body landmarks and 6 auxiliary ones on an upright square crop."""
 
-    With ``always_twice`` every pose is looked at a second time, else only one whose crop moves.
-    """
-
-    def __init__(self, path: Path, threads: int, *, always_twice: bool = True) -> None:
-        self._always_twice = always_twice
+    def __init__(self, path: Path, threads: int) -> None:
         outputs = ("Identity", "Identity_1", "Identity_2", "Identity_3")
         self._model = Model(path, threads, outputs)
 
     def look(self, rgb: NDArray[np.uint8], crop: Crop) -> Pose | None:
-        """The pose in ``crop``, or on the better crop that the first look suggests.
+        """The pose in ``crop``, or on the better crop that the first look suggests if it differs.
 
         None where the model sees nobody.
         """
@@ -179,7 +175,7 @@ class PoseModel:
         if first.score < POSE_THRESHOLD:
             return None
         better = Crop.around(first.points[CENTRE], first.points[RIM])
-        if not self._always_twice and crop.near(better):
+        if crop.near(better):
             return first
         second = self._run(rgb, better)
         return second if second.score >= POSE_THRESHOLD else None

@@ -1,4 +1,4 @@
-"""Who is in the photo, by BlazePose: shared by the model sets that use it."""
+"""Who is in the photo, by BlazePose."""
 
 from __future__ import annotations
 
@@ -37,14 +37,11 @@ class PeopleFinder:
         Verified files, ``person_detector`` and ``pose_landmark`` among them.
     threads
         Intra-op threads of both models.
-    always_twice
-        See :class:`PoseModel`.
     """
 
-    def __init__(self, model_set: ModelSet, threads: int, *, always_twice: bool = True) -> None:
+    def __init__(self, model_set: ModelSet, threads: int) -> None:
         self._detector = PersonDetector(model_set.files["person_detector"].path, threads)
-        path = model_set.files["pose_landmark"].path
-        self._poses = PoseModel(path, threads, always_twice=always_twice)
+        self._poses = PoseModel(model_set.files["pose_landmark"].path, threads)
 
     def warm_up(self, grey: NDArray[np.uint8]) -> None:
         """Run both models on a square without anybody."""

@@ -1,7 +1,7 @@
 """U2-Net trained on iMaterialist Fashion: garments, with a sharp outline.
 
-Model card: ``models/cards/cloth_segmentation.md``. Its outline is to be trusted, its choice between
-upper-body and full-body garment is not.
+A teacher. Model card: ``models/cards/cloth_segmentation.md``. Its outline is to be trusted, its
+choice between upper-body and full-body garment is not.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from tryon_masks.vision.runtime import Floats, Model, softmax
 
 SIDE = 768
-BACKGROUND, UPPER, LOWER, FULL = range(4)
 
 
 class ClothSegmenter:

@@ -1,6 +1,6 @@
 """Selfie multiclass: hair, skin and clothes, softly.
 
-Model card: ``models/cards/selfie_multiclass.md``.
+A teacher. Model card: ``models/cards/selfie_multiclass.md``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from tryon_masks.vision.runtime import Floats, Model, softmax
 
 SIDE = 256
-BACKGROUND, HAIR, BODY_SKIN, FACE_SKIN, CLOTHES, OTHER = range(6)
 
 
 class SelfieSegmenter:

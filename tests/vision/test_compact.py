@@ -18,9 +18,9 @@ from tryon_masks.telemetry import RequestLog, request_log
 from tryon_masks.vision import blazepose, garment_parser
 from tryon_masks.vision.blazepose import CROP_SIDE, Crop, Pose
 from tryon_masks.vision.catalog import ModelFile, ModelSet
+from tryon_masks.vision.compact import CompactVision
 from tryon_masks.vision.parser_classes import Class
 from tryon_masks.vision.people import Seen
-from tryon_masks.vision.swift import SwiftVision
 
 Figure = Callable[[], PartMap]
 Tensor = NDArray[np.float32]
@@ -59,7 +59,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> Graphs:
     return ran
 
 
-def loaded() -> SwiftVision:
+def loaded() -> CompactVision:
     about = {
         "task": "",
         "sha256": "",
@@ -72,11 +72,11 @@ def loaded() -> SwiftVision:
     }
     names = ("person_detector", "pose_landmark", "garment_parser")
     files = {name: ModelFile(id=name, path=Path(f"{name}.onnx"), **about) for name in names}
-    return SwiftVision(ModelSet("swift", Path(), files), 1)
+    return CompactVision(ModelSet("compact", Path(), files), 1)
 
 
 @pytest.fixture
-def vision(graphs: Graphs) -> SwiftVision:
+def vision(graphs: Graphs) -> CompactVision:
     return loaded()
 
 
@@ -90,7 +90,7 @@ def seen(one: Candidate, body: NDArray[np.bool_]) -> Seen:
     return Seen(one.box, one.score, one.skeleton, pose)
 
 
-def parsed(vision: SwiftVision, scene: Scene, figure: PartMap) -> tuple[Person, RequestLog]:
+def parsed(vision: CompactVision, scene: Scene, figure: PartMap) -> tuple[Person, RequestLog]:
     parts = scene.parts(figure)
     one = seen(scene.candidate(), parts > 0)
     with request_log("request-1", "user-1") as log:
@@ -100,7 +100,7 @@ def parsed(vision: SwiftVision, scene: Scene, figure: PartMap) -> tuple[Person, 
 @pytest.mark.parametrize("figure", [fakes.part_map, figures.bare_legged, figures.in_a_long_dress])
 @pytest.mark.parametrize("scene", SCENES, ids=str)
 def test_a_painted_figure_comes_back_as_its_own_part_map(
-    scene: Scene, figure: Figure, vision: SwiftVision
+    scene: Scene, figure: Figure, vision: CompactVision
 ) -> None:
     painted = scene.parts(figure())
 
@@ -116,7 +116,7 @@ def test_a_painted_figure_comes_back_as_its_own_part_map(
     assert (person.box, person.skeleton) == (one.box, one.skeleton)
 
 
-def test_outside_the_persons_surroundings_there_is_surely_nobody(vision: SwiftVision) -> None:
+def test_outside_the_persons_surroundings_there_is_surely_nobody(vision: CompactVision) -> None:
     scene = Scene(331, 997, 0.8, 703, 5)
 
     person, _ = parsed(vision, scene, fakes.part_map())
@@ -125,7 +125,7 @@ def test_outside_the_persons_surroundings_there_is_surely_nobody(vision: SwiftVi
     assert (person.confidence[:, :700] == 1).all()
 
 
-def test_somebody_beside_is_somebody_else_though_dressed_alike(vision: SwiftVision) -> None:
+def test_somebody_beside_is_somebody_else_though_dressed_alike(vision: CompactVision) -> None:
     """The parser here is fooled: the pose models are not."""
     scene = Scene(400, 420)
     painted = scene.parts(fakes.part_map())
@@ -146,26 +146,26 @@ def test_somebody_beside_is_somebody_else_though_dressed_alike(vision: SwiftVisi
     assert (person.part_map[inner] == Part.OTHER_PERSON).all()
 
 
-def test_what_was_done_is_logged(vision: SwiftVision) -> None:
+def test_what_was_done_is_logged(vision: CompactVision) -> None:
     _, log = parsed(vision, Scene(400, 300), fakes.part_map())
 
     done = [(one["step"], one["component"]) for one in log.records if one["status"] == "done"]
     assert done == [("parse_garments", "garment_parser"), ("compose_parts", "composition")]
 
 
-def test_nobody_is_found_where_the_models_see_nobody(vision: SwiftVision) -> None:
+def test_nobody_is_found_where_the_models_see_nobody(vision: CompactVision) -> None:
     with request_log("request-1", "user-1"):
         assert vision.find_people(np.zeros((90, 120, 3), np.uint8)) == []
 
 
-def test_somebody_that_these_models_did_not_find_cannot_be_parsed(vision: SwiftVision) -> None:
+def test_somebody_that_these_models_did_not_find_cannot_be_parsed(vision: CompactVision) -> None:
     rgb = np.zeros((400, 300, 3), np.uint8)
 
     with request_log("request-1", "user-1"), pytest.raises(TypeError, match="find_people"):
         vision.parse(rgb, fakes.candidate(), [])
 
 
-def test_a_skeleton_that_cannot_be_measured_is_a_mistake(vision: SwiftVision) -> None:
+def test_a_skeleton_that_cannot_be_measured_is_a_mistake(vision: CompactVision) -> None:
     one = seen(fakes.candidate(without=frozenset({"left_shoulder"})), fakes.part_map() > 0)
 
     with request_log("request-1", "user-1"), pytest.raises(ValueError, match="shoulders"):

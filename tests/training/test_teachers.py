@@ -1,4 +1,4 @@
-"""What the two segmenters are shown, and what they give back. No weights."""
+"""What the two teachers are shown, and what they give back. No weights."""
 
 from __future__ import annotations
 
@@ -7,13 +7,18 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from models.garment_parser import cloth, selfie
+from models.garment_parser.cloth import ClothSegmenter
+from models.garment_parser.selfie import SelfieSegmenter
+from models.garment_parser.teachers import on_photo
 from numpy.typing import NDArray
 
-from tryon_masks.vision import cloth, selfie
-from tryon_masks.vision.cloth import ClothSegmenter
-from tryon_masks.vision.selfie import SelfieSegmenter
+from tryon_masks.domain.person import Box
 
 Tensor = NDArray[np.float32]
+
+CLOTHES, LOWER = 4, 2
+"""One class of each model."""
 
 
 class Echo:
@@ -29,9 +34,9 @@ class Echo:
         self.shown.append(tensor)
         logits = np.zeros(self.shape, np.float32)
         if self.shape[-1] < 10:
-            logits[:, : self.shape[1] // 2, :, 4] = 9
+            logits[:, : self.shape[1] // 2, :, CLOTHES] = 9
         else:
-            logits[:, 2, : self.shape[2] // 2] = 9
+            logits[:, LOWER, : self.shape[2] // 2] = 9
         return [logits]
 
 
@@ -86,8 +91,22 @@ def test_the_answers_are_probabilities_class_by_class(models: dict[str, Any]) ->
 
     assert soft.shape == (256, 256, 6)
     assert garments.shape == (768, 768, 4)
-    for planes, label in ((soft, selfie.CLOTHES), (garments, cloth.LOWER)):
+    for planes, label in ((soft, CLOTHES), (garments, LOWER)):
         assert planes.sum(-1) == pytest.approx(1, abs=1e-5)
         top, bottom = np.split(planes, 2)
         assert (top.argmax(-1) == label).all()
         assert bottom[..., label] == pytest.approx(1 / planes.shape[-1])
+
+
+def test_an_answer_lies_on_the_photo_and_outside_the_persons_crop_is_background(
+    models: dict[str, Any],
+) -> None:
+    soft = on_photo(SelfieSegmenter(Path(), 1), red(400, 300), Box(100, 100, 200, 300))
+
+    assert soft.shape == (400, 300, 6)
+    assert soft.sum(-1) == pytest.approx(1, abs=1e-5)
+    clothed = soft.argmax(-1) == CLOTHES
+    assert clothed[100:190, 100:200].all()
+    outside = np.ones((400, 300), bool)
+    outside[83:317, 83:217] = False
+    assert (soft[outside, 0] == 1).all()
