@@ -196,6 +196,14 @@ def test_a_foot_is_no_face_and_no_hand(stray: Part) -> None:
     assert share(parts, where(painted, ARM_OR_HAND), *ARM_OR_HAND) > 0.95
 
 
+def test_a_tattoo_on_the_forearm_is_no_shoe() -> None:
+    painted, skeleton = fakes.part_map(), figures.skeleton()
+    x, y = along(skeleton, "left_elbow", "left_wrist", 0.5)[::-1]
+    cv2.circle(painted, (x, y), 4, int(Part.LEFT_SHOE), -1)
+
+    assert composed(painted, skeleton)[y, x] == Part.LEFT_ARM
+
+
 def test_a_hand_held_out_is_no_cloth() -> None:
     painted, known = fakes.part_map(), dict(figures.skeleton().keypoints)
     wrist = known["left_wrist"]

@@ -69,6 +69,11 @@ STRAYS: tuple[tuple[frozenset[Part], frozenset[Segment], frozenset[Segment]], ..
         frozenset({"arm", "hand"}),
         frozenset({"foot"}),
     ),
+    (
+        frozenset({Part.RIGHT_SHOE}),
+        frozenset({"shin", "foot"}),
+        frozenset({"arm", "hand"}),
+    ),
 )
 """What is seen where its own bones are not, and the bones on which it is what they are."""
 COVERS = frozenset({Part.TROUSERS, Part.LEGWEAR})
