@@ -79,7 +79,7 @@ BY_THE_SKELETON = {
     Class.ARM: LIMB,
     Class.HAND: ARM_OR_HAND | SHOES,
     Class.LEG: ARM_OR_HAND | LEGS,
-    Class.SHOE: SHOES,
+    Class.SHOE: ARM_OR_HAND | SHOES,
     Class.TOP: {Part.TOP, Part.HAIR, *HAND},
     Class.OUTERWEAR: {Part.OUTERWEAR, Part.HAIR, *HAND},
     Class.DRESS: {Part.DRESS, Part.HAIR, *HAND},
