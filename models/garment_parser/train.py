@@ -2,6 +2,8 @@
 
     python -m models.garment_parser.train CCP PEOPLE OUT [--pseudo FOLDER] [--init FILE] ...
 
+With --teacher, it learns besides what that parser makes of a view and of its mirror image together.
+
 Writes OUT/last.pt after every epoch and goes on from it when started again; OUT/best.pt holds the
 averaged weights at the end. The photos whose id ends in 1 are only looked at, never trained on.
 """
@@ -56,7 +58,12 @@ def main() -> None:
     parser.add_argument("people", type=Path, help="folder of garment_parser.people")
     parser.add_argument("out", type=Path)
     parser.add_argument("--pseudo", type=Path, help="folder of garment_parser.pseudo")
-    parser.add_argument("--init", type=Path, help="weights to start from (default: ImageNet)")
+    parser.add_argument(
+        "--init",
+        type=Path,
+        help="weights, or an exported ONNX file, to start from (default: ImageNet)",
+    )
+    parser.add_argument("--teacher", type=Path, help="the same, of a parser to learn from")
     parser.add_argument(
         "--epochs",
         type=stages,
@@ -113,13 +120,13 @@ def train(args: argparse.Namespace) -> None:
 
     held_back = labelled(args.ccp, args.people, validation=True)[: args.photos]
 
-    model = Parser(pretrained=args.init is None).to(device, memory_format=torch.channels_last)
-    if args.init:
-        model.begin_with(torch.load(args.init, map_location=device))
+    model = starting(args.init).to(device, memory_format=torch.channels_last)
+    teacher = args.teacher and starting(args.teacher).to(device, memory_format=torch.channels_last)
     average = deepcopy(model).eval()
     frozen = [model.stem, model.stem_norm, *model.blocks[: args.freeze]] if args.freeze else []
     for part in frozen:
         part.requires_grad_(False)
+    still = [*frozen, *(model.norms() if exported(args.init) else [])]
     encoder = [*model.stem.parameters(), *model.stem_norm.parameters(), *model.blocks.parameters()]
     known = {id(p) for p in encoder}
     decoder = [p for p in model.parameters() if id(p) not in known]
@@ -147,11 +154,14 @@ def train(args: argparse.Namespace) -> None:
             loader = load(size)
         begun, total = time.perf_counter(), 0.0
         model.train()
-        for part in frozen:
+        for part in still:
             part.eval()
         for step, (inputs, labels) in enumerate(loader):
             inputs = inputs.to(device, memory_format=torch.channels_last)
-            loss = criterion(model(inputs), labels.to(device))
+            logits = model(inputs)
+            loss = criterion(logits, labels.to(device))
+            if teacher:
+                loss = loss + imitation(logits, both_ways(teacher, inputs))
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
@@ -171,6 +181,35 @@ def train(args: argparse.Namespace) -> None:
             log.write(json.dumps(figures) + "\n")
         print(figures, flush=True)
     torch.save(average.state_dict(), args.out / "best.pt")
+
+
+def exported(path: Path | None) -> bool:
+    """Whether ``path`` is an ONNX file and not a training's own weights."""
+    return path is not None and path.suffix == ".onnx"
+
+
+def starting(path: Path | None) -> Parser:
+    """A parser with the weights of ``path``, or with those that ImageNet taught."""
+    model = Parser(pretrained=path is None)
+    if path is not None and exported(path):
+        model.begin_with_export(path)
+    elif path is not None:
+        model.begin_with(torch.load(path, map_location="cpu"))
+    return model.eval()
+
+
+@torch.no_grad()
+def both_ways(teacher: Parser, inputs: torch.Tensor) -> torch.Tensor:
+    """Mean probabilities (N, 20, h, w) of the views (N, 13, H, W) and of their mirror images."""
+    there, back = teacher(torch.cat([inputs, inputs.flip(3)])).softmax(1).chunk(2)
+    result: torch.Tensor = (there + back.flip(3)) / 2
+    return result
+
+
+def imitation(logits: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """Divergence of ``logits`` (N, 20, h, w) from the probabilities ``shares``, mean over cells."""
+    off = functional.kl_div(logits.log_softmax(1), shares, reduction="none")
+    return off.sum(1).mean()
 
 
 def criterion(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -178,22 +178,57 @@ def test_a_finished_training_has_nothing_left_to_do(ccp: Path, trained: Path) ->
     assert all((again[name] == value).all() for name, value in best.items())
 
 
-def test_the_exported_file_is_what_the_runtime_reads(
-    ccp: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = tmp_path / "garment_parser.onnx"
-    monkeypatch.setattr("sys.argv", ["export", str(trained / "best.pt"), str(file)])
+@pytest.fixture(scope="module")
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("exported") / "garment_parser.onnx"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["export", str(trained / "best.pt"), str(file)])
+        export.main()
+    return file
 
-    export.main()
 
-    assert list(tmp_path.iterdir()) == [file]
+def test_the_exported_file_is_what_the_runtime_reads(ccp: Path, exported: Path) -> None:
+    assert list(exported.parent.iterdir()) == [exported]
     (example,) = data.labelled(ccp, ccp / "people", validation=True)
     region = slice(3, 200), slice(5, 150)
-    shares = GarmentParser(file, 1).parse(
+    shares = GarmentParser(exported, 1).parse(
         example.rgb, example.outline, example.box, example.skeleton, region
     )
     assert shares.shape == (len(CLASSES), 197, 145)
     assert np.abs(shares.sum(0) - 1).max() < 1e-4
+
+
+def test_an_exported_file_is_enough_to_go_on_from(trained: Path, exported: Path) -> None:
+    before, after = train.starting(trained / "best.pt"), train.starting(exported)
+    shown = torch.rand(2, 13, 96, 64) * 2 - 1
+
+    with torch.no_grad():
+        assert after(shown).numpy() == pytest.approx(before(shown).numpy(), abs=1e-4)
+
+
+def test_it_learns_from_a_teacher_and_leaves_the_norms_of_an_exported_file_alone(
+    ccp: Path, exported: Path, tmp_path: Path
+) -> None:
+    start(ccp, tmp_path / "alone", "--init", str(exported))
+    start(ccp, tmp_path / "taught", "--init", str(exported), "--teacher", str(exported))
+
+    assert epochs(tmp_path / "taught")[0]["loss"] > epochs(tmp_path / "alone")[0]["loss"]
+    taught = torch.load(tmp_path / "taught" / "best.pt")
+    begun = train.starting(exported).state_dict()
+    assert not torch.equal(taught["head.weight"], begun["head.weight"])
+    assert all(torch.equal(taught[name], begun[name]) for name in begun if "running" in name)
+
+
+def test_a_teacher_says_the_same_of_a_view_and_of_its_mirror_image(exported: Path) -> None:
+    teacher, shown = train.starting(exported), torch.rand(2, 13, 96, 64) * 2 - 1
+
+    shares = train.both_ways(teacher, shown)
+
+    assert shares.sum(1).numpy() == pytest.approx(1, abs=1e-5)
+    mirrored = train.both_ways(teacher, shown.flip(3)).flip(3)
+    assert mirrored.numpy() == pytest.approx(shares.numpy(), abs=1e-5)
+    assert float(train.imitation(shares.log(), shares)) == pytest.approx(0, abs=1e-5)
+    assert float(train.imitation(teacher(shown), shares)) > 0
 
 
 # What it learns from

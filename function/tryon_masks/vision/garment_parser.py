@@ -58,20 +58,13 @@ class GarmentParser:
             The skeleton has no body unit.
         """
         matrix = crop_matrix(box, skeleton)
-        shown = tensor(rgb, outline, skeleton, matrix)
-        mirrored = np.ascontiguousarray(shown[..., ::-1])
-        # A body is as likely to stand the other way round: two looks see more than one.
-        shares = np.float32(0.5) * (self._look(shown) + self._look(mirrored)[..., ::-1])
+        (logits,) = self._model.run(tensor(rgb, outline, skeleton, matrix))
         rows, columns = region
         return laid_out(
-            shares,
+            softmax(logits[0], axis=0),
             matrix + matrix[:, :2] @ np.array([[0, 0, columns.start], [0, 0, rows.start]]),
             (rows.stop - rows.start, columns.stop - columns.start),
         )
-
-    def _look(self, shown: Floats) -> Floats:
-        (logits,) = self._model.run(shown)
-        return softmax(logits[0], axis=0)
 
 
 def laid_out(shares: Floats, matrix: NDArray[np.float64], shape: tuple[int, int]) -> Floats:
