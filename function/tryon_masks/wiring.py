@@ -76,9 +76,10 @@ VISIONS: dict[str, Callable[[ModelSet, Settings], Vision]] = {
     "compact": _compact,
     "swift": _swift,
     "dwpose-schp": _classic,
+    "dwpose-schp-int8": _classic,
 }
 """Model set -> what it is run by. A set is never swapped for another."""
-WORKING_SIDES = {"compact": 1024, "swift": 768, "dwpose-schp": 1024}
+WORKING_SIDES = {"compact": 1024, "swift": 768, "dwpose-schp": 1024, "dwpose-schp-int8": 1024}
 """Longer side in pixels of the grid a set works on. The parser of ``swift`` answers on 96 rows:
 a finer grid costs time and shows nothing more."""
 
