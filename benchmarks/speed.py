@@ -34,6 +34,7 @@ SEEING = {
     "compact": ("segment_skin_and_hair", "segment_garments"),
     "swift": ("parse_garments",),
     "dwpose-schp": ("parse_atr", "parse_lip"),
+    "dwpose-schp-int8": ("parse_atr", "parse_lip"),
 }
 BEFORE = ("decode_image", "detect_people", "estimate_poses")
 AFTER = ("compose_parts", "shape_mask", "encode_masks", "upload_masks")

@@ -245,7 +245,8 @@ def test_a_job_is_kept_in_the_table_that_is_set(aws: None) -> None:
 
 def test_an_unknown_model_set_stops_the_start() -> None:
     with pytest.raises(
-        SettingsError, match="MODEL_SET must be compact or swift or dwpose-schp, not 'other'"
+        SettingsError,
+        match="MODEL_SET must be compact or swift or dwpose-schp or dwpose-schp-int8, not 'other'",
     ):
         build_vision(settings(model_set="other"))
 

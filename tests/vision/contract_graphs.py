@@ -267,9 +267,7 @@ def colour_parser(
         halves = graph.add("Conv", seen, graph.constant(split[:, :, None, None]))
         joined = graph.constant(split.T[:, :, None, None])
         seen = graph.add("Conv", graph.add("Relu", halves), joined)
-    near = graph.add(
-        "Conv", seen, graph.constant(weights[:, :, None, None]), graph.constant(bias)
-    )
+    near = graph.add("Conv", seen, graph.constant(weights[:, :, None, None]), graph.constant(bias))
     best, start = [], 0
     for some in classes:
         own = graph.add(
