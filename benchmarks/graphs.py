@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import runpy
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +21,7 @@ import onnx.helper
 import onnx.numpy_helper
 from numpy.typing import NDArray
 
+CONVERTER = Path(__file__).resolve().parents[1] / "models" / "convert.py"
 SEED = 5
 GAIN = 0.2
 """Of a residual branch: sums of dozens of them must stay small."""
@@ -332,8 +335,35 @@ def make_set(folder: Path, slim: int = 1) -> None:
     pose(folder / "dw-ll_ucoco_384.onnx", slim)
     parser(folder / "parsing_atr.onnx", 512, 18, slim)
     parser(folder / "parsing_lip.onnx", 473, 20, slim)
+    _describe(folder)
+
+
+def make_int8_set(folder: Path, floats: Path) -> None:
+    """The set in ``floats`` in eight bits, as ``models/build.py`` makes it, into ``folder``.
+
+    Calibrated on noise: random weights make nothing of a photo.
+    """
+    manifest = folder / "manifest.json"
+    if manifest.exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    quantise = runpy.run_path(str(CONVERTER))["quantise"]
+    random = np.random.default_rng(SEED)
+    shutil.copyfile(floats / "dw-ll_ucoco_384.onnx", folder / "dw-ll_ucoco_384.onnx")
+    for name, tensor, side, largest in (
+        ("yolox_l", "images", 640, 255),
+        ("parsing_atr", "input.1", 512, 2),
+        ("parsing_lip", "input.1", 473, 2),
+    ):
+        noise = random.random((1, 3, side, side), np.float32) * np.float32(largest)
+        quantise(floats / f"{name}.onnx", folder / f"{name}.onnx", [{tensor: noise}])
+    _describe(folder)
+
+
+def _describe(folder: Path) -> None:
+    """Write the manifest, which says that the folder is whole."""
     files = [_entry(path) for path in sorted(folder.glob("*.onnx"))]
-    manifest.write_text(json.dumps({"set": "dwpose-schp", "files": files}))
+    (folder / "manifest.json").write_text(json.dumps({"set": folder.name, "files": files}))
 
 
 def _entry(path: Path) -> dict[str, Any]:

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.graphs import make_set
+from benchmarks.graphs import make_int8_set, make_set
 from benchmarks.making import positive
 from benchmarks.speed import resized
 from tryon_masks.domain.parts import TOPS, where
@@ -54,8 +54,11 @@ CLASSIC: dict[str, dict[str, Any]] = {
     "dwpose-schp": {},
     "on a crop": {"view": "person"},
     "without LIP": {"lip": False},
+    "int8": {},
+    "int8 without LIP": {"lip": False},
 }
-"""The classic pair: as it is set up, and with one of its options."""
+"""The classic pair: as it is set up, and with its options."""
+INT8 = {"int8", "int8 without LIP"}
 CONTESTANTS = ("compact", *CLASSIC, REFERENCE)
 
 Seconds = dict[str, float]
@@ -84,7 +87,7 @@ def classic(folder: Path, threads: int, options: Mapping[str, Any]) -> Serve:
     ------
     ModelSetError
     """
-    vision = ClassicVision(load_model_set("dwpose-schp", folder), threads, **options)
+    vision = ClassicVision(load_model_set(folder.name, folder), threads, **options)
     return lambda photo: _serve(vision, photo)
 
 
@@ -164,7 +167,7 @@ class Reference:
 
 
 def opened(contestant: str, graphs: Path, threads: int) -> Serve:
-    """A contestant with its models loaded; ``graphs`` holds the folder ``dwpose-schp``.
+    """A contestant with its models loaded; ``graphs`` holds a folder for each set of graphs.
 
     Raises
     ------
@@ -173,7 +176,8 @@ def opened(contestant: str, graphs: Path, threads: int) -> Serve:
     if contestant == REFERENCE:
         return Reference(graphs / "dwpose-schp", threads).serve
     if contestant in CLASSIC:
-        return classic(graphs / "dwpose-schp", threads, CLASSIC[contestant])
+        folder = "dwpose-schp-int8" if contestant in INT8 else "dwpose-schp"
+        return classic(graphs / folder, threads, CLASSIC[contestant])
     return product(contestant, threads)
 
 
@@ -293,6 +297,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     graphs = default_graphs() / f"slim-{args.slim}"
     print("making graphs where they are not there yet ...", file=sys.stderr, flush=True)
     make_set(graphs / "dwpose-schp", args.slim)
+    if INT8.intersection(args.only):
+        make_int8_set(graphs / "dwpose-schp-int8", graphs / "dwpose-schp")
     result = {}
     for size in args.sizes:
         figures = measure(resized(args.photo, size), args.only, graphs, args.threads, args.runs)

@@ -33,6 +33,7 @@ T = TypeVar("T")
 SEEING = {
     "compact": ("parse_garments",),
     "dwpose-schp": ("parse_atr", "parse_lip"),
+    "dwpose-schp-int8": ("parse_atr", "parse_lip"),
 }
 BEFORE = ("decode_image", "detect_people", "estimate_poses")
 AFTER = ("compose_parts", "shape_mask", "encode_masks", "upload_masks")

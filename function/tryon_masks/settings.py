@@ -47,8 +47,8 @@ class Settings:
     ort_threads
         ONNX Runtime's threads for one inference.
     schp_lip, schp_view
-        Of ``dwpose-schp``: whether LIP's parser runs beside ATR's, and what both are shown, the
-        ``whole`` photo or the ``person`` only.
+        Of ``dwpose-schp`` and ``dwpose-schp-int8``: whether LIP's parser runs beside ATR's, and
+        what both are shown, the ``whole`` photo or the ``person`` only.
     mask_store
         Where masks go. ``directory`` off Lambda when nothing is said; no default on Lambda.
     mask_dir

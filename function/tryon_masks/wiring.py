@@ -69,9 +69,10 @@ def _classic(model_set: ModelSet, settings: Settings) -> Vision:
 VISIONS: dict[str, Callable[[ModelSet, Settings], Vision]] = {
     "compact": _compact,
     "dwpose-schp": _classic,
+    "dwpose-schp-int8": _classic,
 }
 """Model set -> what it is run by. A set is never swapped for another."""
-WORKING_SIDES = {"compact": 768, "dwpose-schp": 1024}
+WORKING_SIDES = {"compact": 768, "dwpose-schp": 1024, "dwpose-schp-int8": 1024}
 """Longer side in pixels of the grid a set works on. The parser of ``compact`` answers on 96 rows:
 a finer grid costs time and shows nothing more."""
 

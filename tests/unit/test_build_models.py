@@ -472,15 +472,18 @@ ENTRY = {
 
 def test_an_entry_names_a_package_or_a_file_of_the_repository() -> None:
     shelf = {"hands": HANDS.origin.package}
-    packed = build.Model.read({**ENTRY, "package": "hands", "members": ["a", "b"]}, shelf)
-    own = build.Model.read({**ENTRY, "path": "feet/feet.onnx", "version": "0.2.0"}, shelf)
+    album = build.Packed(HANDS.origin.package, ["*.jpg"])
+    packed = build.Model.read({**ENTRY, "package": "hands", "members": ["a", "b"]}, shelf, album)
+    own = build.Model.read({**ENTRY, "path": "feet/feet.onnx", "version": "0.2.0"}, shelf, album)
 
     urls = {"urls": ["https://models.test/feet.onnx"], "name": "who/feet", "version": "main"}
-    published = build.Model.read({**ENTRY, **urls, "steps": []}, shelf)
+    published = build.Model.read({**ENTRY, **urls, "steps": []}, shelf, album)
+    calibrated = build.Model.read({**ENTRY, **urls, "steps": ["quantise_parser"]}, shelf, album)
 
     assert packed.origin == build.Packed(HANDS.origin.package, ["a", "b"])
     assert own.origin == build.Committed("feet/feet.onnx", "0.2.0")
     assert published.origin == build.Downloaded(urls["urls"], "who/feet", "main")
+    assert (published.photos, calibrated.photos) == (None, album)
 
 
 @pytest.mark.parametrize(
@@ -497,7 +500,7 @@ def test_an_entry_names_a_package_or_a_file_of_the_repository() -> None:
 )
 def test_an_entry_with_no_origin_half_a_one_or_two_is_refused(origin: Any) -> None:
     with pytest.raises((KeyError, TypeError)):
-        build.Model.read({**ENTRY, **origin}, {"hands": HANDS.origin.package})
+        build.Model.read({**ENTRY, **origin}, {"hands": HANDS.origin.package}, EYES.origin)
 
 
 PHOTOS = {"photos-1/poses/a.jpg": b"standing", "photos-1/poses/b.jpg": b"sitting"}
@@ -508,7 +511,7 @@ ARCHIVE = tgz({**PHOTOS, "photos-1/poses/read.me": b"", "photos-1/person.jpg": b
 def photos(tools: FakeTools) -> Any:
     tools.archives["photos.tar.gz"] = ARCHIVE
     patterns = ["photos-1/poses/*.jpg", "photos-1/person.jpg"]
-    return build.Catalogue({}, package("photos.tar.gz", ARCHIVE), patterns)
+    return build.Catalogue({}, build.Packed(package("photos.tar.gz", ARCHIVE), patterns))
 
 
 def test_demo_photos_are_unpacked_once(
@@ -536,6 +539,30 @@ def test_a_demo_photo_that_is_lost_or_damaged_comes_back(
 
     assert (folder / "a.jpg").read_bytes() == b"standing"
     assert (folder / "b.jpg").read_bytes() == b"sitting"
+
+
+def test_what_is_calibrated_finds_the_photos_beside_the_file_that_it_makes(
+    cache: Any, tools: FakeTools, photos: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = {}
+
+    def quantise(model: Any, source: Path, target: Path) -> None:
+        seen.update(contents(target.parent / "photos"))
+        target.write_bytes(source.read_bytes())
+
+    monkeypatch.setattr(tools, "convert", quantise)
+    build.build("tiny", [replace(EYES, photos=photos.photos)], folder, cache)
+
+    assert seen == {"a.jpg": b"standing", "b.jpg": b"sitting", "person.jpg": b"both"}
+
+
+def test_other_photos_make_another_file() -> None:
+    recipes = [EYES.recipe("converter")]
+    for archive in (ARCHIVE, CHUNKS):
+        photos = build.Packed(package("photos.tar.gz", archive), ["*.jpg"])
+        recipes.append(replace(EYES, photos=photos).recipe("converter"))
+
+    assert len(set(recipes)) == 3
 
 
 METADATA = b"Metadata-Version: 2.1\nName: eyes\nVersion: 1.0\n"

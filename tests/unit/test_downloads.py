@@ -214,6 +214,19 @@ def test_a_file_that_is_there_already_must_be_the_right_one(
     assert shelf.asked == []
 
 
+def test_the_int8_set_is_made_of_the_same_files() -> None:
+    sets = [CATALOGUE.sets[name] for name in ("dwpose-schp", "dwpose-schp-int8")]
+
+    for model, int8 in zip(*sets, strict=True):
+        assert replace(int8, steps=[], photos=None) == model
+    assert [model.steps for model in sets[1]] == [
+        ["quantise_detector"],
+        [],
+        ["quantise_parser"],
+        ["quantise_parser"],
+    ]
+
+
 def test_the_classic_set_is_pinned_by_digest_and_by_revision_where_there_is_one() -> None:
     files = {model.id: model for model in CATALOGUE.sets["dwpose-schp"]}
 

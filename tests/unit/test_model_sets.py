@@ -39,15 +39,15 @@ def test_the_command_measures_every_stage_and_compares(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "photo.jpg").write_bytes(fakes.photo())
-    what = ["--only", "dwpose-schp", "reference", "--sizes", "150x200", "--slim", str(SLIM)]
+    what = ["--only", "dwpose-schp", "int8", "reference", "--sizes", "150x200", "--slim", str(SLIM)]
 
     assert main([str(tmp_path / "photo.jpg"), *what, "--runs", "1", "--threads", "1"]) == 0
 
     *table, last = capsys.readouterr().out.splitlines()
     figures = json.loads(last)["sizes"]["150x200"]
-    assert table[0] == "| 150 x 200, median s | dwpose-schp | reference |"
+    assert table[0] == "| 150 x 200, median s | dwpose-schp | int8 | reference |"
     for stage in ("decode_image", "detect_people", "estimate_poses", "parse_atr", "parse_lip"):
-        for name in ("dwpose-schp", "reference"):
+        for name in ("dwpose-schp", "int8", "reference"):
             assert len(figures[name]["stages_s"][stage]) == 1
     assert figures["reference"]["peak_mb"] > 0
 

@@ -247,7 +247,8 @@ def test_a_job_is_kept_in_the_table_that_is_set(aws: None) -> None:
 def test_an_unknown_model_set_stops_the_start(name: str) -> None:
     """Those that the training needs are no set to run."""
     with pytest.raises(
-        SettingsError, match=f"MODEL_SET must be compact or dwpose-schp, not '{name}'"
+        SettingsError,
+        match=f"MODEL_SET must be compact or dwpose-schp or dwpose-schp-int8, not '{name}'",
     ):
         build_vision(settings(model_set=name))
 

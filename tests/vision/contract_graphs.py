@@ -246,21 +246,28 @@ Black is also what lies around the photo on a parser's square.
 """
 
 
-def colour_parser(path: Path, side: int, classes: Sequence[Sequence[Rgb]]) -> None:
+def colour_parser(
+    path: Path, side: int, classes: Sequence[Sequence[Rgb]], *, hidden: bool = False
+) -> None:
     """A parser that gives each pixel the class of the colour that is nearest to its own.
 
     ``classes``: the colours of each, if any. A 1 x 1 convolution measures the nearness to every
     colour; a blur and a corner-aligned reduction bring it to the answer's cells. The first output
-    is the wrong way round and the third has nothing to say.
+    is the wrong way round and the third has nothing to say. ``hidden`` puts two layers before, as
+    networks have them: one splits each channel in two by its sign, one joins them again.
     """
     graph = Graph()
     classes = [some or [NEVER] for some in classes]
     colours = np.array([rgb[::-1] for some in classes for rgb in some], np.float64) / 255
     weights = 2 * colours * np.array(BGR_STD)
     bias = 2 * colours @ np.array(BGR_MEAN) - (colours**2).sum(axis=1)
-    near = graph.add(
-        "Conv", "input.1", graph.constant(weights[:, :, None, None]), graph.constant(bias)
-    )
+    seen = "input.1"
+    if hidden:
+        split = np.concatenate([np.eye(3), -np.eye(3)])
+        halves = graph.add("Conv", seen, graph.constant(split[:, :, None, None]))
+        joined = graph.constant(split.T[:, :, None, None])
+        seen = graph.add("Conv", graph.add("Relu", halves), joined)
+    near = graph.add("Conv", seen, graph.constant(weights[:, :, None, None]), graph.constant(bias))
     best, start = [], 0
     for some in classes:
         own = graph.add(

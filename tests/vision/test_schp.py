@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from numpy.typing import NDArray
 from tests.vision.contract_graphs import (
@@ -14,23 +16,36 @@ from tests.vision.contract_graphs import (
     MAGENTA,
     PHOTO_SIZES,
     YELLOW,
+    Graph,
     Rgb,
     colour_parser,
     planted_parser,
 )
 
-from tryon_masks.vision.schp import Atr, HumanParser, LabelMap, Lip
+from tryon_masks.vision.schp import BGR_MEAN, BGR_STD, Atr, HumanParser, LabelMap, Lip
+
+CONVERTER = Path(__file__).parents[2] / "models" / "convert.py"
+quantise = runpy.run_path(str(CONVERTER))["quantise"]
 
 MODELS = [pytest.param(512, len(Atr), id="atr"), pytest.param(473, len(Lip), id="lip")]
 
 
-def parser(folder: Path, side: int, classes: int, shown: list[int]) -> HumanParser:
+def parser(
+    folder: Path, side: int, classes: int, shown: list[int], *, int8: bool = False
+) -> HumanParser:
     """A parser that knows the background and three other classes."""
     colours: list[list[Rgb]] = [[] for _ in range(classes)]
     colours[0] = [BLACK]
     for label, colour in zip(shown, (YELLOW, MAGENTA, CYAN), strict=True):
         colours[label] = [colour]
-    colour_parser(folder / "parser.onnx", side, colours)
+    colour_parser(folder / "parser.onnx", side, colours, hidden=int8)
+    if int8:
+        # From black to white: what any photo has.
+        ramp = np.linspace(0, 1, side, dtype=np.float32)
+        square = (np.broadcast_to(ramp[:, None], (side, side, 3)) - BGR_MEAN) / BGR_STD
+        feed = {"input.1": np.ascontiguousarray(square.transpose(2, 0, 1)[None])}
+        quantise(folder / "parser.onnx", folder / "int8.onnx", [feed])
+        return HumanParser(folder / "int8.onnx", 1, side)
     return HumanParser(folder / "parser.onnx", 1, side)
 
 
@@ -52,16 +67,17 @@ def stripes(width: int, height: int, shown: list[int]) -> LabelMap:
     return labels if width >= height else np.ascontiguousarray(labels.T)
 
 
+@pytest.mark.parametrize("int8", [False, True], ids=["float", "int8"])
 @pytest.mark.parametrize(("side", "classes"), MODELS)
 @pytest.mark.parametrize("number", range(len(PHOTO_SIZES)))
 def test_a_painted_photo_comes_back_as_its_own_label_map(
-    tmp_path: Path, number: int, side: int, classes: int
+    tmp_path: Path, number: int, side: int, classes: int, int8: bool
 ) -> None:
     width, height = PHOTO_SIZES[number]
     shown = [1 + (3 * number + i) % (classes - 1) for i in range(3)]
     labels = stripes(width, height, shown)
 
-    found = parser(tmp_path, side, classes, shown).parse(painted(labels, shown))
+    found = parser(tmp_path, side, classes, shown, int8=int8).parse(painted(labels, shown))
 
     assert found.shape == labels.shape
     assert found.dtype == np.uint8
@@ -115,3 +131,28 @@ def test_the_answers_corners_are_those_of_the_square_around_the_photo(
     y = y[:, None]
     wanted = np.where((x <= 0) & (y <= 0), 0, np.where(x >= 2 * y, 1, 2))
     assert (found != wanted).mean() < 0.001
+
+
+def test_the_layers_work_in_eight_bits_but_not_the_last(tmp_path: Path) -> None:
+    """Both hidden layers, and not the one whose answer decides between classes."""
+    parser(tmp_path, 473, len(Lip), [1, 2, 3], int8=True)
+
+    graph = onnx.load(tmp_path / "int8.onnx").graph
+    made = {node.output[0]: node.op_type for node in graph.node}
+    weights = [made.get(node.input[1]) for node in graph.node if node.op_type == "Conv"]
+    assert weights == ["DequantizeLinear", "DequantizeLinear", None]
+    assert made[graph.output[1].name] == "Resize"
+
+
+def test_what_eight_bits_break_is_no_model(tmp_path: Path) -> None:
+    """A layer lifts all colours so high that one step of 255 is wider than all of them."""
+    graph = Graph()
+    each = graph.constant(np.eye(3)[:, :, None, None])
+    lifted = graph.add("Conv", "x", each, graph.constant(np.full(3, 1e4)))
+    lowered = graph.add("Conv", graph.add("Relu", lifted), each, graph.constant(np.full(3, -1e4)))
+    graph.add("Conv", lowered, each, output="y")
+    graph.save(tmp_path / "lifted.onnx", {"x": [1, 3, 8, 8]}, {"y": [1, 3, 8, 8]})
+    colours = np.random.default_rng(0).random((1, 3, 8, 8), np.float32)
+
+    with pytest.raises(ValueError, match="output y: eight bits change it"):
+        quantise(tmp_path / "lifted.onnx", tmp_path / "int8.onnx", [{"x": colours}])

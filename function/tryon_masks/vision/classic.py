@@ -16,7 +16,7 @@ from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
 from tryon_masks.vision.dwpose import PoseModel, WholeBody
 from tryon_masks.vision.fusion import fuse
-from tryon_masks.vision.runtime import Floats, hand_back_at_once
+from tryon_masks.vision.runtime import Floats, share_buffers
 from tryon_masks.vision.schp import HumanParser, LabelMap
 from tryon_masks.vision.yolox import PersonDetector
 
@@ -55,7 +55,7 @@ class ClassicVision:
         # What makes other masks is another set: answers and addresses name it.
         more = ["" if lip else "atr", "" if view == "whole" else view]
         self.model_set = "-".join([model_set.name, *filter(None, more)])
-        hand_back_at_once()
+        share_buffers()
         path = {name: file.path for name, file in model_set.files.items()}
         # One after the other, the largest first: side by side they need twice the memory, and it is
         # the most that this set ever needs.

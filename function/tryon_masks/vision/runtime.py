@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ class Model:
         # Planned buffers would stay with every session for good, and gain little time.
         options.enable_mem_pattern = False
         options.enable_cpu_mem_arena = False
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
         # Several sessions take turns: a pool that spins on steals the cores from the next one.
         options.add_session_config_entry("session.intra_op.allow_spinning", "1")
         options.add_session_config_entry("session.force_spinning_stop", "1")
@@ -66,12 +69,19 @@ def _give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def hand_back_at_once() -> None:
-    """From now on every large buffer goes back to the system as soon as it is freed.
+@cache
+def share_buffers() -> None:
+    """From now on, models that are loaded share the memory that their layers work in.
 
-    The layers of big models leave gaps that malloc cannot fill: it costs a few page faults to do
-    without them.
+    As they take turns, it is as much as the one needs that needs most, and is kept for good: to ask
+    the system for each layer's anew costs page faults. All other large buffers go back to it as
+    soon as they are freed, for malloc would not fill the gaps that they leave.
     """
+    memory = ort.OrtMemoryInfo(
+        "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
+    )
+    as_asked = ort.OrtArenaCfg({"arena_extend_strategy": 1})
+    ort.create_and_register_allocator(memory, as_asked)
     if sys.platform == "linux":
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE)
 

@@ -6,6 +6,7 @@ Self-Correction for Human Parsing, arXiv:1910.09777.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum, unique
 from pathlib import Path
 
@@ -22,6 +23,9 @@ BGR_MEAN = np.array([0.406, 0.456, 0.485], np.float32)
 BGR_STD = np.array([0.225, 0.224, 0.229], np.float32)
 FUSED = 1
 """The output, of three, that joins those of parsing and of edges."""
+
+BAND = 32
+"""Rows or columns."""
 
 
 @unique
@@ -123,7 +127,7 @@ class HumanParser:
         """
         pixels = _interpolation(start + zoom * np.arange(length), self._side)
         inputs = _interpolation(np.linspace(0, cells - 1, self._side), cells)
-        return pixels @ inputs
+        return _product(pixels, inputs)
 
 
 def _interpolation(places: NDArray[np.floating], samples: int) -> Floats:
@@ -137,12 +141,35 @@ def _interpolation(places: NDArray[np.floating], samples: int) -> Floats:
     return weights
 
 
+def _bands(weights: Floats) -> Iterator[tuple[slice, slice, Floats]]:
+    """A few rows of ``weights`` at a time: which, the samples that they use, and their weights.
+
+    Neighbours use the same few samples. Products that small fit the processor's cache and stay on
+    one thread: numpy's own threads and ONNX Runtime's would wait for each other.
+    """
+    for top in range(0, len(weights), BAND):
+        band = slice(top, top + BAND)
+        used = np.flatnonzero(weights[band].any(axis=0))
+        samples = slice(used[0], used[-1] + 1)
+        yield band, samples, weights[band, samples]
+
+
+def _product(weights: Floats, samples: Floats) -> Floats:
+    """``weights @ samples``."""
+    result = np.empty((len(weights), samples.shape[1]), np.float32)
+    for band, used, some in _bands(weights):
+        result[band] = some @ samples[used]
+    return result
+
+
 def _argmax(logits: Floats, rows: Floats, columns: Floats) -> LabelMap:
-    """The largest class of every pixel; ``logits`` (C, s, s), one plane in memory at a time."""
-    best = rows @ logits[0] @ columns.T
-    labels = np.zeros(best.shape, np.uint8)
-    for label, small in enumerate(logits[1:], 1):
-        plane = rows @ small @ columns.T
-        np.copyto(labels, np.uint8(label), where=plane > best)
-        np.maximum(best, plane, out=best)
+    """The largest class of every pixel; ``logits`` (C, s, s), a band of it in memory at a time."""
+    wide = [_product(columns, small.T).T for small in logits]
+    labels = np.zeros((len(rows), len(columns)), np.uint8)
+    for band, used, some in _bands(rows):
+        best = some @ wide[0][used]
+        for label, plane in enumerate(wide[1:], 1):
+            values = some @ plane[used]
+            np.copyto(labels[band], np.uint8(label), where=values > best)
+            np.maximum(best, values, out=best)
     return labels
