@@ -59,6 +59,7 @@ CLASSIC: dict[str, dict[str, Any]] = {
 }
 """The classic pair: as it is set up, and with its options."""
 INT8 = {"int8", "int8 without LIP"}
+"""Those that run the graphs of the set ``dwpose-schp-int8``."""
 CONTESTANTS = ("compact", *CLASSIC, REFERENCE)
 
 Seconds = dict[str, float]
