@@ -184,16 +184,28 @@ class Catalogue:
     def read(cls, path: Path) -> Catalogue:
         """Read the whole file; a key that is missing or unknown raises."""
         table = tomllib.loads(path.read_text(encoding="utf-8"))
+        sets = table["sets"]
         packages = {key: Package(**entry) for key, entry in table["packages"].items()}
         demo = table["demo_photos"]
         photos = Packed(packages[demo["package"]], demo["members"])
         return cls(
             sets={
-                name: [Model.read(entry, packages, photos) for entry in files]
-                for name, files in table["sets"].items()
+                name: [Model.read(_whole(entry, sets), packages, photos) for entry in files]
+                for name, files in sets.items()
             },
             photos=photos,
         )
+
+
+def _whole(
+    entry: Mapping[str, Any], sets: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, Any]:
+    """An entry, with what it does not say itself from the one in another set that it is like."""
+    own = dict(entry)
+    if "like" in own:
+        (other,) = (one for one in sets[own.pop("like")] if one["id"] == own["id"])
+        own = {**other, **own}
+    return own
 
 
 class Tools(Protocol):

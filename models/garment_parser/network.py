@@ -125,6 +125,29 @@ class Parser(nn.Module):
         self.load_state_dict(weights)
 
 
+def exported(path: Path | None) -> bool:
+    """Whether ``path`` is an ONNX file and not a training's own weights."""
+    return path is not None and path.suffix == ".onnx"
+
+
+def starting(path: Path | None) -> Parser:
+    """A parser with the weights of ``path``, or with those that ImageNet taught."""
+    model = Parser(pretrained=path is None)
+    if path is not None and exported(path):
+        model.begin_with_export(path)
+    elif path is not None:
+        model.begin_with(torch.load(path, map_location="cpu"))
+    return model.eval()
+
+
+@torch.no_grad()
+def both_ways(teacher: Parser, inputs: torch.Tensor) -> torch.Tensor:
+    """Mean probabilities (N, 20, h, w) of the views (N, 13, H, W) and of their mirror images."""
+    there, back = teacher(torch.cat([inputs, inputs.flip(3)])).softmax(1).chunk(2)
+    result: torch.Tensor = (there + back.flip(3)) / 2
+    return result
+
+
 def _conv(inputs: int, outputs: int, size: int) -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=False),

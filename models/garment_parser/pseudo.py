@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from models.garment_parser.data import IGNORE, as_skeleton
-from models.garment_parser.network import Parser
+from models.garment_parser.network import both_ways, starting
 from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
 from numpy.typing import NDArray
@@ -50,8 +50,7 @@ def main() -> None:
     args = parser.parse_args()
     size = (args.height, args.height * 2 // 3)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = Parser(pretrained=False).to(device).eval()
-    model.begin_with(torch.load(args.weights, map_location=device))
+    model = starting(args.weights).to(device)
     teacher = SelfieSegmenter(args.selfie, 2)
     args.out.mkdir(parents=True, exist_ok=True)
     people = json.loads((args.people / "people.json").read_text())
@@ -61,9 +60,7 @@ def main() -> None:
         outline = np.asarray(Image.open(args.people / f"{Path(name).stem}.png"))
         matrix = crop_matrix(box, skeleton, size)
         inputs = torch.from_numpy(tensor(rgb, outline, skeleton, matrix, size)).to(device)
-        with torch.no_grad():
-            both = model(torch.cat([inputs, inputs.flip(3)])).softmax(1)
-        shares = (both[0] + both[1].flip(2)).cpu().numpy() / 2
+        (shares,) = both_ways(model, inputs).cpu().numpy()
         planes = laid_out(shares, matrix, rgb.shape[:2])
         labels = planes.argmax(0).astype(np.uint8)
         labels[planes.max(0) < SURE] = IGNORE

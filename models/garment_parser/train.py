@@ -20,7 +20,7 @@ import cv2
 import torch
 from models.garment_parser.data import IGNORE, Samples, labelled, pseudo_labelled, weights
 from models.garment_parser.evaluate import mean_iou
-from models.garment_parser.network import Parser
+from models.garment_parser.network import both_ways, exported, starting
 from torch.nn import functional
 from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 
@@ -181,29 +181,6 @@ def train(args: argparse.Namespace) -> None:
             log.write(json.dumps(figures) + "\n")
         print(figures, flush=True)
     torch.save(average.state_dict(), args.out / "best.pt")
-
-
-def exported(path: Path | None) -> bool:
-    """Whether ``path`` is an ONNX file and not a training's own weights."""
-    return path is not None and path.suffix == ".onnx"
-
-
-def starting(path: Path | None) -> Parser:
-    """A parser with the weights of ``path``, or with those that ImageNet taught."""
-    model = Parser(pretrained=path is None)
-    if path is not None and exported(path):
-        model.begin_with_export(path)
-    elif path is not None:
-        model.begin_with(torch.load(path, map_location="cpu"))
-    return model.eval()
-
-
-@torch.no_grad()
-def both_ways(teacher: Parser, inputs: torch.Tensor) -> torch.Tensor:
-    """Mean probabilities (N, 20, h, w) of the views (N, 13, H, W) and of their mirror images."""
-    there, back = teacher(torch.cat([inputs, inputs.flip(3)])).softmax(1).chunk(2)
-    result: torch.Tensor = (there + back.flip(3)) / 2
-    return result
 
 
 def imitation(logits: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:

@@ -27,7 +27,7 @@ from tryon_masks.vision.parser_classes import CLASSES, Class
 torch = pytest.importorskip("torch", reason="the training's environment is not this one")
 
 from models.garment_parser import data, export, train  # noqa: E402
-from models.garment_parser.network import Parser  # noqa: E402
+from models.garment_parser.network import Parser, both_ways, starting  # noqa: E402
 
 Labels = NDArray[np.uint8]
 
@@ -199,7 +199,7 @@ def test_the_exported_file_is_what_the_runtime_reads(ccp: Path, exported: Path) 
 
 
 def test_an_exported_file_is_enough_to_go_on_from(trained: Path, exported: Path) -> None:
-    before, after = train.starting(trained / "best.pt"), train.starting(exported)
+    before, after = starting(trained / "best.pt"), starting(exported)
     shown = torch.rand(2, 13, 96, 64) * 2 - 1
 
     with torch.no_grad():
@@ -214,18 +214,18 @@ def test_it_learns_from_a_teacher_and_leaves_the_norms_of_an_exported_file_alone
 
     assert epochs(tmp_path / "taught")[0]["loss"] > epochs(tmp_path / "alone")[0]["loss"]
     taught = torch.load(tmp_path / "taught" / "best.pt")
-    begun = train.starting(exported).state_dict()
+    begun = starting(exported).state_dict()
     assert not torch.equal(taught["head.weight"], begun["head.weight"])
     assert all(torch.equal(taught[name], begun[name]) for name in begun if "running" in name)
 
 
 def test_a_teacher_says_the_same_of_a_view_and_of_its_mirror_image(exported: Path) -> None:
-    teacher, shown = train.starting(exported), torch.rand(2, 13, 96, 64) * 2 - 1
+    teacher, shown = starting(exported), torch.rand(2, 13, 96, 64) * 2 - 1
 
-    shares = train.both_ways(teacher, shown)
+    shares = both_ways(teacher, shown)
 
     assert shares.sum(1).numpy() == pytest.approx(1, abs=1e-5)
-    mirrored = train.both_ways(teacher, shown.flip(3)).flip(3)
+    mirrored = both_ways(teacher, shown.flip(3)).flip(3)
     assert mirrored.numpy() == pytest.approx(shares.numpy(), abs=1e-5)
     assert float(train.imitation(shares.log(), shares)) == pytest.approx(0, abs=1e-5)
     assert float(train.imitation(teacher(shown), shares)) > 0

@@ -187,6 +187,13 @@ def test_somebody_that_these_models_did_not_find_cannot_be_parsed(
 # Two figures
 
 
+@pytest.fixture(params=["from_the_front", "from_the_back"])
+def sight(request: pytest.FixtureRequest) -> Sight:
+    """Each of them in turn."""
+    one: Sight = request.getfixturevalue(request.param)
+    return one
+
+
 def test_two_figures_are_several_people(from_the_front: Sight) -> None:
     assert len(from_the_front.people) == 2
     with pytest.raises(SeveralPeople):
@@ -202,11 +209,7 @@ def test_person_largest_takes_one_of_them(from_the_front: Sight) -> None:
 
 
 @profile
-@pytest.mark.parametrize("figure", ["from_the_front", "from_the_back"])
-def test_the_other_figure_has_no_mask_pixel(
-    figure: str, profile: Profile, request: pytest.FixtureRequest
-) -> None:
-    sight: Sight = request.getfixturevalue(figure)
+def test_the_other_figure_has_no_mask_pixel(sight: Sight, profile: Profile) -> None:
     (other,) = (one for one in sight.people if one.box != sight.person.box)
 
     columns = slice(int(other.box.x0), int(other.box.x1) + 1)
@@ -216,11 +219,7 @@ def test_the_other_figure_has_no_mask_pixel(
         assert not mask[:, columns].any()
 
 
-@pytest.mark.parametrize("figure", ["from_the_front", "from_the_back"])
-def test_front_and_back_have_arms_in_the_upper_mask_and_hands_outside(
-    figure: str, request: pytest.FixtureRequest
-) -> None:
-    sight: Sight = request.getfixturevalue(figure)
+def test_front_and_back_have_arms_in_the_upper_mask_and_hands_outside(sight: Sight) -> None:
     upper, lower = sight.mask(MaskKind.UPPER), sight.mask(MaskKind.LOWER)
 
     for side in SIDES:
@@ -234,11 +233,7 @@ def test_front_and_back_have_arms_in_the_upper_mask_and_hands_outside(
     assert not at(upper, joint(sight, "nose"))
 
 
-@pytest.mark.parametrize("figure", ["from_the_front", "from_the_back"])
-def test_the_upper_mask_has_shirt_and_arms_and_no_head_or_hand(
-    figure: str, request: pytest.FixtureRequest
-) -> None:
-    sight: Sight = request.getfixturevalue(figure)
+def test_the_upper_mask_has_shirt_and_arms_and_no_head_or_hand(sight: Sight) -> None:
     upper = sight.mask(MaskKind.UPPER)
 
     assert at(upper, between(sight, "left_shoulder", "right_hip"))
@@ -249,15 +244,11 @@ def test_the_upper_mask_has_shirt_and_arms_and_no_head_or_hand(
     assert not at(upper, joint(sight, "nose"))
 
 
-@pytest.mark.parametrize("figure", ["from_the_front", "from_the_back"])
-def test_the_lower_mask_has_both_legs_and_no_shoe(
-    figure: str, request: pytest.FixtureRequest
-) -> None:
-    sight: Sight = request.getfixturevalue(figure)
+def test_the_lower_mask_has_both_legs_and_no_shoe(sight: Sight, from_the_front: Sight) -> None:
     lower = sight.mask(MaskKind.LOWER)
 
     # From behind, toes are a guess of the pose model's.
-    end = "big_toe" if figure == "from_the_front" else "heel"
+    end = "big_toe" if sight is from_the_front else "heel"
     for side in SIDES:
         assert at(lower, joint(sight, f"{side}_knee"))
         assert at(lower, between(sight, f"{side}_hip", f"{side}_knee"))

@@ -5,9 +5,8 @@ Widths are diameters in units of the torso length T, measured on standing adults
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal
 
 import cv2
@@ -144,13 +143,11 @@ def bones(skeleton: Skeleton, unit: float) -> list[Bone]:
 
 
 def nearest(
-    bones: Sequence[Bone],
-    xy: NDArray[np.float32],
-    behind: Mapping[Segment, float] = MappingProxyType({}),
+    bones: Sequence[Bone], xy: NDArray[np.float32]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """The part (see :data:`LIMBS`) of the nearest bone, and how near, for points (N, 2).
 
-    Distances are in half widths of the bone; one in ``behind`` counts as so much further away.
+    Distances are in half widths of the bone.
 
     Returns
     -------
@@ -159,7 +156,7 @@ def nearest(
     part = np.full(len(xy), Part.BACKGROUND, np.uint8)
     best = np.full(len(xy), np.inf, np.float32)
     for bone in bones:
-        distance = bone.distance(xy) + np.float32(behind.get(bone.segment, 0.0))
+        distance = bone.distance(xy)
         closer = distance < best
         best[closer] = distance[closer]
         part[closer] = LIMBS[bone.segment, bone.side]
@@ -170,11 +167,11 @@ def tube(
     bone: Bone, shape: tuple[int, ...], share: float = 1.0
 ) -> tuple[tuple[slice, slice], BoolMask]:
     """A ``share`` of the bone's width: rows and columns of a grid of ``shape``, and it in them."""
-    rows, columns = bone.surroundings(share, shape)
+    rows, columns = window = bone.surroundings(share, shape)
     start, end = np.subtract([bone.start, bone.end], (columns.start, rows.start)).tolist()
     size = (rows.stop - rows.start, columns.stop - columns.start)
     widths = (share * bone.width[0], share * bone.width[1])
-    return (rows, columns), capsule(size, start, end, widths)
+    return window, capsule(size, start, end, widths)
 
 
 def within(
@@ -189,14 +186,14 @@ def within(
     part = np.full(there.shape, Part.BACKGROUND, np.uint8)
     best = np.full(there.shape, reach, np.float32)
     for bone in bones:
-        rows, columns = bone.surroundings(reach, there.shape)
-        xy = points(there[rows, columns]) + np.array([columns.start, rows.start], np.float32)
-        distance = bone.distance(xy)
-        spot = there[rows, columns].copy()
-        closer = distance < best[rows, columns][spot]
+        rows, columns = window = bone.surroundings(reach, there.shape)
+        spot = there[window].copy()
+        corner = np.array([columns.start, rows.start], np.float32)
+        distance = bone.distance(points(spot) + corner)
+        closer = distance < best[window][spot]
         spot[spot] = closer
-        best[rows, columns][spot] = distance[closer]
-        part[rows, columns][spot] = LIMBS[bone.segment, bone.side]
+        best[window][spot] = distance[closer]
+        part[window][spot] = LIMBS[bone.segment, bone.side]
     return part, best
 
 

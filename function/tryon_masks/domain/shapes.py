@@ -51,11 +51,6 @@ def grow(mask: BoolMask, radius: float) -> BoolMask:
     return np.asarray(distance <= radius)
 
 
-def shrink(mask: BoolMask, radius: float) -> BoolMask:
-    """What is further than ``radius`` from what is outside ``mask``; the frame is not outside."""
-    return ~grow(~mask, radius)
-
-
 def stretch(mask: BoolMask, top: float, bottom: float, left: float, right: float) -> BoolMask:
     """``mask`` smeared by so many pixels to each side."""
     t, b, le, r = (round(v) for v in (top, bottom, left, right))

@@ -155,7 +155,7 @@ def compose(
     label, sure = _likeliest(shares, _limbs(bones, outline))
     parts = np.array([PARTS[cls] for cls in Class], np.uint8)[label]
     _bring_back_strays(parts, bones)
-    folded = any(_folded(skeleton, bone) for bone in bones if bone.segment == "thigh")
+    folded = any(_folded(skeleton, bone) for bone in _of(bones, {"thigh"}))
     _by_the_bones(parts, bones, folded=folded)
     _bare_the_throat(parts, shares, bones)
     _part_at_the_wrist(parts, bones)
@@ -176,10 +176,9 @@ def perhaps_lower(parts: PartMap, shares: Floats) -> BoolMask:
 def _limbs(bones: list[Bone], outline: Floats) -> BoolMask:
     """Arms, hands and legs, where the pose model has both their bones and the person."""
     limbs = np.zeros(outline.shape, bool)
-    for bone in bones:
-        if bone.segment in {"arm", "hand", "thigh", "shin"}:
-            spot, tube = anatomy.tube(bone, limbs.shape, SLIM)
-            limbs[spot] |= tube
+    for bone in _of(bones, {"arm", "hand", "thigh", "shin"}):
+        spot, tube = anatomy.tube(bone, limbs.shape, SLIM)
+        limbs[spot] |= tube
     return limbs & (outline >= OWN)
 
 
@@ -201,15 +200,15 @@ def _likeliest(shares: Floats, limbs: BoolMask) -> tuple[NDArray[np.uint8], Floa
 def _bring_back_strays(parts: PartMap, bones: list[Bone]) -> None:
     """A foot is no face, whatever the parser says, and cloth lies on no head and on no hand."""
     for strays, own, limbs in STRAYS:
-        home = [bone for bone in bones if bone.segment in own]
+        home = _of(bones, own)
         if home:
-            limb, _ = _within(1, bones, limbs, where(parts, strays))
+            limb, _ = anatomy.within(1, _of(bones, limbs), where(parts, strays))
             _take_back(parts, limb, home)
-    head, _ = _within(CROWN, bones, {"head"}, where(parts, CLOTH))
+    head, _ = anatomy.within(CROWN, _of(bones, {"head"}), where(parts, CLOTH))
     parts[head != Part.BACKGROUND] = Part.HAIR
-    limb, _ = _within(1, bones, {"arm", "hand"}, where(parts, CLOTH))
+    limb, _ = anatomy.within(1, _of(bones, {"arm", "hand"}), where(parts, CLOTH))
     limb[~where(limb, HANDS)] = Part.BACKGROUND
-    _take_back(parts, limb, [bone for bone in bones if bone.segment in {"torso", "thigh"}])
+    _take_back(parts, limb, _of(bones, {"torso", "thigh"}))
 
 
 def _take_back(parts: PartMap, limb: PartMap, home: list[Bone]) -> None:
@@ -225,9 +224,9 @@ def _by_the_bones(parts: PartMap, bones: list[Bone], *, folded: bool) -> None:
 
     Elsewhere a coat or a shirt may hang over the thighs. Nothing is clear of a bone that is lost.
     """
-    legs = [bone for bone in bones if bone.segment in {"thigh", "shin"}]
-    arms = [bone for bone in bones if bone.segment == "arm"]
-    trunk = [bone for bone in bones if bone.segment == "torso"]
+    legs = _of(bones, {"thigh", "shin"})
+    arms = _of(bones, {"arm"})
+    trunk = _of(bones, {"torso"})
     for slips, own, other, reach, clear in (
         (RAISED, legs, trunk, ON, arms),
         (SUNK, trunk, legs, 1.0, arms),
@@ -257,30 +256,30 @@ def _folded(skeleton: Skeleton, thigh: Bone) -> bool:
 
 def _bare_the_throat(parts: PartMap, shares: Floats, bones: list[Bone]) -> None:
     """On the throat, shadows and beards look like hair."""
-    for bone in bones:
-        if bone.segment == "neck":
-            hair = parts == Part.HAIR
-            y, x = np.nonzero(hair)
-            on = bone.distance(np.stack([x, y], -1).astype(np.float32)) < 1
-            y, x = y[on], x[on]
-            skin = shares[Class.NECK, y, x] + shares[Class.FACE, y, x]
-            bare = SHADOW * skin > shares[Class.HAIR, y, x]
-            parts[y[bare], x[bare]] = Part.NECK
+    for bone in _of(bones, {"neck"}):
+        hair = parts == Part.HAIR
+        y, x = np.nonzero(hair)
+        on = bone.distance(anatomy.points(hair)) < 1
+        y, x = y[on], x[on]
+        skin = shares[Class.NECK, y, x] + shares[Class.FACE, y, x]
+        bare = SHADOW * skin > shares[Class.HAIR, y, x]
+        parts[y[bare], x[bare]] = Part.NECK
 
 
 def _part_at_the_wrist(parts: PartMap, bones: list[Bone]) -> None:
     """Skin of arms and hands goes to the bone that it lies on; a hand never to the other arm."""
     hand, arm = parts == Part.RIGHT_HAND, parts == Part.RIGHT_ARM
-    _relabel(parts, arm, _nearest(bones, {"arm", "hand"}, arm)[0])
-    whose, _ = _nearest(bones, {"hand"}, hand)
+    _relabel(parts, arm, _of(bones, {"arm", "hand"}))
+    whose, _ = anatomy.nearest(_of(bones, {"hand"}), anatomy.points(hand))
     for own in SIDES:
         nearer = np.zeros(parts.shape, bool)
         nearer[hand] = whose == anatomy.LIMBS["hand", own]
         along = [bone for bone in bones if bone.side == own]
-        _relabel(parts, nearer, _nearest(along, {"arm", "hand"}, nearer)[0])
+        _relabel(parts, nearer, _of(along, {"arm", "hand"}))
 
 
-def _relabel(parts: PartMap, there: BoolMask, limb: NDArray[np.uint8]) -> None:
+def _relabel(parts: PartMap, there: BoolMask, limbs: list[Bone]) -> None:
+    limb, _ = anatomy.nearest(limbs, anatomy.points(there))
     parts[there] = np.where(limb == Part.BACKGROUND, parts[there], limb)
 
 
@@ -293,7 +292,7 @@ def _part_at_the_jaw(parts: PartMap, skeleton: Skeleton) -> None:
 
 def _part_legs_and_feet(parts: PartMap, bones: list[Bone], *, folded: bool) -> None:
     """Left and right; and shoes, where what cannot lie on a foot seems to."""
-    legs = [bone for bone in bones if bone.segment in {"thigh", "shin", "foot"}]
+    legs = _of(bones, {"thigh", "shin", "foot"})
     there = where(parts, set(LEFT))
     limb, _ = anatomy.nearest(legs, anatomy.points(there))
     label = parts[there]
@@ -307,16 +306,5 @@ def _part_legs_and_feet(parts: PartMap, bones: list[Bone], *, folded: bool) -> N
         parts[on_foot] = limb[on_foot]
 
 
-def _within(
-    reach: float, bones: list[Bone], segments: AbstractSet[Segment], there: BoolMask
-) -> tuple[PartMap, Floats]:
-    """:func:`~tryon_masks.domain.anatomy.within` of the limbs' ``segments``."""
-    return anatomy.within(reach, [bone for bone in bones if bone.segment in segments], there)
-
-
-def _nearest(
-    bones: list[Bone], segments: AbstractSet[Segment], there: BoolMask
-) -> tuple[NDArray[np.uint8], Floats]:
-    """:func:`~tryon_masks.domain.anatomy.nearest` of the limbs' ``segments``, for ``there``."""
-    limbs = [bone for bone in bones if bone.segment in segments]
-    return anatomy.nearest(limbs, anatomy.points(there))
+def _of(bones: list[Bone], segments: AbstractSet[Segment]) -> list[Bone]:
+    return [bone for bone in bones if bone.segment in segments]
