@@ -2,7 +2,7 @@
 
 They cost what the real files cost and see nothing: each adds a planted answer to nothing of what
 its layers work out, so that one person is found whatever is shown. Never committed;
-:func:`make_set` keeps them in a folder.
+:func:`make_published` keeps them in a folder.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import hashlib
 import json
 import runpy
 import shutil
+import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 
 CONVERTER = Path(__file__).resolve().parents[1] / "models" / "convert.py"
 SEED = 5
+MANIFEST = "manifest.json"
 GAIN = 0.2
 """Of a residual branch: sums of dozens of them must stay small."""
 
@@ -325,10 +328,9 @@ def pose(path: Path, slim: int) -> None:
     )
 
 
-def make_set(folder: Path, slim: int = 1) -> None:
-    """Put the four files and their manifest into ``folder``, where they are not there yet."""
-    manifest = folder / "manifest.json"
-    if manifest.exists():
+def make_published(folder: Path, slim: int = 1) -> None:
+    """The four files as they are published, into ``folder``, where they are not there yet."""
+    if (folder / MANIFEST).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     detector(folder / "yolox_l.onnx", slim)
@@ -338,13 +340,26 @@ def make_set(folder: Path, slim: int = 1) -> None:
     _describe(folder)
 
 
+def make_set(folder: Path, published: Path) -> None:
+    """What ``models/build.py`` makes of the files in ``published``, into ``folder``."""
+    if (folder / MANIFEST).exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    resize_late = runpy.run_path(str(CONVERTER))["resize_late"]
+    for name in ("yolox_l.onnx", "dw-ll_ucoco_384.onnx"):
+        shutil.copyfile(published / name, folder / name)
+    for name, side in (("parsing_atr.onnx", 512), ("parsing_lip.onnx", 473)):
+        with redirect_stdout(sys.stderr):
+            resize_late(published / name, folder / name, {"input.1": [1, 3, side, side]})
+    _describe(folder)
+
+
 def make_int8_set(folder: Path, floats: Path) -> None:
     """The set in ``floats`` in eight bits, as ``models/build.py`` makes it, into ``folder``.
 
     Calibrated on noise: random weights make nothing of a photo.
     """
-    manifest = folder / "manifest.json"
-    if manifest.exists():
+    if (folder / MANIFEST).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
     quantise = runpy.run_path(str(CONVERTER))["quantise"]
@@ -363,7 +378,7 @@ def make_int8_set(folder: Path, floats: Path) -> None:
 def _describe(folder: Path) -> None:
     """Write the manifest, which says that the folder is whole."""
     files = [_entry(path) for path in sorted(folder.glob("*.onnx"))]
-    (folder / "manifest.json").write_text(json.dumps({"set": folder.name, "files": files}))
+    (folder / MANIFEST).write_text(json.dumps({"set": folder.name, "files": files}))
 
 
 def _entry(path: Path) -> dict[str, Any]:

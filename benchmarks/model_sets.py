@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.graphs import make_int8_set, make_set
+from benchmarks.graphs import make_int8_set, make_published, make_set
 from benchmarks.making import positive
 from benchmarks.speed import resized
 from tryon_masks.domain.parts import TOPS, where
@@ -50,6 +50,8 @@ RUNS = 5
 TOTAL = "whole photo"
 CPU = "CPU time, all threads"
 REFERENCE = "reference"
+PUBLISHED = "published"
+"""The folder of the graphs that it runs."""
 CLASSIC: dict[str, dict[str, Any]] = {
     "dwpose-schp": {},
     "on a crop": {"view": "person"},
@@ -175,7 +177,7 @@ def opened(contestant: str, graphs: Path, threads: int) -> Serve:
     ModelSetError
     """
     if contestant == REFERENCE:
-        return Reference(graphs / "dwpose-schp", threads).serve
+        return Reference(graphs / PUBLISHED, threads).serve
     if contestant in CLASSIC:
         folder = "dwpose-schp-int8" if contestant in INT8 else "dwpose-schp"
         return classic(graphs / folder, threads, CLASSIC[contestant])
@@ -295,9 +297,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="divide the graphs' widths by N: to try the command out, not to measure",
     )
     args = parser.parse_args(argv)
-    graphs = default_graphs() / f"slim-{args.slim}"
+    graphs = default_graphs() / f"built-{args.slim}"
     print("making graphs where they are not there yet ...", file=sys.stderr, flush=True)
-    make_set(graphs / "dwpose-schp", args.slim)
+    make_published(graphs / PUBLISHED, args.slim)
+    make_set(graphs / "dwpose-schp", graphs / PUBLISHED)
     if INT8.intersection(args.only):
         make_int8_set(graphs / "dwpose-schp-int8", graphs / "dwpose-schp")
     result = {}

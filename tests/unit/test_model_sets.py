@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.graphs import make_set
+from benchmarks.graphs import make_published, make_set
 from benchmarks.model_sets import Figures, Reference, as_text, main
 from tests import fakes
 
@@ -18,8 +18,9 @@ SLIM = 128
 
 @pytest.fixture(scope="module")
 def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("graphs") / "dwpose-schp"
-    make_set(folder, SLIM)
+    folder = tmp_path_factory.mktemp("graphs")
+    make_published(folder / "published", SLIM)
+    make_set(folder / "dwpose-schp", folder / "published")
     return folder
 
 
@@ -27,8 +28,8 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_reference_way_gives_the_same_label_map(graphs: Path, name: str, side: int) -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (641, 483, 3), dtype=np.uint8)
 
-    reference = Reference(graphs, 1).parse(name, rgb)
-    ours = HumanParser(graphs / f"parsing_{name}.onnx", 1, side).parse(rgb)
+    reference = Reference(graphs / "published", 1).parse(name, rgb)
+    ours = HumanParser(graphs / "dwpose-schp" / f"parsing_{name}.onnx", 1, side).parse(rgb)
 
     assert len(np.unique(reference)) == 4
     assert (ours != reference).mean() < 0.005

@@ -1,0 +1,130 @@
+"""models/convert.py: convolutions before the resize give what they gave after it."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import helper, numpy_helper
+
+CONVERTER = Path(__file__).parents[2] / "models" / "convert.py"
+resize_late = runpy.run_path(str(CONVERTER))["resize_late"]
+
+SIDE = 48
+CHANNELS = 64
+
+
+@pytest.fixture(autouse=True)
+def small_gains_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(resize_late.__globals__, "WORTH", 10**6)
+
+
+def graph(
+    path: Path, *, kernel: int, resized: Sequence[int] = (3, 12), plain: bool = True, **conv: Any
+) -> None:
+    """An input and maps of ``resized`` cells a side, enlarged by size or by scale, are joined."""
+    random = np.random.default_rng(0)
+    constants, nodes, joined = [], [], ["input"] if plain else []
+
+    def constant(name: str, values: Any, dtype: Any = np.float32) -> str:
+        constants.append(numpy_helper.from_array(np.asarray(values, dtype), name))
+        return name
+
+    for number, cells in enumerate(resized):
+        step, name = SIDE // cells, f"large {number}"
+        pooled = {"kernel_shape": [step] * 2, "strides": [step] * 2}
+        nodes.append(helper.make_node("AveragePool", ["input"], [f"pooled {number}"], **pooled))
+        grown = random.standard_normal((CHANNELS, 8, 1, 1))
+        small = [f"pooled {number}", constant(f"grown {number}", grown)]
+        nodes.append(helper.make_node("Conv", small, [f"small {number}"]))
+        if number == 0:
+            to = ["", "", constant("sizes", [1, CHANNELS, SIDE, SIDE], np.int64)]
+            modes = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
+        else:
+            to = ["", constant("scales", [1, 1, step, step])]
+            modes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric"}
+        nodes.append(helper.make_node("Resize", [f"small {number}", *to], [name], **modes))
+        joined.append(name)
+    nodes.append(helper.make_node("Concat", joined, ["joined"], axis=1))
+    channels = CHANNELS * len(resized) + (8 if plain else 0)
+    shape = (64, channels // conv.get("group", 1), kernel, kernel)
+    weights = constant("weights", random.standard_normal(shape) / 10)
+    bias = constant("bias", random.standard_normal(64))
+    nodes.append(
+        helper.make_node(
+            "Conv", ["joined", weights, bias], ["sum"], kernel_shape=[kernel] * 2, **conv
+        )
+    )
+    nodes.append(helper.make_node("Relu", ["sum"], ["output"]))
+    floats = onnx.TensorProto.FLOAT
+    ends = [
+        [helper.make_tensor_value_info(name, floats, shape)]
+        for name, shape in (("input", ["batch", 8, SIDE, SIDE]), ("output", None))
+    ]
+    whole = helper.make_graph(nodes, "joined", *ends, constants)
+    opset = helper.make_opsetid("", 17)
+    onnx.save(helper.make_model(whole, opset_imports=[opset], ir_version=8), path)
+
+
+def answer(path: Path) -> Any:
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    photo = np.random.default_rng(1).standard_normal((1, 8, SIDE, SIDE), np.float32)
+    return session.run(None, {"input": photo})[0]
+
+
+def widest(path: Path) -> int:
+    """Input channels of the convolution that has most."""
+    model = onnx.load(path).graph
+    sizes = {one.name: one.dims for one in model.initializer}
+    return max(sizes[node.input[1]][1] for node in model.node if node.op_type == "Conv")
+
+
+@pytest.mark.parametrize(
+    ("kernel", "conv"),
+    [
+        (1, {}),
+        (3, {"pads": [1, 1, 1, 1]}),
+        (3, {"pads": [0, 2, 1, 0], "dilations": [1, 1]}),
+        (3, {"pads": [2, 4, 2, 4], "dilations": [2, 4]}),
+        (5, {}),
+    ],
+)
+def test_a_convolution_goes_before_the_resize_and_gives_the_same(
+    tmp_path: Path, kernel: int, conv: dict[str, Any]
+) -> None:
+    graph(tmp_path / "was.onnx", kernel=kernel, resized=(3,) if kernel > 1 else (3, 12), **conv)
+
+    resize_late(tmp_path / "was.onnx", tmp_path / "late.onnx", {"input": [1, 8, SIDE, SIDE]})
+
+    assert widest(tmp_path / "late.onnx") == CHANNELS < widest(tmp_path / "was.onnx")
+    assert answer(tmp_path / "was.onnx").std() > 0.1
+    np.testing.assert_allclose(
+        answer(tmp_path / "late.onnx"), answer(tmp_path / "was.onnx"), atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param({"kernel": 3, "strides": [2, 2]}, id="strides"),
+        pytest.param({"kernel": 1, "group": 2}, id="groups"),
+        pytest.param({"kernel": 3, "auto_pad": "SAME_UPPER"}, id="pads that are not said"),
+        pytest.param({"kernel": 1, "plain": False}, id="nothing but enlarged maps"),
+        pytest.param({"kernel": 3, "resized": (24,)}, id="too many cells to gain by it"),
+    ],
+)
+def test_other_convolutions_stay(tmp_path: Path, what: dict[str, Any]) -> None:
+    graph(tmp_path / "was.onnx", **what)
+
+    resize_late(tmp_path / "was.onnx", tmp_path / "late.onnx", {"input": [1, 8, SIDE, SIDE]})
+
+    assert widest(tmp_path / "late.onnx") == widest(tmp_path / "was.onnx")
+    np.testing.assert_allclose(
+        answer(tmp_path / "late.onnx"), answer(tmp_path / "was.onnx"), atol=1e-4
+    )
