@@ -24,15 +24,22 @@ def points(*xy: tuple[float, float]) -> np.ndarray[tuple[int, int], np.dtype[np.
 def test_distance_from_a_bone_is_in_half_widths() -> None:
     bone = Bone("arm", "left", (0, 0), (100, 0), (20, 40))
 
-    assert bone.distance(points((0, 0), (50, 0), (0, 10), (100, 20), (50, 15), (-20, 0))) == (
-        pytest.approx([0, 0, 1, 1, 1, 2])
-    )
+    x, y = points((0, 0), (50, 0), (0, 10), (100, 20), (50, 15), (-20, 0)).T
+
+    assert bone.distance(x, y) == pytest.approx([0, 0, 1, 1, 1, 2])
 
 
 def test_a_bone_without_length_is_a_disc() -> None:
-    assert Bone("hand", "left", (5, 5), (5, 5), (4, 4)).distance(points((5, 7), (9, 5))) == (
-        pytest.approx([1, 2])
-    )
+    x, y = points((5, 7), (9, 5)).T
+
+    assert Bone("hand", "left", (5, 5), (5, 5), (4, 4)).distance(x, y) == pytest.approx([1, 2])
+
+
+def test_rows_and_columns_give_a_grid_of_distances() -> None:
+    bone = Bone("arm", "left", (0, 0), (4, 0), (2, 2))
+    columns, rows = np.arange(4, dtype=np.float32), np.arange(2, dtype=np.float32)[:, None]
+
+    assert bone.distance(columns, rows).tolist() == [[0, 0, 0, 0], [1, 1, 1, 1]]
 
 
 @pytest.mark.parametrize("reach", [0.5, 1.0, 3.0])

@@ -60,13 +60,16 @@ class Bone:
     end: Point
     width: tuple[float, float]
 
-    def distance(self, xy: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Distance of points (N, 2) from the bone, in units of its half width there: shape (N,)."""
+    def distance(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Distance of points from the bone, in units of its half width there.
+
+        ``x`` and ``y`` may be of any shapes that broadcast; the result has their common one.
+        """
         a, b = np.array([self.start, self.end], np.float32)
-        x, y = (xy - a).T
+        x, y = x - a[0], y - a[1]
         dx, dy = b - a
         square = dx * dx + dy * dy
-        t = np.clip((x * dx + y * dy) / square, 0, 1) if square > 0 else np.zeros_like(x)
+        t = np.clip((x * dx + y * dy) / square, 0, 1) if square > 0 else np.float32(0)
         x, y = x - t * dx, y - t * dy
         half = (self.width[0] + t * np.float32(self.width[1] - self.width[0])) / 2
         result: NDArray[np.float32] = np.sqrt(x * x + y * y) / half  # np.hypot is slow
@@ -155,11 +158,12 @@ def nearest(
     """
     part = np.full(len(xy), Part.BACKGROUND, np.uint8)
     best = np.full(len(xy), np.inf, np.float32)
+    x, y = np.ascontiguousarray(xy.T)
     for bone in bones:
-        distance = bone.distance(xy)
+        distance = bone.distance(x, y)
         closer = distance < best
-        best[closer] = distance[closer]
-        part[closer] = LIMBS[bone.segment, bone.side]
+        np.copyto(best, distance, where=closer)
+        np.copyto(part, np.uint8(LIMBS[bone.segment, bone.side]), where=closer)
     return part, best
 
 
@@ -187,13 +191,14 @@ def within(
     best = np.full(there.shape, reach, np.float32)
     for bone in bones:
         rows, columns = window = bone.surroundings(reach, there.shape)
-        spot = there[window].copy()
-        corner = np.array([columns.start, rows.start], np.float32)
-        distance = bone.distance(points(spot) + corner)
-        closer = distance < best[window][spot]
-        spot[spot] = closer
-        best[window][spot] = distance[closer]
-        part[window][spot] = LIMBS[bone.segment, bone.side]
+        if not there[window].any():
+            continue
+        x = np.arange(columns.start, columns.stop, dtype=np.float32)
+        y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
+        distance = bone.distance(x, y)
+        closer = there[window] & (distance < best[window])
+        np.copyto(best[window], distance, where=closer)
+        np.copyto(part[window], np.uint8(LIMBS[bone.segment, bone.side]), where=closer)
     return part, best
 
 

@@ -194,12 +194,12 @@ def _rings(person: Person, kind: MaskKind, profile: Profile) -> _Rings:
         # Old cloth that stays shows; a hem that is painted anew for nothing hardly does.
         lower |= person.perhaps_lower & ~above
     keep = where(parts, PROTECTED)
-    arms, legs = _tubes(person, "arm"), _tubes(person, "thigh", "shin")
-    rings = {
-        MaskKind.UPPER: _Rings(upper, keep | lower, arms),
-        MaskKind.LOWER: _Rings(lower, keep | upper | above, legs),
-        MaskKind.FULL: _Rings(upper | lower, keep, arms | legs),
-    }[kind]
+    if kind is MaskKind.UPPER:
+        rings = _Rings(upper, keep | lower, _tubes(person, "arm"))
+    elif kind is MaskKind.LOWER:
+        rings = _Rings(lower, keep | upper | above, _tubes(person, "thigh", "shin"))
+    else:
+        rings = _Rings(upper | lower, keep, _tubes(person, "arm", "thigh", "shin"))
     if profile is Profile.BOX:
         # A rectangle is what these models were trained on: only head and shoes are cut out of it.
         kept = HEAD | {Part.OTHER_PERSON} | (set() if kind is MaskKind.UPPER else SHOES)

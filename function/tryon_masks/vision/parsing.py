@@ -256,14 +256,10 @@ def _folded(skeleton: Skeleton, thigh: Bone) -> bool:
 
 def _bare_the_throat(parts: PartMap, shares: Floats, bones: list[Bone]) -> None:
     """On the throat, shadows and beards look like hair."""
-    for bone in _of(bones, {"neck"}):
-        hair = parts == Part.HAIR
-        y, x = np.nonzero(hair)
-        on = bone.distance(anatomy.points(hair)) < 1
-        y, x = y[on], x[on]
-        skin = shares[Class.NECK, y, x] + shares[Class.FACE, y, x]
-        bare = SHADOW * skin > shares[Class.HAIR, y, x]
-        parts[y[bare], x[bare]] = Part.NECK
+    throat, _ = anatomy.within(1, _of(bones, {"neck"}), parts == Part.HAIR)
+    on = throat != Part.BACKGROUND
+    skin = shares[Class.NECK][on] + shares[Class.FACE][on]
+    parts[on] = np.where(SHADOW * skin > shares[Class.HAIR][on], Part.NECK, Part.HAIR)
 
 
 def _part_at_the_wrist(parts: PartMap, bones: list[Bone]) -> None:
