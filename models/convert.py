@@ -54,6 +54,8 @@ GREY = 114
 BGR_MEAN = np.array([0.406, 0.456, 0.485], np.float32)
 BGR_STD = np.array([0.225, 0.224, 0.229], np.float32)
 """Of the parsers."""
+FUSED = "com.microsoft"
+"""ONNX Runtime's own operators."""
 WORTH = 10**8
 """Multiplications that it must save to convolve a feature map before its resize."""
 
@@ -236,6 +238,38 @@ def optimise(source: Path, target: Path, level: str = "EXTENDED") -> None:
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, f"ORT_ENABLE_{level}")
     options.optimized_model_filepath = str(target)
     ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def fuse_sums(source: Path, target: Path) -> None:
+    """Let a convolution itself add a residual and clip the sum.
+
+    ONNX Runtime does so with Relu but not with Clip, before which it would bring every sum back
+    from the layout that its convolutions work in.
+    """
+    import onnx
+    import onnx_graphsurgeon as gs
+
+    graph = gs.import_onnx(onnx.shape_inference.infer_shapes(onnx.load(source)))
+    for clip in [node for node in graph.nodes if node.op == "Clip"]:
+        total = clip.inputs[0]
+        add = _maker(total)
+        if add is None or add.op != "Add" or len(total.outputs) > 1:
+            continue
+        for own, residual in (add.inputs, reversed(add.inputs)):
+            conv = _maker(own)
+            if conv is None or conv.op != "Conv" or len(own.outputs) > 1:
+                continue
+            if own.shape is None or own.shape != residual.shape:
+                continue
+            bounds = [float(one.values) for one in clip.inputs[1:]]
+            fused = {**conv.attrs, "activation": "Clip", "activation_params": bounds}
+            inputs, outputs = [*conv.inputs, residual], list(clip.outputs)
+            clip.outputs.clear()
+            graph.nodes.append(
+                gs.Node("FusedConv", clip.name, fused, inputs, outputs, domain=FUSED)
+            )
+            break
+    onnx.save(gs.export_onnx(graph.cleanup().toposort()), target)
 
 
 def resize_late(source: Path, target: Path, inputs: Shapes) -> None:
@@ -571,6 +605,7 @@ def main() -> None:
         "tflite_to_onnx": tflite_to_onnx,
         "trim": lambda source, target: trim(source, target, *shapes),
         "optimise": optimise,
+        "fuse_sums": fuse_sums,
         "resize_late": lambda source, target: resize_late(source, target, shapes[0]),
         "quantise_parser": lambda source, target: quantise(
             source, target, shown_to_parser(photos, entry["inputs"])

@@ -48,6 +48,8 @@ CHIN = 0.69
 """How far the chin lies below the mouth, in units of the distance from eyes to mouth."""
 JAW = 0.44
 """How fast the jaw rises to the sides: ``CHIN - JAW * v**2`` in the same units."""
+EARLOBE = 0.9
+"""How far above the chin the jaw ends, in the same units."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +231,7 @@ def above_jaw(skeleton: Skeleton, shape: tuple[int, int]) -> BoolMask:
     unit = float(np.hypot(eyes[0] - tip[0], eyes[1] - tip[1])) / (1 + CHIN)
     height = Axis(tip, up).height(shape) / unit
     across = Axis(tip, (-up[1], up[0])).height(shape) / unit
-    return np.asarray(height > JAW * across**2)
+    return np.asarray(height > np.minimum(JAW * across**2, EARLOBE))
 
 
 def fingertips(skeleton: Skeleton, side: Side) -> Point | None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from tryon_masks.domain import anatomy
 from tryon_masks.domain.anatomy import Bone, Segment
-from tryon_masks.domain.parts import HANDS, SHOES, TOPS, BoolMask, Part, PartMap, where
+from tryon_masks.domain.parts import BOTTOMS, HANDS, SHOES, TOPS, BoolMask, Part, PartMap, where
 from tryon_masks.domain.shapes import grow
 from tryon_masks.domain.skeleton import SIDES, Skeleton
 from tryon_masks.vision.parser_classes import CLASSES, Class
@@ -109,6 +110,8 @@ SHADOW = 6.0
 """How many times likelier than skin hair on the throat must be."""
 FOLDED = 0.5
 """Cosine of the angle between trunk and thigh below which a leg does not hang from the trunk."""
+WAIST = 0.2
+"""How far above the hips a garment of the lower body begins at the least, in T."""
 ON = 1.5
 CLEAR = 1.3
 ASTRAY = 2.5
@@ -157,6 +160,8 @@ def compose(
     _bring_back_strays(parts, bones)
     folded = any(_folded(skeleton, bone) for bone in _of(bones, {"thigh"}))
     _by_the_bones(parts, bones, folded=folded)
+    if not folded:
+        _raise_pieces(parts, skeleton, WAIST * unit)
     _bare_the_throat(parts, shares, bones)
     _part_at_the_wrist(parts, bones)
     _part_at_the_jaw(parts, skeleton)
@@ -252,6 +257,18 @@ def _folded(skeleton: Skeleton, thigh: Bone) -> bool:
         return False
     trunk, leg = np.subtract(hip, neck), np.subtract(thigh.end, thigh.start)
     return bool(trunk @ leg < FOLDED * np.hypot(*trunk) * np.hypot(*leg))
+
+
+def _raise_pieces(parts: PartMap, skeleton: Skeleton, waist: float) -> None:
+    """A skirt or trousers of which nothing reaches down to ``waist`` above the hips is a top."""
+    axis = anatomy.axis(skeleton)
+    if axis is None:
+        return
+    high = where(parts, BOTTOMS)
+    _, pieces = cv2.connectedComponents(high.astype(np.uint8))
+    low = axis.height(high.shape) < waist
+    high &= ~np.isin(pieces, np.unique(pieces[low]))
+    parts[high] = Part.TOP
 
 
 def _bare_the_throat(parts: PartMap, shares: Floats, bones: list[Bone]) -> None:
