@@ -1,4 +1,4 @@
-"""The network: EfficientNet-Lite0 with a feature pyramid, one answer a four-by-four pixel cell.
+"""The network: EfficientNet-Lite0 with a feature pyramid, one answer a two-by-two pixel cell.
 
 Tan and Le, EfficientNet, 2019 (the Lite variant: ReLU6, no squeeze and excitation); Lin et al.,
 Feature Pyramid Networks, 2017.
@@ -29,7 +29,9 @@ STRIDES = (4, 8, 16, 32)
 class Parser(nn.Module):
     """Logits of the parser's classes.
 
-    In: (N, 13, H, W), -1 to 1, H and W multiples of 32. Out: (N, 20, H / 4, W / 4).
+    In: (N, 13, H, W), -1 to 1, H and W multiples of 32. Out: (N, 20, H / 2, W / 2), interpolated
+    from half as many cells a side: logits run straight across a border, where probabilities would
+    bend it towards whatever is less sure of itself.
     """
 
     def __init__(self, *, pretrained: bool) -> None:
@@ -70,7 +72,7 @@ class Parser(nn.Module):
         for level in (2, 1, 0):
             up = functional.interpolate(top, scale_factor=2, mode="nearest")
             top = self.smooth[level](seen[level] + up)
-        return self.head(top)
+        return functional.interpolate(self.head(top), scale_factor=2, mode="bilinear")
 
     def begin_with_export(self, path: Path) -> None:
         """Take the weights of an exported file, in which every norm is part of its convolution.

@@ -192,9 +192,8 @@ def imitation(logits: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
 def criterion(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Cross-entropy over classes and over groups, and soft Dice over the classes in the batch.
 
-    ``logits`` (N, 20, h, w); ``labels`` (N, 2h, 2w), :data:`IGNORE` where nobody knows.
+    ``logits`` (N, 20, h, w); ``labels`` (N, h, w), :data:`IGNORE` where nobody knows.
     """
-    logits = functional.interpolate(logits, scale_factor=2, mode="bilinear")
     known = labels != IGNORE
     target = labels.where(known, torch.zeros_like(labels))
     log = logits.contiguous().log_softmax(1)

@@ -152,6 +152,20 @@ def test_the_jaw_parts_the_face_from_the_neck() -> None:
         assert not above[int(y), int(x)]
 
 
+def test_the_jaw_of_a_turned_head_ends_below_the_ear() -> None:
+    turned = {
+        name: (x + 18, y)
+        for name, (x, y) in figures.POINTS.items()
+        if name.endswith(("eye", "mouth"))
+    }
+
+    above = anatomy.above_jaw(figures.skeleton(moved=turned), figures.SHAPE)
+
+    x, y = figures.POINTS["right_ear"]
+    assert above[int(y), int(x) - 4]
+    assert not above[int(figures.POINTS["left_mouth"][1]) + 6, int(x)]
+
+
 def test_a_jaw_that_is_not_seen_parts_nothing() -> None:
     assert anatomy.above_jaw(figures.skeleton(lost=["left_mouth"]), (40, 30)).all()
 

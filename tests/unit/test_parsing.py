@@ -244,7 +244,7 @@ def test_the_part_map_lies_on_the_evidences_grid_and_confidence_is_a_share() -> 
     assert sure.max() <= 1
 
 
-@pytest.mark.parametrize("probability", [0.5, 0.6, 0.95])
+@pytest.mark.parametrize("probability", [0.6, 0.75, 0.95])
 def test_confidence_is_the_share_of_the_class_that_won(probability: float) -> None:
     painted = fakes.part_map()
     shares = answer(painted, probability)
@@ -374,6 +374,33 @@ def test_skin_of_the_head_is_face_down_to_the_jaw_and_neck_below_it() -> None:
 
         assert share(parts, painted == Part.FACE, Part.FACE) > 0.9
         assert share(parts, painted == Part.NECK, Part.NECK) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("rows", "part"),
+    [
+        pytest.param(slice(130, 160), Part.TOP, id="a band about the chest"),
+        pytest.param(slice(170, 200), Part.SKIRT, id="a high waist"),
+    ],
+)
+@pytest.mark.parametrize("seen", [Part.SKIRT, Part.TROUSERS], ids=lambda part: part.name)
+def test_what_is_worn_on_the_chest_alone_is_a_top(rows: slice, part: Part, seen: Part) -> None:
+    painted = fakes.part_map()
+    piece = np.zeros(painted.shape, bool)
+    piece[rows] = painted[rows] == Part.TOP
+
+    parts = composed(np.where(piece, np.uint8(seen), painted))
+
+    assert share(parts, piece, part if part is Part.TOP else seen) > 0.9
+
+
+def test_dungarees_stay_in_one_piece() -> None:
+    painted = fakes.part_map()
+    bib = painted == Part.TOP
+
+    parts = composed(np.where(bib, np.uint8(Part.TROUSERS), painted))
+
+    assert share(parts, bib, Part.TROUSERS) > 0.9
 
 
 def throat(hair: float, skin: float) -> PartMap:

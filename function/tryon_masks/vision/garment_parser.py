@@ -18,7 +18,7 @@ from tryon_masks.vision.parser_classes import Class
 from tryon_masks.vision.parser_input import crop_matrix, tensor
 from tryon_masks.vision.runtime import Floats, Model, softmax
 
-CELL = 4
+CELL = 2
 """Pixels of the input a cell of the output."""
 
 

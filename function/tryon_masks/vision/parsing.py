@@ -91,11 +91,12 @@ SLIM = 0.7
 LEANING = {
     Class.HAIR: 3.2,
     Class.FACE: 10.0,
-    Class.NECK: 17.0,
-    Class.ARM: 2.5,
-    Class.LEG: 8.0,
-    Class.TOP: 1.6,
-    Class.OUTERWEAR: 1.6,
+    Class.NECK: 32.0,
+    Class.ARM: 4.2,
+    Class.HAND: 3.0,
+    Class.LEG: 15.0,
+    Class.TOP: 1.8,
+    Class.OUTERWEAR: 1.8,
     Class.DRESS: 2.2,
     Class.SKIRT: 1.4,
     Class.TROUSERS: 1.2,
@@ -106,7 +107,7 @@ LEANING = {
 ways. A sliver of skin between hem and shoe, for one, is repainted rather than kept."""
 REACH = 0.06
 """How far the person may reach beyond the pose model's outline, in T."""
-SHADOW = 6.0
+SHADOW = 10.0
 """How many times likelier than skin hair on the throat must be."""
 FOLDED = 0.5
 """Cosine of the angle between trunk and thigh below which a leg does not hang from the trunk."""
