@@ -14,8 +14,7 @@ from tryon_masks.domain.skeleton import Keypoint, Skeleton
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
 from tryon_masks.vision.garment_parser import GarmentParser
-from tryon_masks.vision.parser_input import MARGIN
-from tryon_masks.vision.parsing import OWN, compose, perhaps_lower
+from tryon_masks.vision.parsing import OWN, REACH, compose, perhaps_lower
 from tryon_masks.vision.people import PeopleFinder, outline_of, outline_of_any
 
 WARM_UP_SIDE = 256
@@ -59,9 +58,14 @@ class CompactVision:
         ------
         TypeError
             A candidate did not come from :meth:`find_people`.
+        ValueError
+            ``chosen`` has no body unit.
         """
         frame = (rgb.shape[0], rgb.shape[1])
-        region = chosen.box.surroundings(frame, MARGIN)
+        unit = chosen.skeleton.torso
+        if unit is None:
+            raise ValueError("a skeleton without shoulders cannot be parsed")
+        region = chosen.box.surroundings(frame, REACH * unit)
         whole = (slice(0, frame[0]), slice(0, frame[1]))
         with step("parse_garments", "garment_parser"):
             outline = outline_of(chosen, whole)

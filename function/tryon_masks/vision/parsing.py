@@ -158,6 +158,7 @@ def compose(
     bones = anatomy.bones(skeleton, unit)
     label, sure = _likeliest(shares, _limbs(bones, outline))
     parts = np.array([PARTS[cls] for cls in Class], np.uint8)[label]
+    parts[~grow(outline >= OWN, REACH * unit)] = Part.BACKGROUND
     _bring_back_strays(parts, bones)
     folded = any(_folded(skeleton, bone) for bone in _of(bones, {"thigh"}))
     _by_the_bones(parts, bones, folded=folded)
@@ -167,7 +168,6 @@ def compose(
     _part_at_the_wrist(parts, bones)
     _part_at_the_jaw(parts, skeleton)
     _part_legs_and_feet(parts, bones, folded=folded)
-    parts[~grow(outline >= OWN, REACH * unit)] = Part.BACKGROUND
     parts[(others > OWN) & (others > outline)] = Part.OTHER_PERSON
     return parts, sure
 
