@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import runpy
-import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -347,7 +346,7 @@ def make_set(folder: Path, published: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     resize_late = runpy.run_path(str(CONVERTER))["resize_late"]
     for name in ("yolox_l.onnx", "dw-ll_ucoco_384.onnx"):
-        shutil.copyfile(published / name, folder / name)
+        (folder / name).hardlink_to(published / name)
     for name, side in (("parsing_atr.onnx", 512), ("parsing_lip.onnx", 473)):
         with redirect_stdout(sys.stderr):
             resize_late(published / name, folder / name, {"input.1": [1, 3, side, side]})
@@ -364,7 +363,7 @@ def make_int8_set(folder: Path, floats: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     quantise = runpy.run_path(str(CONVERTER))["quantise"]
     random = np.random.default_rng(SEED)
-    shutil.copyfile(floats / "dw-ll_ucoco_384.onnx", folder / "dw-ll_ucoco_384.onnx")
+    (folder / "dw-ll_ucoco_384.onnx").hardlink_to(floats / "dw-ll_ucoco_384.onnx")
     for name, tensor, side, largest in (
         ("yolox_l", "images", 640, 255),
         ("parsing_atr", "input.1", 512, 2),
