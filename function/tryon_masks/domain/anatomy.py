@@ -68,13 +68,16 @@ class Bone:
         ``x`` and ``y`` may be of any shapes that broadcast; the result has their common one.
         """
         a, b = np.array([self.start, self.end], np.float32)
-        x, y = x - a[0], y - a[1]
+        off_x, off_y = x - a[0], y - a[1]
         dx, dy = b - a
         square = dx * dx + dy * dy
-        t = np.clip((x * dx + y * dy) / square, 0, 1) if square > 0 else np.float32(0)
-        x, y = x - t * dx, y - t * dy
+        t = np.zeros(1, np.float32)
+        if square > 0:
+            t = np.clip((off_x * dx + off_y * dy) / square, 0, 1)
+        off_x, off_y = off_x - t * dx, off_y - t * dy
         half = (self.width[0] + t * np.float32(self.width[1] - self.width[0])) / 2
-        result: NDArray[np.float32] = np.sqrt(x * x + y * y) / half  # np.hypot is slow
+        # np.hypot is slow.
+        result: NDArray[np.float32] = np.sqrt(off_x * off_x + off_y * off_y) / half
         return result
 
     def surroundings(self, reach: float, shape: tuple[int, ...]) -> tuple[slice, slice]:

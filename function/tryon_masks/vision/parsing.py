@@ -265,11 +265,16 @@ def _raise_pieces(parts: PartMap, skeleton: Skeleton, waist: float) -> None:
     axis = anatomy.axis(skeleton)
     if axis is None:
         return
-    high = where(parts, BOTTOMS)
-    _, pieces = cv2.connectedComponents(high.astype(np.uint8))
-    low = axis.height(high.shape) < waist
-    high &= ~np.isin(pieces, np.unique(pieces[low]))
-    parts[high] = Part.TOP
+    height = axis.height((parts.shape[0], parts.shape[1]))
+    worn = where(parts, BOTTOMS) & (height > 0)
+    if not worn.any():
+        return
+    x, y, across, down = cv2.boundingRect(worn.astype(np.uint8))
+    spot = slice(y, y + down), slice(x, x + across)
+    count, pieces = cv2.connectedComponents(worn[spot].astype(np.uint8))
+    reaches = np.zeros(count, bool)
+    reaches[pieces[height[spot] < waist]] = True
+    parts[spot][worn[spot] & ~reaches[pieces]] = Part.TOP
 
 
 def _bare_the_throat(parts: PartMap, shares: Floats, bones: list[Bone]) -> None:
