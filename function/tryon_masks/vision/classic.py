@@ -68,11 +68,12 @@ class ClassicVision:
 
     def _warm_up(self) -> None:
         grey = np.full((WARM_UP_SIDE, WARM_UP_SIDE, 3), 127, np.uint8)
-        self._detector.find(grey)
-        self._poses.look(grey, Box(0, 0, WARM_UP_SIDE, WARM_UP_SIDE))
+        # In this order too: the others find room in what the largest has asked for.
         for parser in (self._atr, self._lip):
             if parser is not None:
                 parser.parse(grey)
+        self._detector.find(grey)
+        self._poses.look(grey, Box(0, 0, WARM_UP_SIDE, WARM_UP_SIDE))
 
     def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
         """Everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
