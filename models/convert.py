@@ -263,7 +263,8 @@ def fuse_sums(source: Path, target: Path) -> None:
                 continue
             bounds = [float(one.values) for one in clip.inputs[1:]]
             fused = {**conv.attrs, "activation": "Clip", "activation_params": bounds}
-            inputs, outputs = [*conv.inputs, residual], list(clip.outputs)
+            bias = conv.inputs[2:] or [gs.Variable.empty()]
+            inputs, outputs = [*conv.inputs[:2], *bias, residual], list(clip.outputs)
             clip.outputs.clear()
             graph.nodes.append(
                 gs.Node("FusedConv", clip.name, fused, inputs, outputs, domain=FUSED)

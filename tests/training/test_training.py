@@ -374,12 +374,12 @@ def test_somebody_pasted_in_is_background_and_takes_no_label_along(ccp: Path) ->
 
 
 def test_a_class_that_nobody_is_sure_of_costs_nothing() -> None:
-    logits = torch.randn(1, len(CLASSES), 8, 8, generator=torch.Generator().manual_seed(1))
+    logits = torch.randn(1, len(CLASSES), 16, 16, generator=torch.Generator().manual_seed(1))
     labels = torch.full((1, 16, 16), int(Class.TOP))
     doubtful = labels.clone()
     doubtful[:, :4] = data.IGNORE
     changed = logits.clone()
-    changed[:, :, 0] = 5 * torch.randn(len(CLASSES), 8)
+    changed[:, :, 0] = 5 * torch.randn(len(CLASSES), 16)
 
     before, after = (train.criterion(one, doubtful) for one in (logits, changed))
 
@@ -391,7 +391,7 @@ def test_a_slip_within_what_the_masks_tell_apart_costs_less_than_one_across() ->
     labels = torch.full((1, 16, 16), int(Class.TOP))
 
     def cost(found: Class) -> float:
-        logits = torch.zeros(1, len(CLASSES), 8, 8)
+        logits = torch.zeros(1, len(CLASSES), 16, 16)
         logits[:, found] = 6
         return float(train.criterion(logits, labels))
 

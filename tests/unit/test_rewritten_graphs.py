@@ -1,4 +1,4 @@
-"""models/convert.py: convolutions before the resize give what they gave after it."""
+"""models/convert.py: rewritten graphs give the same answers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import pytest
 from onnx import helper, numpy_helper
 
 CONVERTER = Path(__file__).parents[2] / "models" / "convert.py"
-resize_late = runpy.run_path(str(CONVERTER))["resize_late"]
+CONVERT = runpy.run_path(str(CONVERTER))
+fuse_sums, resize_late = CONVERT["fuse_sums"], CONVERT["resize_late"]
 
 SIDE = 48
 CHANNELS = 64
@@ -128,3 +129,65 @@ def test_other_convolutions_stay(tmp_path: Path, what: dict[str, Any]) -> None:
     np.testing.assert_allclose(
         answer(tmp_path / "late.onnx"), answer(tmp_path / "was.onnx"), atol=1e-4
     )
+
+
+def residual(
+    path: Path, *, first: str = "Conv", read_twice: bool = False, row: bool = False
+) -> None:
+    """The input and what ``first`` makes of it (a row of it alone) are added and clipped."""
+    random = np.random.default_rng(0)
+    constants = [
+        numpy_helper.from_array(np.asarray(array, np.float32), name)
+        for name, array in {
+            "weights": random.standard_normal((8, 8, 1, 1)),
+            "low": 0,
+            "high": 0.5,
+        }.items()
+    ]
+    own = ["input", "weights"] if first == "Conv" else ["input"]
+    nodes = [
+        helper.make_node(first, own, ["own"]),
+        helper.make_node("ReduceMean", ["input"], ["mean"], axes=[2]),
+        helper.make_node("Add", ["mean" if row else "input", "own"], ["sum"]),
+        helper.make_node("Clip", ["sum", "low", "high"], ["clipped"]),
+        helper.make_node("Add", ["clipped", "sum" if read_twice else "input"], ["output"]),
+    ]
+    ends = [
+        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 8, SIDE, SIDE])]
+        for name in ("input", "output")
+    ]
+    whole = helper.make_graph(nodes, "residual", *ends, constants)
+    opset = helper.make_opsetid("", 17)
+    onnx.save(helper.make_model(whole, opset_imports=[opset], ir_version=8), path)
+
+
+def operators(path: Path) -> list[str]:
+    return [node.op_type for node in onnx.load(path).graph.node]
+
+
+def test_a_convolution_adds_and_clips_what_comes_after_it(tmp_path: Path) -> None:
+    residual(tmp_path / "was.onnx")
+
+    fuse_sums(tmp_path / "was.onnx", tmp_path / "fused.onnx")
+
+    assert operators(tmp_path / "fused.onnx") == ["FusedConv", "Add"]
+    was = answer(tmp_path / "was.onnx")
+    assert was.std() > 0.1
+    np.testing.assert_allclose(answer(tmp_path / "fused.onnx"), was, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param({"first": "Sigmoid"}, id="no convolution"),
+        pytest.param({"read_twice": True}, id="a sum that something else needs"),
+        pytest.param({"row": True}, id="a summand of another shape"),
+    ],
+)
+def test_other_sums_stay(tmp_path: Path, what: dict[str, Any]) -> None:
+    residual(tmp_path / "was.onnx", **what)
+
+    fuse_sums(tmp_path / "was.onnx", tmp_path / "fused.onnx")
+
+    assert "FusedConv" not in operators(tmp_path / "fused.onnx")
+    np.testing.assert_array_equal(answer(tmp_path / "fused.onnx"), answer(tmp_path / "was.onnx"))
