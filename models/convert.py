@@ -311,14 +311,16 @@ def _late(conv: Any) -> set[str]:
     if joined is None or joined.op != "Concat" or joined.attrs["axis"] != 1:
         return set()
     plain = conv.attrs.get("group", 1) == 1 and set(conv.attrs.get("strides", [1])) == {1}
-    if not plain or "auto_pad" in conv.attrs:
+    if not plain or conv.attrs.get("auto_pad", "NOTSET") != "NOTSET":
+        return set()
+    if any(tensor.shape is None for tensor in (conv.inputs[1], *joined.inputs)):
         return set()
     outputs, _, *kernel = conv.inputs[1].shape
     taps = np.prod(kernel)
     late = set()
     for enlarged in joined.inputs:
         resize = _maker(enlarged)
-        if resize is not None and resize.op == "Resize":
+        if resize is not None and resize.op == "Resize" and resize.inputs[0].shape is not None:
             _, channels, *small = resize.inputs[0].shape
             cells, pixels = np.prod(small), np.prod(enlarged.shape[2:])
             before = channels * taps * pixels
@@ -368,7 +370,7 @@ def _split(graph: Any, conv: Any, late: set[str]) -> None:
         if kernel == [1, 1]:
             terms.append(add("Resize", [small, *_to(resize, outputs)], resize.attrs))
         else:
-            bases.append(_basis(resize, conv, kernel))
+            bases.append(_basis(resize, conv, kernel, graph.opset))
             cells.append(add("Reshape", [small, np.array([1, outputs, len(bases[-1])])]))
     if cells:
         summed = add("MatMul", [add("Concat", cells, {"axis": 2}), np.concatenate(bases)])
@@ -388,7 +390,7 @@ def _to(resize: Any, channels: int) -> list[Any]:
     return [*resize.inputs[1:3], np.array([1, channels, *resize.outputs[0].shape[2:]])]
 
 
-def _basis(resize: Any, conv: Any, kernel: Sequence[int]) -> NDArray[np.float32]:
+def _basis(resize: Any, conv: Any, kernel: Sequence[int], opset: int) -> NDArray[np.float32]:
     """What each cell before a resize is to every pixel of a convolution after it, tap by tap.
 
     Shape (taps * cells, pixels).
@@ -405,7 +407,7 @@ def _basis(resize: Any, conv: Any, kernel: Sequence[int]) -> NDArray[np.float32]
         for one in _to(resize, cells)
     ]
     node = gs.Node("Resize", "resize", resize.attrs, [each, *sizes], [enlarged])
-    alone = gs.export_onnx(gs.Graph([node], [each], [enlarged], opset=OPSET))
+    alone = gs.export_onnx(gs.Graph([node], [each], [enlarged], opset=opset))
     session = ort.InferenceSession(alone.SerializeToString(), providers=["CPUExecutionProvider"])
     one_hot = np.eye(cells, dtype=np.float32).reshape(1, cells, rows, columns)
     (planes,) = session.run(None, {"cells": one_hot})[0]
