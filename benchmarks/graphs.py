@@ -346,7 +346,7 @@ def make_set(folder: Path, published: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     resize_late = runpy.run_path(str(CONVERTER))["resize_late"]
     for name in ("yolox_l.onnx", "dw-ll_ucoco_384.onnx"):
-        (folder / name).hardlink_to(published / name)
+        _share(published / name, folder / name)
     for name, side in (("parsing_atr.onnx", 512), ("parsing_lip.onnx", 473)):
         with redirect_stdout(sys.stderr):
             resize_late(published / name, folder / name, {"input.1": [1, 3, side, side]})
@@ -363,7 +363,7 @@ def make_int8_set(folder: Path, floats: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     quantise = runpy.run_path(str(CONVERTER))["quantise"]
     random = np.random.default_rng(SEED)
-    (folder / "dw-ll_ucoco_384.onnx").hardlink_to(floats / "dw-ll_ucoco_384.onnx")
+    _share(floats / "dw-ll_ucoco_384.onnx", folder / "dw-ll_ucoco_384.onnx")
     for name, tensor, side, largest in (
         ("yolox_l", "images", 640, 255),
         ("parsing_atr", "input.1", 512, 2),
@@ -372,6 +372,12 @@ def make_int8_set(folder: Path, floats: Path) -> None:
         noise = random.random((1, 3, side, side), np.float32) * np.float32(largest)
         quantise(floats / f"{name}.onnx", folder / f"{name}.onnx", [{tensor: noise}])
     _describe(folder)
+
+
+def _share(source: Path, target: Path) -> None:
+    """Let both be the same file; one that an interrupted run has left makes room."""
+    target.unlink(missing_ok=True)
+    target.hardlink_to(source)
 
 
 def _describe(folder: Path) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +29,7 @@ from PIL import Image
 
 from benchmarks.graphs import make_int8_set, make_published, make_set
 from benchmarks.making import positive
-from benchmarks.speed import resized
+from benchmarks.speed import peak_mb, resized
 from tryon_masks.domain.parts import TOPS, where
 from tryon_masks.images import Limits, decode, to_grid
 from tryon_masks.ports import Vision
@@ -208,8 +207,7 @@ def _work(pipe: Connection, contestant: str, graphs: Path, threads: int) -> None
         seconds = serve(photo)
         seconds[TOTAL] = time.perf_counter() - started
         seconds[CPU] = time.process_time() - used
-        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts KB
-        pipe.send((seconds, peak_mb))
+        pipe.send((seconds, peak_mb()))
 
 
 def measure(
@@ -274,13 +272,6 @@ def default_graphs() -> Path:
     return cache / "tryon-masks" / "benchmark-graphs"
 
 
-def _make(graphs: Path, slim: int, int8: bool) -> None:
-    make_published(graphs / PUBLISHED, slim)
-    make_set(graphs / "dwpose-schp", graphs / PUBLISHED)
-    if int8:
-        make_int8_set(graphs / "dwpose-schp-int8", graphs / "dwpose-schp")
-
-
 def _size(text: str) -> tuple[int, int]:
     width, height = text.split("x")
     return positive(width), positive(height)
@@ -306,9 +297,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     graphs = default_graphs() / f"built-{args.slim}"
     print("making graphs where they are not there yet ...", file=sys.stderr, flush=True)
-    # In a process of its own: one that is started by a larger one has that one's peak memory.
-    with get_context("spawn").Pool(1) as pool:
-        pool.apply(_make, (graphs, args.slim, bool(INT8.intersection(args.only))))
+    make_published(graphs / PUBLISHED, args.slim)
+    make_set(graphs / "dwpose-schp", graphs / PUBLISHED)
+    if INT8.intersection(args.only):
+        make_int8_set(graphs / "dwpose-schp-int8", graphs / "dwpose-schp")
     result = {}
     for size in args.sizes:
         figures = measure(resized(args.photo, size), args.only, graphs, args.threads, args.runs)

@@ -11,7 +11,7 @@ import argparse
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -221,13 +221,16 @@ def trim(source: Path, target: Path, inputs: Shapes, outputs: Shapes) -> None:
 
     onnx.utils.extract_model(source, target, list(inputs), list(outputs))
     model = onnx.load(target)
-    shapes = {**inputs, **outputs}
-    for value in (*model.graph.input, *model.graph.output):
+    _fix((*model.graph.input, *model.graph.output), {**inputs, **outputs})
+    del model.graph.value_info[:]
+    onnx.save(model, target)
+
+
+def _fix(values: Iterable[Any], shapes: Shapes) -> None:
+    for value in values:
         dimensions = value.type.tensor_type.shape.dim
         for dimension, size in zip(dimensions, shapes[value.name], strict=True):
             dimension.dim_value = size
-    del model.graph.value_info[:]
-    onnx.save(model, target)
 
 
 def optimise(source: Path, target: Path, level: str = "EXTENDED") -> None:
@@ -290,10 +293,7 @@ def resize_late(source: Path, target: Path, inputs: Shapes) -> None:
     import onnx_graphsurgeon as gs
 
     model = onnx.load(source)
-    for value in model.graph.input:
-        dimensions = value.type.tensor_type.shape.dim
-        for dimension, size in zip(dimensions, inputs[value.name], strict=True):
-            dimension.dim_value = size
+    _fix(model.graph.input, inputs)
     onnx.save(model, target)
     # With the shapes known, this folds away all arithmetic on them.
     optimise(target, target, "BASIC")

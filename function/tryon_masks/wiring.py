@@ -73,8 +73,8 @@ VISIONS: dict[str, Callable[[ModelSet, Settings], Vision]] = {
 }
 """Model set -> what it is run by. A set is never swapped for another."""
 WORKING_SIDES = {"compact": 768, "dwpose-schp": 1024, "dwpose-schp-int8": 1024}
-"""Longer side in pixels of the grid a set works on. The parser of ``compact`` answers on 96 rows:
-a finer grid costs time and shows nothing more."""
+"""Longer side in pixels of the grid a set works on. The parser of ``compact`` sees 96 rows of
+cells: a finer grid costs time and shows nothing more."""
 
 
 def build_vision(settings: Settings) -> Vision:

@@ -107,6 +107,7 @@ def test_an_answer_lies_on_the_photo_and_outside_the_persons_crop_is_background(
     assert soft.sum(-1) == pytest.approx(1, abs=1e-5)
     clothed = soft.argmax(-1) == CLOTHES
     assert clothed[100:190, 100:200].all()
+    assert clothed[86:100, 100:200].all()
     outside = np.ones((400, 300), bool)
     outside[83:317, 83:217] = False
     assert (soft[outside, 0] == 1).all()

@@ -53,8 +53,12 @@ class Box:
             min(max(self.y1, 0), height),
         )
 
-    def surroundings(self, frame: tuple[int, int], pad: float) -> tuple[slice, slice]:
-        """Rows and columns of a grid of ``frame`` (height, width) that hold the box and ``pad``."""
+    def surroundings(self, frame: tuple[int, int], margin: float) -> tuple[slice, slice]:
+        """Rows and columns of a grid of ``frame`` (height, width) that hold the box and a margin.
+
+        ``margin`` is a share of the box's longer side.
+        """
+        pad = margin * max(self.width, self.height)
         x0, y0 = max(0, int(self.x0 - pad)), max(0, int(self.y0 - pad))
         x1, y1 = min(frame[1], int(self.x1 + pad) + 1), min(frame[0], int(self.y1 + pad) + 1)
         return slice(y0, y1), slice(x0, x1)

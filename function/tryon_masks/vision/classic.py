@@ -108,8 +108,7 @@ class ClassicVision:
         if unit is None:
             raise ValueError("a skeleton without shoulders cannot be parsed")
         frame = (rgb.shape[0], rgb.shape[1])
-        longer = max(chosen.box.width, chosen.box.height)
-        region = chosen.box.surroundings(frame, REGION_MARGIN * longer)
+        region = chosen.box.surroundings(frame, REGION_MARGIN)
         shown = region if self._view == "person" else (slice(0, frame[0]), slice(0, frame[1]))
         with step("parse_atr", "schp"):
             atr = _labels(self._atr, rgb, shown)

@@ -65,7 +65,8 @@ class CompactVision:
         unit = chosen.skeleton.torso
         if unit is None:
             raise ValueError("a skeleton without shoulders cannot be parsed")
-        region = chosen.box.surroundings(frame, REACH * unit)
+        box = chosen.box
+        region = box.surroundings(frame, REACH * unit / max(box.width, box.height))
         whole = (slice(0, frame[0]), slice(0, frame[1]))
         with step("parse_garments", "garment_parser"):
             outline = outline_of(chosen, whole)
