@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests import fakes, figures
 
+from tryon_masks.domain import anatomy
 from tryon_masks.domain.parts import HEAD, LEGS, SHOES, BoolMask, Part, PartMap, where
 from tryon_masks.domain.skeleton import Skeleton
 from tryon_masks.vision.parser_classes import CLASSES, Class
-from tryon_masks.vision.parsing import compose, perhaps_lower
+from tryon_masks.vision.parsing import PARTS, compose, perhaps_lower
 
 Floats = NDArray[np.float32]
 
@@ -84,8 +85,7 @@ BY_THE_SKELETON = {
     Class.OUTERWEAR: {Part.OUTERWEAR, Part.HAIR, *HAND},
     Class.DRESS: {Part.DRESS, Part.HAIR, *HAND},
     Class.SKIRT: {Part.SKIRT, Part.HAIR, *HAND},
-    Class.TROUSERS: {Part.TROUSERS, Part.HAIR, *HAND, *SHOES},
-    Class.LEGWEAR: {Part.LEGWEAR, *SHOES},
+    Class.TROUSERS: {Part.TROUSERS, Part.HAIR, *HAND},
 }
 """What becomes of a class that is seen everywhere, where the skeleton has a say in it."""
 
@@ -365,15 +365,33 @@ def test_skin_is_arm_up_to_the_wrist_and_hand_beyond_it() -> None:
                 assert share(parts, painted == part, part) > 0.9
 
 
-def test_skin_of_the_head_is_face_down_to_the_jaw_and_neck_below_it() -> None:
+def over_jaw(skeleton: Skeleton) -> Floats:
+    over = anatomy.over_jaw(skeleton, figures.SHAPE)
+    assert over is not None
+    return over
+
+
+def test_away_from_the_jaw_skin_is_face_above_and_neck_below_whatever_the_parser_says() -> None:
+    over = over_jaw(figures.skeleton())
     for called in (Part.FACE, Part.NECK):
         painted = fakes.part_map()
         head = where(painted, {Part.FACE, Part.NECK})
 
         parts = composed(np.where(head, np.uint8(called), painted))
 
-        assert share(parts, painted == Part.FACE, Part.FACE) > 0.9
-        assert share(parts, painted == Part.NECK, Part.NECK) > 0.9
+        assert share(parts, (painted == Part.FACE) & (over > 0.1), Part.FACE) > 0.97
+        assert share(parts, (painted == Part.NECK) & (over < -0.1), Part.NECK) > 0.97
+
+
+def test_at_the_jaw_the_parser_parts_face_and_neck() -> None:
+    painted = fakes.part_map()
+    close = where(painted, {Part.FACE, Part.NECK}) & (abs(over_jaw(figures.skeleton())) < 0.05)
+    assert close.sum() > 20
+
+    for called in (Part.FACE, Part.NECK):
+        parts = composed(np.where(close, np.uint8(called), painted))
+
+        assert share(parts, close, called) == 1
 
 
 @pytest.mark.parametrize(
@@ -439,15 +457,21 @@ def test_what_covers_the_leg_is_no_shoe(called: Part) -> None:
     assert share(composed(painted), covered, called) > 0.97
 
 
-def test_what_covers_a_foot_is_its_shoe() -> None:
+@pytest.mark.parametrize("called", [Class.TROUSERS, Class.LEGWEAR])
+def test_what_covers_a_foot_is_its_shoe_unless_the_parser_is_sure(called: Class) -> None:
     painted = fakes.part_map()
     feet = where(painted, SHOES)
-    taken_for = np.where(feet, np.uint8(Part.TROUSERS), painted)
 
-    parts = composed(taken_for)
+    def on_the_feet(cloth: float, shoe: float) -> PartMap:
+        shares = answer(painted)
+        shares[:, feet] = 0.001
+        shares[called, feet], shares[Class.SHOE, feet] = cloth, shoe
+        return compose(shares, figures.skeleton(), body(painted), nobody(painted))[0]
 
+    torn, certain = on_the_feet(0.85, 0.1), on_the_feet(0.95, 0.001)
     for shoe in LIMBS[3]:
-        assert share(parts, painted == shoe, shoe) > 0.8
+        assert share(torn, painted == shoe, shoe) > 0.8
+    assert share(certain, feet, PARTS[called]) == 1
 
 
 # Somebody else, and nobody

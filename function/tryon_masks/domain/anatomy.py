@@ -221,20 +221,27 @@ def chin(skeleton: Skeleton) -> Point | None:
     return _between(eyes, mouth, 1 + CHIN)
 
 
-def above_jaw(skeleton: Skeleton, shape: tuple[int, int]) -> BoolMask:
-    """Whether skin of the head is face, not neck: shape (H, W).
+def over_jaw(skeleton: Skeleton, shape: tuple[int, int]) -> NDArray[np.float32] | None:
+    """How far above the jaw every pixel centre of ``shape`` lies, in distances from eyes to mouth.
 
-    The jaw is a parabola through the chin, fitted to labelled street photos. All True where eyes or
+    The jaw is a parabola through the chin, fitted to labelled street photos. None where eyes or
     mouth are not seen.
     """
     eyes, tip = skeleton.middle("left_eye", "right_eye"), chin(skeleton)
     if eyes is None or tip is None:
-        return np.ones(shape, bool)
+        return None
     up = _unit((eyes[0] - tip[0], eyes[1] - tip[1]))
     unit = float(np.hypot(eyes[0] - tip[0], eyes[1] - tip[1])) / (1 + CHIN)
     height = Axis(tip, up).height(shape) / unit
     across = Axis(tip, (-up[1], up[0])).height(shape) / unit
-    return np.asarray(height > np.minimum(JAW * across**2, EARLOBE))
+    result: NDArray[np.float32] = height - np.minimum(JAW * across**2, EARLOBE)
+    return result
+
+
+def above_jaw(skeleton: Skeleton, shape: tuple[int, int]) -> BoolMask:
+    """Whether skin of the head is face, not neck: shape (H, W); all True where no jaw is seen."""
+    over = over_jaw(skeleton, shape)
+    return np.ones(shape, bool) if over is None else np.asarray(over > 0)
 
 
 def fingertips(skeleton: Skeleton, side: Side) -> Point | None:

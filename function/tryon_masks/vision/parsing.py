@@ -78,7 +78,7 @@ STRAYS: tuple[tuple[frozenset[Part], frozenset[Segment], frozenset[Segment]], ..
 )
 """What is seen where its own bones are not, and the bones on which it is what they are."""
 COVERS = frozenset({Part.TROUSERS, Part.LEGWEAR})
-"""What cannot lie on a foot: there it is the shoe; on folded legs, neither can other cloth."""
+"""What on a foot is most likely the shoe; on folded legs, so is other cloth."""
 CLOTH = TOPS | {Part.DRESS, Part.SKIRT, Part.TROUSERS}
 """What cannot lie on the head, where it is the hair, nor on a hand that is held away."""
 
@@ -109,6 +109,13 @@ REACH = 0.06
 """How far the person may reach beyond the pose model's outline, in T."""
 SHADOW = 10.0
 """How many times likelier than skin hair on the throat must be."""
+STEEP = 60.0
+"""How fast the log odds of face against neck rise with the height over the jaw, in distances from
+eyes to mouth."""
+FAINT = 1e-4
+"""The least probability that says anything, there."""
+SHOD = 25.0
+"""How many times likelier than a shoe a stocking on a foot must be."""
 FOLDED = 0.5
 """Cosine of the angle between trunk and thigh below which a leg does not hang from the trunk."""
 WAIST = 0.2
@@ -166,8 +173,8 @@ def compose(
         _raise_pieces(parts, skeleton, WAIST * unit)
     _bare_the_throat(parts, shares, bones)
     _part_at_the_wrist(parts, bones)
-    _part_at_the_jaw(parts, skeleton)
-    _part_legs_and_feet(parts, bones, folded=folded)
+    _part_at_the_jaw(parts, shares, skeleton)
+    _part_legs_and_feet(parts, shares, bones, folded=folded)
     parts[(others > OWN) & (others > outline)] = Part.OTHER_PERSON
     return parts, sure
 
@@ -302,14 +309,18 @@ def _relabel(parts: PartMap, there: BoolMask, limbs: list[Bone]) -> None:
     parts[there] = np.where(limb == Part.BACKGROUND, parts[there], limb)
 
 
-def _part_at_the_jaw(parts: PartMap, skeleton: Skeleton) -> None:
-    if anatomy.chin(skeleton) is not None:
+def _part_at_the_jaw(parts: PartMap, shares: Floats, skeleton: Skeleton) -> None:
+    """Face or neck: the parser says it at the jaw itself, the skeleton away from it."""
+    over = anatomy.over_jaw(skeleton, (parts.shape[0], parts.shape[1]))
+    if over is not None:
         head = where(parts, {Part.FACE, Part.NECK})
-        above = anatomy.above_jaw(skeleton, (parts.shape[0], parts.shape[1]))
-        parts[head] = np.where(above, Part.FACE, Part.NECK)[head]
+        face, neck = (np.log(shares[cls][head] + FAINT) for cls in (Class.FACE, Class.NECK))
+        parts[head] = np.where(STEEP * over[head] + face > neck, Part.FACE, Part.NECK)
 
 
-def _part_legs_and_feet(parts: PartMap, bones: list[Bone], *, folded: bool) -> None:
+def _part_legs_and_feet(
+    parts: PartMap, shares: Floats, bones: list[Bone], *, folded: bool
+) -> None:
     """Left and right; and shoes, where what cannot lie on a foot seems to."""
     legs = _of(bones, {"thigh", "shin", "foot"})
     there = where(parts, set(LEFT))
@@ -322,6 +333,9 @@ def _part_legs_and_feet(parts: PartMap, bones: list[Bone], *, folded: bool) -> N
     for covers, reach in ((COVERS, 1.0), (CLOTH - COVERS, SPILT if folded else 0.0)):
         limb, _ = anatomy.within(reach, legs, where(parts, covers))
         on_foot = where(limb, SHOES)
+        if covers is COVERS:
+            stocking = shares[[Class.TROUSERS, Class.LEGWEAR]][:, on_foot].sum(0)
+            on_foot[on_foot] = SHOD * shares[Class.SHOE][on_foot] > stocking
         parts[on_foot] = limb[on_foot]
 
 
