@@ -331,6 +331,17 @@ def test_a_hole_in_the_shirt_is_filled_and_a_hand_on_it_is_not(profile: Profile)
     assert not upper[150, 165]
 
 
+@shaped
+@pytest.mark.parametrize("kept", [Part.HAIR, Part.LEFT_HAND, Part.LEFT_LEG])
+def test_a_speck_to_keep_within_a_shirt_is_shirt(profile: Profile, kept: Part) -> None:
+    parts = fakes.part_map()
+    cv2.circle(parts, (140, 150), 1, int(kept), -1)
+
+    upper = mask(figures.person(parts), MaskKind.UPPER, profile)
+
+    assert upper[where(fakes.part_map(), {Part.TOP})].all()
+
+
 @pytest.mark.parametrize("profile", [Profile.BODY, Profile.TIGHT, Profile.HULL, Profile.BOX])
 def test_a_speck_of_shirt_on_the_wall_is_no_shirt(profile: Profile) -> None:
     clean = mask(figures.person(), MaskKind.UPPER, profile)

@@ -22,6 +22,7 @@ from tryon_masks.vision.parsing import PARTS, compose, perhaps_lower
 Floats = NDArray[np.float32]
 
 LIMBS = tuple(figures.LIMBS.values())
+BELOW_THE_HIPS = ("knee", "ankle", "heel", "big_toe")
 
 
 def answer(parts: PartMap, sure: float = 0.9) -> Floats:
@@ -181,6 +182,16 @@ def test_bare_skin_is_the_limbs_that_it_lies_on() -> None:
         shin = along(skeleton, f"{side}_knee", f"{side}_ankle")
         assert parts[forearm] == Part[f"{side}_arm".upper()]
         assert parts[shin] == Part[f"{side}_leg".upper()]
+
+
+def test_the_skin_of_an_arm_is_no_legs_where_no_leg_is_seen() -> None:
+    painted = fakes.part_map()
+    arms = where(painted, {*LIMBS[0]})
+    lost = [f"{side}_{name}" for side in ("left", "right") for name in BELOW_THE_HIPS]
+
+    parts = composed(np.where(arms, np.uint8(Part.RIGHT_LEG), painted), figures.skeleton(lost))
+
+    assert share(parts, arms, *LIMBS[0]) > 0.9
 
 
 @pytest.mark.parametrize("stray", [Part.FACE, Part.NECK, Part.LEFT_HAND, Part.RIGHT_ARM])

@@ -138,6 +138,7 @@ def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) 
     pixels = rings.core | (grown & ~rings.protected)
     pixels |= holes(pixels, HOLE * unit**2) & ~rings.protected
     pixels = without_specks(pixels, SPECK * unit**2)
+    pixels |= holes(pixels, SPECK * unit**2)  # a speck to keep is no less noise
     # Somebody else lies off this person's bones, and rightly so.
     own = rings.core & (person.part_map != Part.OTHER_PERSON)
     frame[rows, columns] = pixels

@@ -235,7 +235,8 @@ def _take_back(parts: PartMap, limb: PartMap, home: list[Bone]) -> None:
 def _by_the_bones(parts: PartMap, bones: list[Bone], *, folded: bool) -> None:
     """Skin on a limb and clear of the others is that limb's; on folded legs, so is cloth.
 
-    Elsewhere a coat or a shirt may hang over the thighs. Nothing is clear of a bone that is lost.
+    Elsewhere a coat or a shirt may hang over the thighs. Where some of the others' bones are lost,
+    nothing is clear of them; where all are, everything is.
     """
     legs = _of(bones, {"thigh", "shin"})
     arms = _of(bones, {"arm"})
@@ -245,7 +246,7 @@ def _by_the_bones(parts: PartMap, bones: list[Bone], *, folded: bool) -> None:
         (SUNK, trunk, legs, 1.0, arms),
         (SUNK, arms, legs, 1.0, legs),
     ):
-        if len(clear) < LIMB_BONES:
+        if 0 < len(clear) < LIMB_BONES:
             continue
         there = where(parts, {part for part in slips if folded or part in SKIN})
         limb, near = anatomy.within(reach, own, there)
@@ -318,9 +319,7 @@ def _part_at_the_jaw(parts: PartMap, shares: Floats, skeleton: Skeleton) -> None
         parts[head] = np.where(STEEP * over[head] + face > neck, Part.FACE, Part.NECK)
 
 
-def _part_legs_and_feet(
-    parts: PartMap, shares: Floats, bones: list[Bone], *, folded: bool
-) -> None:
+def _part_legs_and_feet(parts: PartMap, shares: Floats, bones: list[Bone], *, folded: bool) -> None:
     """Left and right; and shoes, where what cannot lie on a foot seems to."""
     legs = _of(bones, {"thigh", "shin", "foot"})
     there = where(parts, set(LEFT))
