@@ -70,12 +70,14 @@ class Folder:
         (self.path / name).write_bytes(fakes.photo() if data is None else data)
         return {"photo": name}
 
-    def run(self, *more: str, wire: Wire | None = None) -> tuple[int, dict[str, Any]]:
+    def run(
+        self, *more: str, wire: Wire | None = None, **environ: str
+    ) -> tuple[int, dict[str, Any]]:
         """The exit code, and the counts that were printed."""
         out = str(self.path / "masks")
         argv = ["batch", str(self.path / "list.jsonl"), "--out", out, *more]
         try:
-            code = cli.main(argv, environ={}, wire=wire or Wire())
+            code = cli.main(argv, environ=environ, wire=wire or Wire())
         except SystemExit as exit_:
             code = int(exit_.code or 0)
         telemetry.configure(sys.__stderr__)
@@ -137,6 +139,18 @@ def test_what_is_done_is_skipped_unless_it_changed(folder: Folder) -> None:
     folder.list(lines[0], lines[1], {**lines[2], "profile": "hull"})
     assert folder.run() == (0, {"items": 3, "skipped": 1, "success": 3})
     assert sorted(line["id"] for line in folder.results) == ["a", "b", "b", "c", "c"]
+
+
+def test_what_other_models_or_rules_made_is_made_again(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder.list(folder.photo("a.jpg"))
+    assert folder.run() == (0, {"items": 1, "skipped": 0, "success": 1})
+    assert folder.run() == (0, {"items": 1, "skipped": 1, "success": 1})
+
+    monkeypatch.setattr(cli, "MASK_RULES", "others")
+    assert folder.run() == (0, {"items": 1, "skipped": 0, "success": 1})
+    assert folder.run(MODEL_SET="dwpose-schp") == (0, {"items": 1, "skipped": 0, "success": 1})
 
 
 def test_after_a_worker_was_killed_only_the_rest_is_done(folder: Folder) -> None:

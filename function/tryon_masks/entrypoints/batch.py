@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
@@ -48,8 +48,10 @@ class Item:
     digest: str
 
 
-def read_list(path: Path) -> list[Item]:
+def read_list(path: Path, *made_by: str) -> list[Item]:
     """Every line of the list ``path``; empty ones are skipped.
+
+    ``made_by``: what makes the masks; of something else, lines are not done yet.
 
     Raises
     ------
@@ -63,7 +65,7 @@ def read_list(path: Path) -> list[Item]:
         if not text.strip():
             continue
         try:
-            item = _item(text, path.parent)
+            item = _item(text, path.parent, made_by)
             if item.item_id in items:
                 raise InvalidRequest(f"another line has the id {item.item_id}: give it one")
             items[item.item_id] = item
@@ -76,14 +78,14 @@ def read_list(path: Path) -> list[Item]:
     return list(items.values())
 
 
-def _item(text: str, folder: Path) -> Item:
+def _item(text: str, folder: Path, made_by: Sequence[str]) -> Item:
     try:
         line = _Line.model_validate(json.loads(text))
     except ValidationError as error:
         raise invalid(error.errors()) from error
     except (ValueError, RecursionError) as error:
         raise InvalidRequest("not JSON") from error
-    what: list[object] = [line.model_dump(mode="json")]
+    what: list[object] = [line.model_dump(mode="json"), *made_by]
     photo: Path | str = line.photo
     if re.match("https?://", line.photo, re.IGNORECASE):
         stem = PurePosixPath(unquote(urlsplit(line.photo).path)).stem

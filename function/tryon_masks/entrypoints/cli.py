@@ -53,7 +53,14 @@ from tryon_masks.entrypoints.schema import (
     read_user_id,
 )
 from tryon_masks.ports import Run, StepLog
-from tryon_masks.service import OVERLAY, MaskOptions, MaskRequest, MaskResult, MaskService
+from tryon_masks.service import (
+    MASK_RULES,
+    OVERLAY,
+    MaskOptions,
+    MaskRequest,
+    MaskResult,
+    MaskService,
+)
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import ANONYMOUS, RequestLog, init_log, public_url, request_log, step
 
@@ -218,15 +225,15 @@ def _batch(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> 
     results = Results(path)
     if args.remote is not None:
         return _batch_remote(args, results)
+    settings = _Maker.settings(args, environ)
     try:
-        items = read_list(args.manifest)
+        items = read_list(args.manifest, settings.model_set, MASK_RULES)
         status = results.status()
         results.mend()
     except (InvalidRequest, OSError, UnicodeDecodeError) as error:
         raise _UsageError(str(error)) from error
     found = {item.item_id: status.get((item.item_id, item.digest)) for item in items}
     to_do = [item for item in items if found[item.item_id] not in MADE]
-    _Maker.settings(args, environ)
     threads = max(1, (os.cpu_count() or 1) // args.jobs)
     started = (args, {"ORT_THREADS": str(threads), **environ}, wire)
     broken = False
