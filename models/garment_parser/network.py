@@ -1,5 +1,7 @@
 """The network: EfficientNet-Lite0 with a feature pyramid, one answer a two-by-two pixel cell.
 
+The pyramid names what is there at stride 4; a fine head draws the borders at stride 2.
+
 Tan and Le, EfficientNet, 2019 (the Lite variant: ReLU6, no squeeze and excitation); Lin et al.,
 Feature Pyramid Networks, 2017.
 """
@@ -24,14 +26,49 @@ WIDTH = 64
 STAGES = {2: 24, 4: 40, 10: 112, 15: 320}
 """Last block of each stride, and its channels."""
 STRIDES = (4, 8, 16, 32)
+EDGES = 16
+"""Channels of the first block, whose stride is 2."""
+FINE = 32
+"""Channels of the fine head."""
+
+
+class FineHead(nn.Module):
+    """What the first block's edges change in the logits; nothing, before it is trained.
+
+    In: (N, 64, H, W), and at twice that resolution (N, 16, 2 H, 2 W) and the outline
+    (N, 1, 2 H, 2 W). Out: (N, 20, 2 H, 2 W).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.far = nn.Conv2d(WIDTH, FINE, 1)
+        self.near = nn.Conv2d(EDGES + 1, FINE, 1)
+        self.around = nn.ModuleList(
+            nn.Conv2d(FINE, FINE, 3, padding=1, groups=FINE) for _ in range(2)
+        )
+        self.mix = nn.ModuleList(nn.Conv2d(FINE, FINE, 1) for _ in range(2))
+        self.name = nn.Conv2d(FINE, len(CLASSES), 1)
+        nn.init.zeros_(self.name.weight)
+        nn.init.zeros_(self.name.bias)
+
+    def forward(
+        self, top: torch.Tensor, edges: torch.Tensor, outline: torch.Tensor
+    ) -> torch.Tensor:
+        """Run."""
+        far = functional.interpolate(self.far(top), scale_factor=2, mode="nearest")
+        x = functional.relu6(self.near(torch.cat([edges, outline], 1)) + far)
+        for around, mix in zip(self.around, self.mix, strict=True):
+            x = functional.relu6(x + mix(around(x)))
+        result: torch.Tensor = self.name(x)
+        return result
 
 
 class Parser(nn.Module):
     """Logits of the parser's classes.
 
-    In: (N, 13, H, W), -1 to 1, H and W multiples of 32. Out: (N, 20, H / 2, W / 2), interpolated
-    from half as many cells a side: logits run straight across a border, where probabilities would
-    bend it towards whatever is less sure of itself.
+    In: (N, 13, H, W), -1 to 1, H and W multiples of 32. Out: (N, 20, H / 2, W / 2): those of half
+    as many cells a side, interpolated, plus what the fine head adds. Logits run straight across a
+    border, where probabilities would bend it towards whatever is less sure of itself.
     """
 
     def __init__(self, *, pretrained: bool) -> None:
@@ -53,6 +90,7 @@ class Parser(nn.Module):
         self.smooth = nn.ModuleList(_conv(WIDTH, WIDTH, 3) for _ in STAGES)
         self.context = nn.Conv2d(list(STAGES.values())[-1], WIDTH, 1)
         self.head = nn.Conv2d(WIDTH, len(CLASSES), 1)
+        self.fine = FineHead()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Run."""
@@ -61,6 +99,8 @@ class Parser(nn.Module):
         features = []
         for i, block in enumerate(self.blocks):
             x = block(x, drop_connect_rate=self.drop * i / len(self.blocks))
+            if i == 0:
+                edges = x
             if i in STAGES:
                 features.append(x)
         seen = [
@@ -72,7 +112,15 @@ class Parser(nn.Module):
         for level in (2, 1, 0):
             up = functional.interpolate(top, scale_factor=2, mode="nearest")
             top = self.smooth[level](seen[level] + up)
-        return functional.interpolate(self.head(top), scale_factor=2, mode="bilinear")
+        rough = functional.interpolate(self.head(top), scale_factor=2, mode="bilinear")
+        return rough + self.fine(top, edges, functional.avg_pool2d(outline, 2))
+
+    @torch.no_grad()
+    def temper(self, temperature: float) -> None:
+        """Divide all logits."""
+        for last in (self.head, self.fine.name):
+            last.weight /= temperature
+            last.bias /= temperature
 
     def begin_with_export(self, path: Path) -> None:
         """Take the weights of an exported file, in which every norm is part of its convolution.
@@ -84,7 +132,8 @@ class Parser(nn.Module):
         arrays = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
         exported = [node.input[1:] for node in graph.node if node.op_type == "Conv"]
         state = self.state_dict()
-        for (conv, norm), names in zip(self._layers(), exported, strict=True):
+        # An earlier round's file ends before the fine head.
+        for (conv, norm), names in zip(self._layers(), exported, strict=False):
             weight, bias = (torch.tensor(arrays[name]) for name in names)
             state[f"{conv}.weight"] = weight
             state[f"{norm or conv}.bias"] = bias
@@ -119,12 +168,12 @@ class Parser(nn.Module):
         ]
 
     def begin_with(self, weights: dict[str, torch.Tensor]) -> None:
-        """Take an earlier round's weights; to one that did not know the outline, it starts mute."""
+        """Take an earlier round's weights; what that round did not know starts without a say."""
         own = self.state_dict()
         for name, weight in weights.items():
             mute = own[name].shape[1:2] != weight.shape[1:2]
             weights[name] = functional.pad(weight, (0, 0, 0, 0, 0, 1)) if mute else weight
-        self.load_state_dict(weights)
+        self.load_state_dict(own | weights)
 
 
 def exported(path: Path | None) -> bool:

@@ -78,6 +78,7 @@ def main() -> None:
         metavar="BLOCKS",
         help="leave the stem and so many blocks as they are: the dearest ones to train come first",
     )
+    parser.add_argument("--fine", action="store_true", help="train the fine head alone")
     parser.add_argument("--samples", type=int, help="samples an epoch (default: all photos once)")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=2e-3, help="peak rate of the decoder")
@@ -124,6 +125,8 @@ def train(args: argparse.Namespace) -> None:
     teacher = args.teacher and starting(args.teacher).to(device, memory_format=torch.channels_last)
     average = deepcopy(model).eval()
     frozen = [model.stem, model.stem_norm, *model.blocks[: args.freeze]] if args.freeze else []
+    if args.fine:
+        frozen = [part for part in model.children() if part is not model.fine]
     for part in frozen:
         part.requires_grad_(False)
     still = [*frozen, *(model.norms() if exported(args.init) else [])]

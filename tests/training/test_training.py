@@ -150,6 +150,15 @@ def test_what_is_frozen_stays_as_it_was(ccp: Path, trained: Path, tmp_path: Path
     assert not torch.equal(before["head.weight"], after["head.weight"])
 
 
+def test_the_fine_head_can_be_trained_alone(ccp: Path, trained: Path, tmp_path: Path) -> None:
+    start(ccp, tmp_path, "--init", str(trained / "best.pt"), "--fine")
+
+    before, after = torch.load(trained / "best.pt"), torch.load(tmp_path / "best.pt")
+    for name in before:
+        same = torch.equal(before[name], after[name])
+        assert same != (name.startswith("fine.")), name
+
+
 def test_a_bent_limb_takes_its_picture_and_its_labels_along(ccp: Path) -> None:
     """Whatever is not the wall still looks like what it is called."""
     example = data.labelled(ccp, ccp / "people", validation=True)[0]
@@ -203,7 +212,8 @@ def test_an_exported_file_is_enough_to_go_on_from(trained: Path, exported: Path)
     shown = torch.rand(2, 13, 96, 64) * 2 - 1
 
     with torch.no_grad():
-        assert after(shown).numpy() == pytest.approx(before(shown).numpy(), abs=1e-4)
+        expected = before(shown).numpy() / export.TEMPERATURE
+        assert after(shown).numpy() == pytest.approx(expected, abs=1e-4)
 
 
 def test_it_learns_from_a_teacher_and_leaves_the_norms_of_an_exported_file_alone(
@@ -337,9 +347,10 @@ def test_surroundings_hold_nobody(ccp: Path) -> None:
     assert data.surroundings(replace(free, outline=np.full_like(outline, 255)), (60, 50)) is None
 
 
-def test_weights_that_knew_no_outline_answer_as_they_did(trained: Path) -> None:
+def test_weights_that_knew_no_outline_and_no_fine_head_answer_as_they_did(trained: Path) -> None:
     now = Parser(pretrained=False).eval()
-    weights = torch.load(trained / "best.pt")
+    known = torch.load(trained / "best.pt")
+    weights = {name: weight for name, weight in known.items() if not name.startswith("fine.")}
     for i in range(len(now.lateral)):
         weights[f"lateral.{i}.0.weight"] = weights[f"lateral.{i}.0.weight"][:, :-1]
     now.begin_with(weights)
@@ -349,6 +360,10 @@ def test_weights_that_knew_no_outline_answer_as_they_did(trained: Path) -> None:
 
     with torch.no_grad():
         assert (now(shown) == now(blind)).all()
+        assert (
+            now.fine(torch.rand(1, 64, 9, 9), torch.rand(1, 16, 18, 18), blind[:, -1:, :18, :18])
+            == 0
+        ).all()
 
 
 def test_a_mirrored_example_mirrored_again_is_the_same(ccp: Path) -> None:

@@ -159,6 +159,25 @@ def test_cloth_on_a_leg_that_is_lifted_is_worn_below(slip: Part, meant: Part) ->
     assert parts[shin] == meant
 
 
+def test_cloth_on_a_shin_that_points_up_is_worn_below() -> None:
+    """As on somebody who lies on the belly with the feet in the air."""
+    feet = {
+        "left_ankle": (262.0, 200.0),
+        "left_heel": (270.0, 196.0),
+        "left_big_toe": (280.0, 190.0),
+    }
+    painted, skeleton = fakes.part_map(), figures.skeleton(moved=feet)
+    knee, ankle = (
+        tuple(map(round, skeleton.get(f"left_{end}") or ())) for end in ("knee", "ankle")
+    )
+    painted[280:, 152:] = Part.BACKGROUND
+    cv2.line(painted, knee, ankle, int(Part.DRESS), 20)
+
+    parts = composed(painted, skeleton)
+
+    assert parts[along(skeleton, "left_knee", "left_ankle", 0.8)] == Part.SKIRT
+
+
 @pytest.mark.parametrize("long", [Part.TOP, Part.OUTERWEAR])
 def test_a_coat_may_hang_over_the_legs_of_somebody_who_stands(long: Part) -> None:
     painted = fakes.part_map()
@@ -390,8 +409,8 @@ def test_away_from_the_jaw_skin_is_face_above_and_neck_below_whatever_the_parser
 
         parts = composed(np.where(head, np.uint8(called), painted))
 
-        assert share(parts, (painted == Part.FACE) & (over > 0.1), Part.FACE) > 0.97
-        assert share(parts, (painted == Part.NECK) & (over < -0.1), Part.NECK) > 0.97
+        assert share(parts, (painted == Part.FACE) & (over > 0.15), Part.FACE) > 0.97
+        assert share(parts, (painted == Part.NECK) & (over < -0.15), Part.NECK) > 0.97
 
 
 def test_at_the_jaw_the_parser_parts_face_and_neck() -> None:
@@ -483,6 +502,22 @@ def test_what_covers_a_foot_is_its_shoe_unless_the_parser_is_sure(called: Class)
     for shoe in LIMBS[3]:
         assert share(torn, painted == shoe, shoe) > 0.8
     assert share(certain, feet, PARTS[called]) == 1
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_about_the_ankle_what_may_be_skin_or_shoe_is_skin(side: str) -> None:
+    painted, skeleton = figures.bare_legged(), figures.skeleton()
+    shares = answer(painted)
+    legs = where(painted, LEGS | SHOES)
+    shares[:, legs] = 0.001
+    shares[Class.LEG, legs], shares[Class.SHOE, legs] = 0.27, 0.71
+
+    parts = compose(shares, skeleton, body(painted), nobody(painted))[0]
+
+    leg, shoe = Part[f"{side}_leg".upper()], Part[f"{side}_shoe".upper()]
+    assert parts[along(skeleton, f"{side}_knee", f"{side}_ankle", 0.99)] == leg
+    assert parts[along(skeleton, f"{side}_knee", f"{side}_ankle", 0.5)] == shoe
+    assert parts[along(skeleton, f"{side}_heel", f"{side}_big_toe", 0.9)] == shoe
 
 
 # Somebody else, and nobody

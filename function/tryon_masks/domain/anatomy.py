@@ -62,6 +62,15 @@ class Bone:
     end: Point
     width: tuple[float, float]
 
+    def before_end(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+        """How far points lie before the end, along the bone, in pixels; behind it, negative."""
+        back = np.array(
+            _unit((self.start[0] - self.end[0], self.start[1] - self.end[1])), np.float32
+        )
+        result: NDArray[np.float32] = (x - np.float32(self.end[0])) * back[0]
+        result += (y - np.float32(self.end[1])) * back[1]
+        return result
+
     def distance(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
         """Distance of points from the bone, in units of its half width there.
 

@@ -82,42 +82,47 @@ COVERS = frozenset({Part.TROUSERS, Part.LEGWEAR})
 CLOTH = TOPS | {Part.DRESS, Part.SKIRT, Part.TROUSERS}
 """What cannot lie on the head, where it is the hair, nor on a hand that is held away."""
 
-NOBODY = 0.42
-NO_LIMB = 0.97
+NOBODY = 0.43
+NO_LIMB = 0.95
 """Probability of the background from which it is that, off the limbs and on them. What is left goes
 to the classes by weight: these move the borders between them, and not the outline."""
 SLIM = 0.7
 """How much of a limb's width is surely that limb."""
 LEANING = {
-    Class.HAIR: 3.2,
-    Class.FACE: 10.0,
-    Class.NECK: 32.0,
-    Class.ARM: 4.2,
-    Class.HAND: 3.0,
-    Class.LEG: 15.0,
-    Class.TOP: 1.8,
-    Class.OUTERWEAR: 1.8,
-    Class.DRESS: 2.2,
-    Class.SKIRT: 1.4,
-    Class.TROUSERS: 1.2,
-    Class.SHOE: 2.6,
-    Class.BAG: 0.3,
+    Class.HAIR: 2.6,
+    Class.FACE: 5.5,
+    Class.NECK: 15.0,
+    Class.ARM: 2.9,
+    Class.HAND: 2.5,
+    Class.LEG: 7.5,
+    Class.TOP: 1.6,
+    Class.OUTERWEAR: 1.6,
+    Class.DRESS: 2.0,
+    Class.SKIRT: 1.3,
+    Class.TROUSERS: 1.15,
+    Class.SHOE: 1.65,
+    Class.BAG: 0.4,
 }
 """Weights of the other classes, 1 where nothing is said: a slip does not cost a mask the same both
 ways. A sliver of skin between hem and shoe, for one, is repainted rather than kept."""
 REACH = 0.06
 """How far the person may reach beyond the pose model's outline, in T."""
-SHADOW = 10.0
+SHADOW = 5.5
 """How many times likelier than skin hair on the throat must be."""
-STEEP = 60.0
+STEEP = 45.0
 """How fast the log odds of face against neck rise with the height over the jaw, in distances from
 eyes to mouth."""
 FAINT = 1e-4
 """The least probability that says anything, there."""
-SHOD = 25.0
+ANKLE = (-0.15, -0.1, 0.0, 0.1), (1.0, 6.5, 6.5, 1.0)
+"""Heights above the ankle, in T, and the weight of skin against shoe there: a strip between hem and
+shoe is sooner skin than anything else that may be either."""
+EITHER = 0.3
+"""The least probability of the two together from which one of them is meant."""
+SHOD = 11.0
 """How many times likelier than a shoe a stocking on a foot must be."""
-FOLDED = 0.5
-"""Cosine of the angle between trunk and thigh below which a leg does not hang from the trunk."""
+FOLDED: dict[Segment, float] = {"thigh": 0.5, "shin": -0.5}
+"""Cosines of the angle with the trunk below which a leg does not hang from it."""
 WAIST = 0.2
 """How far above the hips a garment of the lower body begins at the least, in T."""
 ON = 1.5
@@ -128,7 +133,7 @@ SPILT = 3.0
 """Distances from a bone, in its half widths: up to which cloth may be a limb's, from which it
 cannot be, from which skin cannot, up to which cloth is not the head's, and up to which it is not
 cloth at the feet of folded legs."""
-DOUBT = 0.2
+DOUBT = 0.25
 """Probability from which what seems a top may be a garment of the lower body."""
 LOWER = (Class.DRESS, Class.SKIRT, Class.TROUSERS)
 OWN = 0.5
@@ -167,14 +172,14 @@ def compose(
     parts = np.array([PARTS[cls] for cls in Class], np.uint8)[label]
     parts[~grow(outline >= OWN, REACH * unit)] = Part.BACKGROUND
     _bring_back_strays(parts, bones)
-    folded = any(_folded(skeleton, bone) for bone in _of(bones, {"thigh"}))
+    folded = any(_folded(skeleton, bone) for bone in _of(bones, FOLDED.keys()))
     _by_the_bones(parts, bones, folded=folded)
     if not folded:
         _raise_pieces(parts, skeleton, WAIST * unit)
     _bare_the_throat(parts, shares, bones)
     _part_at_the_wrist(parts, bones)
     _part_at_the_jaw(parts, shares, skeleton)
-    _part_legs_and_feet(parts, shares, bones, folded=folded)
+    _part_legs_and_feet(parts, shares, bones, unit, folded=folded)
     parts[(others > OWN) & (others > outline)] = Part.OTHER_PERSON
     return parts, sure
 
@@ -260,12 +265,12 @@ def _by_the_bones(parts: PartMap, bones: list[Bone], *, folded: bool) -> None:
         parts[there] = label
 
 
-def _folded(skeleton: Skeleton, thigh: Bone) -> bool:
+def _folded(skeleton: Skeleton, bone: Bone) -> bool:
     neck, hip = skeleton.neck_base, skeleton.mid_hip
     if neck is None or hip is None:
         return False
-    trunk, leg = np.subtract(hip, neck), np.subtract(thigh.end, thigh.start)
-    return bool(trunk @ leg < FOLDED * np.hypot(*trunk) * np.hypot(*leg))
+    trunk, leg = np.subtract(hip, neck), np.subtract(bone.end, bone.start)
+    return bool(trunk @ leg < FOLDED[bone.segment] * np.hypot(*trunk) * np.hypot(*leg))
 
 
 def _raise_pieces(parts: PartMap, skeleton: Skeleton, waist: float) -> None:
@@ -319,13 +324,23 @@ def _part_at_the_jaw(parts: PartMap, shares: Floats, skeleton: Skeleton) -> None
         parts[head] = np.where(STEEP * over[head] + face > neck, Part.FACE, Part.NECK)
 
 
-def _part_legs_and_feet(parts: PartMap, shares: Floats, bones: list[Bone], *, folded: bool) -> None:
-    """Left and right; and shoes, where what cannot lie on a foot seems to."""
+def _part_legs_and_feet(
+    parts: PartMap, shares: Floats, bones: list[Bone], unit: float, *, folded: bool
+) -> None:
+    """Left and right; skin or shoe; and shoes, where what cannot lie on a foot seems to."""
     legs = _of(bones, {"thigh", "shin", "foot"})
     there = where(parts, set(LEFT))
-    limb, _ = anatomy.nearest(legs, anatomy.points(there))
-    label = parts[there]
+    xy = anatomy.points(there)
+    limb, _ = anatomy.nearest(legs, xy)
     left = where(limb, {Part.LEFT_LEG, Part.LEFT_SHOE})
+    label = parts[there]
+    skin, shoe = shares[Class.LEG][there], shares[Class.SHOE][there]
+    either = skin + shoe > EITHER
+    for shin in _of(bones, {"shin"}):
+        own = either & (left == (shin.side == "left"))
+        weight = np.interp(shin.before_end(*xy[own].T) / unit, *ANKLE)
+        bare = weight * skin[own] > shoe[own]
+        label[own] = np.where(bare, Part.RIGHT_LEG, Part.RIGHT_SHOE)
     for right, other in LEFT.items():
         label[left & (label == right)] = other
     parts[there] = label
