@@ -138,7 +138,8 @@ def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) 
     pixels = rings.core | (grown & ~rings.protected)
     pixels |= holes(pixels, HOLE * unit**2) & ~rings.protected
     pixels = without_specks(pixels, SPECK * unit**2)
-    pixels |= holes(pixels, SPECK * unit**2)  # a speck to keep is no less noise
+    # A speck to keep is no less noise, where nothing but the mask is about it.
+    pixels |= holes(pixels, SPECK * unit**2) & ~without_specks(rings.protected, SPECK * unit**2)
     # Somebody else lies off this person's bones, and rightly so.
     own = rings.core & (person.part_map != Part.OTHER_PERSON)
     frame[rows, columns] = pixels

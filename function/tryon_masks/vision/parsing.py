@@ -78,7 +78,8 @@ STRAYS: tuple[tuple[frozenset[Part], frozenset[Segment], frozenset[Segment]], ..
 )
 """What is seen where its own bones are not, and the bones on which it is what they are."""
 COVERS = frozenset({Part.TROUSERS, Part.LEGWEAR})
-"""What on a foot is most likely the shoe; on folded legs, so is other cloth."""
+"""What on a foot is the shoe, unless the parser is sure of a stocking; on folded legs, so is other
+cloth."""
 CLOTH = TOPS | {Part.DRESS, Part.SKIRT, Part.TROUSERS}
 """What cannot lie on the head, where it is the hair, nor on a hand that is held away."""
 
@@ -114,12 +115,12 @@ STEEP = 45.0
 eyes to mouth."""
 FAINT = 1e-4
 """The least probability that says anything, there."""
-ANKLE = (-0.15, -0.1, 0.0, 0.1), (1.0, 6.5, 6.5, 1.0)
+ANKLE = (-0.12, -0.07, 0.0, 0.1), (1.0, 7.0, 7.0, 1.0)
 """Heights above the ankle, in T, and the weight of skin against shoe there: a strip between hem and
 shoe is sooner skin than anything else that may be either."""
 EITHER = 0.3
 """The least probability of the two together from which one of them is meant."""
-SHOD = 11.0
+SHOD = 6.0
 """How many times likelier than a shoe a stocking on a foot must be."""
 FOLDED: dict[Segment, float] = {"thigh": 0.5, "shin": -0.5}
 """Cosines of the angle with the trunk below which a leg does not hang from it."""
@@ -347,9 +348,7 @@ def _part_legs_and_feet(
     for covers, reach in ((COVERS, 1.0), (CLOTH - COVERS, SPILT if folded else 0.0)):
         limb, _ = anatomy.within(reach, legs, where(parts, covers))
         on_foot = where(limb, SHOES)
-        if covers is COVERS:
-            stocking = shares[[Class.TROUSERS, Class.LEGWEAR]][:, on_foot].sum(0)
-            on_foot[on_foot] = SHOD * shares[Class.SHOE][on_foot] > stocking
+        on_foot &= ~((parts == Part.LEGWEAR) & (shares[Class.LEGWEAR] > SHOD * shares[Class.SHOE]))
         parts[on_foot] = limb[on_foot]
 
 
