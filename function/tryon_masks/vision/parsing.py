@@ -345,10 +345,11 @@ def _part_legs_and_feet(
     for right, other in LEFT.items():
         label[left & (label == right)] = other
     parts[there] = label
+    stocking = parts == Part.LEGWEAR
+    stocking[stocking] = shares[Class.LEGWEAR][stocking] > SHOD * shares[Class.SHOE][stocking]
     for covers, reach in ((COVERS, 1.0), (CLOTH - COVERS, SPILT if folded else 0.0)):
-        limb, _ = anatomy.within(reach, legs, where(parts, covers))
+        limb, _ = anatomy.within(reach, legs, where(parts, covers) & ~stocking)
         on_foot = where(limb, SHOES)
-        on_foot &= ~((parts == Part.LEGWEAR) & (shares[Class.LEGWEAR] > SHOD * shares[Class.SHOE]))
         parts[on_foot] = limb[on_foot]
 
 
