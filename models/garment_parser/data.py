@@ -189,7 +189,7 @@ def part_skirts(labels: NDArray[np.uint8], skeleton: Skeleton) -> None:
     axis, unit = anatomy.axis(skeleton), skeleton.torso
     if axis is None or unit is None:
         return
-    chest = labels[axis.height(labels.shape) > CHEST * unit]
+    chest = labels[axis.height(*anatomy.grid(labels.shape)) > CHEST * unit]
     top, dress = (chest == Class.TOP).sum(), (chest == Class.DRESS).sum()
     if top > max(MUCH, COVERED * (top + dress)):
         labels[labels == Class.DRESS] = Class.SKIRT

@@ -7,7 +7,7 @@ import pytest
 from tests import fakes, figures
 
 from tryon_masks.domain import anatomy
-from tryon_masks.domain.anatomy import Axis, Bone
+from tryon_masks.domain.anatomy import Axis, Bone, Points
 from tryon_masks.domain.shapes import capsule
 from tryon_masks.domain.skeleton import SIDES, Keypoint, Skeleton
 
@@ -54,15 +54,30 @@ def test_within_reach_the_nearest_bone_is_found_and_beyond_it_none(reach: float)
     bones = anatomy.bones(figures.skeleton(), T)
     there = np.ones(figures.SHAPE, bool)
     there[::3] = False
-    parts, distances = anatomy.nearest(bones, anatomy.points(there))
+    spots = Points.of(there)
+    parts, distances = anatomy.nearest(bones, spots.x, spots.y)
     near = distances < reach
 
-    part, distance = anatomy.within(reach, bones, there)
+    part, distance = anatomy.nearest(bones, spots.x, spots.y, reach)
 
-    assert (part[there] == np.where(near, parts, 0)).all()
-    assert (distance[there] == np.where(near, distances, np.float32(reach))).all()
-    assert not part[~there].any()
+    assert (part == np.where(near, parts, 0)).all()
+    assert (distance == np.where(near, distances, np.float32(reach))).all()
     assert near.any() and not near.all()
+
+
+def test_points_are_pixels_row_by_row_with_their_places_in_the_grid() -> None:
+    there = np.array([[False, True, False], [True, False, True]])
+
+    spots = Points.of(there)
+
+    assert spots.index.tolist() == [1, 3, 5]
+    assert (spots.x.tolist(), spots.y.tolist()) == ([1, 0, 2], [0, 1, 1])
+    chosen = spots.only(np.array([True, False, True]))
+    assert [column.tolist() for column in (chosen.index, chosen.x, chosen.y)] == [
+        [1, 5],
+        [1, 2],
+        [0, 1],
+    ]
 
 
 def test_a_tube_is_what_lies_within_a_share_of_the_bone_and_in_the_photo() -> None:
@@ -198,7 +213,7 @@ def test_the_hip_line_runs_through_the_hips() -> None:
     axis = anatomy.axis(figures.skeleton())
 
     assert axis is not None
-    height = axis.height(figures.SHAPE)
+    height = axis.height(*anatomy.grid(figures.SHAPE))
     assert height[figures.HIP_LINE] == pytest.approx(0)
     assert height[110] == pytest.approx(T)
     assert height[310] == pytest.approx(-T)
@@ -211,7 +226,7 @@ def test_a_lying_body_has_its_axis_along_it() -> None:
 
     assert axis is not None
     assert axis.up == pytest.approx((-1, 0))
-    assert axis.height((300, 400))[:, 110] == pytest.approx(T)
+    assert axis.height(*anatomy.grid((300, 400)))[:, 110] == pytest.approx(T)
 
 
 @pytest.mark.parametrize("lost", [["left_hip"], ["right_hip"], ["left_hip", "right_hip"]])
@@ -237,7 +252,7 @@ def test_without_a_shoulder_there_is_no_axis(shoulder: str) -> None:
 
 
 def test_height_is_signed_and_measured_along_the_axis() -> None:
-    height = Axis((0, 0), (0.6, -0.8)).height((3, 4))
+    height = Axis((0, 0), (0.6, -0.8)).height(*anatomy.grid((3, 4)))
 
     assert height.shape == (3, 4)
     assert height[0, 0] == 0

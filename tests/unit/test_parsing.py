@@ -396,7 +396,7 @@ def test_skin_is_arm_up_to_the_wrist_and_hand_beyond_it() -> None:
 
 
 def over_jaw(skeleton: Skeleton) -> Floats:
-    over = anatomy.over_jaw(skeleton, figures.SHAPE)
+    over = anatomy.over_jaw(skeleton, *anatomy.grid(figures.SHAPE))
     assert over is not None
     return over
 

@@ -5,15 +5,15 @@ Widths are diameters in units of the torso length T, measured on standing adults
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tryon_masks.domain.parts import BoolMask, Part, PartMap
+from tryon_masks.domain.parts import BoolMask, Part
 from tryon_masks.domain.shapes import capsule
 from tryon_masks.domain.skeleton import SHOULDER_WIDTHS_PER_TORSO, SIDES, Point, Side, Skeleton
 
@@ -64,38 +64,29 @@ class Bone:
 
     def before_end(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
         """How far points lie before the end, along the bone, in pixels; behind it, negative."""
-        back = np.array(
-            _unit((self.start[0] - self.end[0], self.start[1] - self.end[1])), np.float32
-        )
-        result: NDArray[np.float32] = (x - np.float32(self.end[0])) * back[0]
-        result += (y - np.float32(self.end[1])) * back[1]
-        return result
+        back = _unit((self.start[0] - self.end[0], self.start[1] - self.end[1]))
+        return Axis(self.end, back).height(x, y)
 
     def distance(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
         """Distance of points from the bone, in units of its half width there.
 
         ``x`` and ``y`` may be of any shapes that broadcast; the result has their common one.
         """
-        a, b = np.array([self.start, self.end], np.float32)
-        off_x, off_y = x - a[0], y - a[1]
-        dx, dy = b - a
-        square = dx * dx + dy * dy
-        t = np.zeros(1, np.float32)
-        if square > 0:
-            t = np.clip((off_x * dx + off_y * dy) / square, 0, 1)
-        off_x, off_y = off_x - t * dx, off_y - t * dy
-        half = (self.width[0] + t * np.float32(self.width[1] - self.width[0])) / 2
+        ax, ay, bx, by = map(float, (*self.start, *self.end))
+        dx, dy = bx - ax, by - ay
+        off_x, off_y = x - ax, y - ay
+        along = (off_x * dx + off_y * dy) / (dx * dx + dy * dy or 1.0)
+        along = np.minimum(np.maximum(along, 0), 1)
+        off_x, off_y = off_x - along * dx, off_y - along * dy
+        half = self.width[0] / 2 + along * ((self.width[1] - self.width[0]) / 2)
         # np.hypot is slow.
-        result: NDArray[np.float32] = np.sqrt(off_x * off_x + off_y * off_y) / half
-        return result
+        return np.asarray(np.sqrt(off_x * off_x + off_y * off_y) / half, np.float32)
 
-    def surroundings(self, reach: float, shape: tuple[int, ...]) -> tuple[slice, slice]:
-        """Rows and columns of a grid of ``shape`` that hold all that is nearer than ``reach``."""
+    def surroundings(self, reach: float) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom of a box that holds all that is nearer than ``reach``."""
         pad = reach * max(self.width) / 2
-        ends = np.array([self.start, self.end])[:, ::-1]
-        first, last = ends.min(axis=0) - pad, ends.max(axis=0) + pad + 2
-        (top, left), (bottom, right) = np.array([first, last]).clip(0, shape).astype(int).tolist()
-        return slice(top, bottom), slice(left, right)
+        (ax, ay), (bx, by) = self.start, self.end
+        return min(ax, bx) - pad, min(ay, by) - pad, max(ax, bx) + pad, max(ay, by) + pad
 
 
 @dataclass(frozen=True)
@@ -105,12 +96,19 @@ class Axis:
     hip: Point
     up: tuple[float, float]
 
-    def height(self, shape: tuple[int, int]) -> NDArray[np.float32]:
-        """Signed distance above the hip line in pixels, for every pixel centre of ``shape``."""
-        y = np.arange(shape[0], dtype=np.float32)[:, None] - np.float32(self.hip[1])
-        x = np.arange(shape[1], dtype=np.float32)[None, :] - np.float32(self.hip[0])
-        result: NDArray[np.float32] = x * np.float32(self.up[0]) + y * np.float32(self.up[1])
+    def height(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Signed distance above the hip line in pixels; ``x`` and ``y`` as in :func:`grid`."""
+        result: NDArray[np.float32] = (x - np.float32(self.hip[0])) * np.float32(self.up[0])
+        result = result + (y - np.float32(self.hip[1])) * np.float32(self.up[1])
         return result
+
+
+def grid(shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Give x (1, W) and y (H, 1) of the pixel centres of a grid of ``shape``; they broadcast."""
+    return (
+        np.arange(shape[1], dtype=np.float32)[None, :],
+        np.arange(shape[0], dtype=np.float32)[:, None],
+    )
 
 
 def axis(skeleton: Skeleton) -> Axis | None:
@@ -160,24 +158,32 @@ def bones(skeleton: Skeleton, unit: float) -> list[Bone]:
 
 
 def nearest(
-    bones: Sequence[Bone], xy: NDArray[np.float32]
+    bones: Sequence[Bone],
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    reach: float = math.inf,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The part (see :data:`LIMBS`) of the nearest bone, and how near, for points (N, 2).
+    """The part (see :data:`LIMBS`) of the nearest bone, and how near, for points (N,) and (N,).
 
     Distances are in half widths of the bone.
 
     Returns
     -------
-    Shapes (N,); background and infinity where there are no bones.
+    Shapes (N,); background and ``reach`` where no bone is nearer than that.
     """
-    part = np.full(len(xy), Part.BACKGROUND, np.uint8)
-    best = np.full(len(xy), np.inf, np.float32)
-    x, y = np.ascontiguousarray(xy.T)
+    part = np.full(len(x), Part.BACKGROUND, np.uint8)
+    best = np.full(len(x), reach, np.float32)
     for bone in bones:
-        distance = bone.distance(x, y)
-        closer = distance < best
-        np.copyto(best, distance, where=closer)
-        np.copyto(part, np.uint8(LIMBS[bone.segment, bone.side]), where=closer)
+        spot: slice | NDArray[np.intp] = slice(None)
+        if reach < math.inf:
+            left, top, right, bottom = bone.surroundings(reach)
+            spot = np.flatnonzero((x >= left) & (x <= right) & (y >= top) & (y <= bottom))
+            if len(spot) == 0:
+                continue
+        distance = bone.distance(x[spot], y[spot])
+        closer = distance < best[spot]
+        best[spot] = np.where(closer, distance, best[spot])
+        part[spot] = np.where(closer, np.uint8(LIMBS[bone.segment, bone.side]), part[spot])
     return part, best
 
 
@@ -185,42 +191,35 @@ def tube(
     bone: Bone, shape: tuple[int, ...], share: float = 1.0
 ) -> tuple[tuple[slice, slice], BoolMask]:
     """A ``share`` of the bone's width: rows and columns of a grid of ``shape``, and it in them."""
-    rows, columns = window = bone.surroundings(share, shape)
+    x0, y0, x1, y1 = bone.surroundings(share)
+    corners = np.array([(y0, x0), (y1 + 2, x1 + 2)]).clip(0, shape).astype(int)
+    (top, left), (bottom, right) = corners.tolist()
+    rows, columns = window = slice(top, bottom), slice(left, right)
     start, end = np.subtract([bone.start, bone.end], (columns.start, rows.start)).tolist()
     size = (rows.stop - rows.start, columns.stop - columns.start)
     widths = (share * bone.width[0], share * bone.width[1])
     return window, capsule(size, start, end, widths)
 
 
-def within(
-    reach: float, bones: Sequence[Bone], there: BoolMask
-) -> tuple[PartMap, NDArray[np.float32]]:
-    """:func:`nearest` of the bones that are nearer than ``reach``, for the pixels of ``there``.
+@dataclass(frozen=True)
+class Points:
+    """Some pixels of a grid, each with its place in the flattened grid: three arrays (N,)."""
 
-    Returns
-    -------
-    Both of the shape of ``there``; background and ``reach`` where no bone is so near.
-    """
-    part = np.full(there.shape, Part.BACKGROUND, np.uint8)
-    best = np.full(there.shape, reach, np.float32)
-    for bone in bones:
-        rows, columns = window = bone.surroundings(reach, there.shape)
-        if not there[window].any():
-            continue
-        x = np.arange(columns.start, columns.stop, dtype=np.float32)
-        y = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None]
-        distance = bone.distance(x, y)
-        closer = there[window] & (distance < best[window])
-        np.copyto(best[window], distance, where=closer)
-        np.copyto(part[window], np.uint8(LIMBS[bone.segment, bone.side]), where=closer)
-    return part, best
+    index: NDArray[np.intp]
+    x: NDArray[np.float32]
+    y: NDArray[np.float32]
 
+    @classmethod
+    def of(cls, there: BoolMask) -> Points:
+        """The pixels of ``there``, row by row."""
+        index = np.flatnonzero(there)
+        y = index // there.shape[1]
+        x = index - y * there.shape[1]
+        return cls(index, x.astype(np.float32), y.astype(np.float32))
 
-def points(there: BoolMask) -> NDArray[np.float32]:
-    """Give x and y of the N pixels of ``there``, in the order of its rows: shape (N, 2)."""
-    if not there.any():
-        return np.zeros((0, 2), np.float32)
-    return np.asarray(cv2.findNonZero(there.astype(np.uint8)), np.float32).reshape(-1, 2)
+    def only(self, chosen: NDArray[np.bool_]) -> Points:
+        """Those for which ``chosen`` (N,) says so."""
+        return Points(self.index[chosen], self.x[chosen], self.y[chosen])
 
 
 def chin(skeleton: Skeleton) -> Point | None:
@@ -230,26 +229,28 @@ def chin(skeleton: Skeleton) -> Point | None:
     return _between(eyes, mouth, 1 + CHIN)
 
 
-def over_jaw(skeleton: Skeleton, shape: tuple[int, int]) -> NDArray[np.float32] | None:
-    """How far above the jaw every pixel centre of ``shape`` lies, in distances from eyes to mouth.
+def over_jaw(
+    skeleton: Skeleton, x: NDArray[np.float32], y: NDArray[np.float32]
+) -> NDArray[np.float32] | None:
+    """How far points lie above the jaw, in distances from eyes to mouth.
 
-    The jaw is a parabola through the chin, fitted to labelled street photos. None where eyes or
-    mouth are not seen.
+    ``x`` and ``y`` are as in :func:`grid`. The jaw is a parabola through the chin, fitted to
+    labelled street photos. None where eyes or mouth are not seen.
     """
     eyes, tip = skeleton.middle("left_eye", "right_eye"), chin(skeleton)
     if eyes is None or tip is None:
         return None
     up = _unit((eyes[0] - tip[0], eyes[1] - tip[1]))
     unit = float(np.hypot(eyes[0] - tip[0], eyes[1] - tip[1])) / (1 + CHIN)
-    height = Axis(tip, up).height(shape) / unit
-    across = Axis(tip, (-up[1], up[0])).height(shape) / unit
+    height = Axis(tip, up).height(x, y) / unit
+    across = Axis(tip, (-up[1], up[0])).height(x, y) / unit
     result: NDArray[np.float32] = height - np.minimum(JAW * across**2, EARLOBE)
     return result
 
 
 def above_jaw(skeleton: Skeleton, shape: tuple[int, int]) -> BoolMask:
     """Whether skin of the head is face, not neck: shape (H, W); all True where no jaw is seen."""
-    over = over_jaw(skeleton, shape)
+    over = over_jaw(skeleton, *grid(shape))
     return np.ones(shape, bool) if over is None else np.asarray(over > 0)
 
 

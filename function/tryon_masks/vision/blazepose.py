@@ -184,7 +184,7 @@ class PoseModel:
         tensor = crop.cut(rgb).astype(np.float32)[None] / 255.0
         raw, score, outline, heatmaps = self._model.run(tensor)
         landmarks = raw.reshape(39, 5)
-        points = _refine(landmarks[:, :2], sigmoid(heatmaps[0]))
+        points = _refine(landmarks[:, :2], heatmaps[0])
         matrix = crop.to_photo
         return Pose(
             points=(points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32),
@@ -224,23 +224,22 @@ def _merge(values: Floats, scores: Floats) -> list[Floats]:
 def _refine(points: Floats, heatmaps: Floats) -> Floats:
     """Move each landmark to the centre of mass of its heatmap peak, where there is a clear one.
 
-    ``points`` (39, 2) in crop pixels; ``heatmaps`` (64, 64, 39), 0 to 1.
+    ``points`` (39, 2) in crop pixels; ``heatmaps`` (64, 64, 39), logits.
     """
-    refined = points.copy()
     step = CROP_SIDE / HEATMAP_SIDE
-    for i, (x, y) in enumerate(points / step):
-        x0, y0 = max(0, int(x) - HEATMAP_RADIUS), max(0, int(y) - HEATMAP_RADIUS)
-        # A point off the crop has an empty patch, not one that wraps to the far side.
-        x1, y1 = max(0, int(x) + HEATMAP_RADIUS + 1), max(0, int(y) + HEATMAP_RADIUS + 1)
-        patch = heatmaps[y0:y1, x0:x1, i]
-        if patch.size == 0 or patch.max() < HEATMAP_THRESHOLD:
-            continue
-        rows, columns = np.mgrid[: patch.shape[0], : patch.shape[1]]
-        weight = patch.sum()
-        refined[i] = (
-            (x0 + (columns * patch).sum() / weight) * step,
-            (y0 + (rows * patch).sum() / weight) * step,
-        )
+    window = np.arange(-HEATMAP_RADIUS, HEATMAP_RADIUS + 1)
+    columns, rows = (points / step).T.astype(int)[:, :, None] + window
+    on_map = [(cells >= 0) & (cells < HEATMAP_SIDE) for cells in (columns, rows)]
+    x, y = (cells.clip(0, HEATMAP_SIDE - 1) for cells in (columns, rows))
+    peaks = sigmoid(heatmaps[y[:, :, None], x[:, None, :], np.arange(len(points))[:, None, None]])
+    # A point off the crop has an empty patch, not one that wraps to the far side.
+    peaks *= on_map[0][:, None, :] & on_map[1][:, :, None]
+    clear = peaks.max(axis=(1, 2)) >= HEATMAP_THRESHOLD
+    refined = points.copy()
+    for axis, cells, across in ((0, x, 1), (1, y, 2)):
+        along = peaks.sum(axis=across)
+        centre = (along * cells).sum(axis=1)[clear] / along.sum(axis=1)[clear]
+        refined[clear, axis] = centre * step
     return refined
 
 

@@ -153,15 +153,15 @@ def _give_back(
     columns = slice(int(other.box.x0), int(other.box.x1) + 1)
     y, x = np.nonzero(atr[rows, columns])
     y, x = y + rows.start, x + columns.start
-    xy = np.stack([x, y], axis=1).astype(np.float32)
+    xy = x.astype(np.float32), y.astype(np.float32)
     box = chosen.box
     outside = (x < box.x0) | (x >= box.x1) | (y < box.y0) | (y >= box.y1)
-    reach = _reach(other, xy, unit)
-    theirs = (reach < _reach(chosen, xy, unit)) | (np.isinf(reach) & outside)
+    reach = _reach(other, *xy, unit)
+    theirs = (reach < _reach(chosen, *xy, unit)) | (np.isinf(reach) & outside)
     part_map[y[theirs], x[theirs]] = Part.OTHER_PERSON
 
 
-def _reach(person: Candidate, xy: Floats, unit: float) -> Floats:
-    """Distance of points (N, 2) from the nearest bone, in that bone's half widths."""
+def _reach(person: Candidate, x: Floats, y: Floats, unit: float) -> Floats:
+    """Distance of points (N,) and (N,) from the nearest bone, in that bone's half widths."""
     bones = anatomy.bones(person.skeleton, person.skeleton.torso or unit)
-    return anatomy.nearest(bones, xy)[1]
+    return anatomy.nearest(bones, x, y)[1]

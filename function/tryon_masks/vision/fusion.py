@@ -176,7 +176,7 @@ def _part_neck(parts: PartMap, skin: BoolMask, body: WholeBody) -> BoolMask:
     if axis is not None and shoulders is not None:
         up, hip = np.array(axis.up), np.array(axis.hip)
         collar = float(up @ (np.array(shoulders) - hip))
-        parts[neck & (axis.height(_size(parts)) < collar)] = Part.TORSO_SKIN
+        parts[neck & (axis.height(*anatomy.grid(parts.shape)) < collar)] = Part.TORSO_SKIN
     return neck
 
 
@@ -193,7 +193,8 @@ def _above_jaw(body: WholeBody, shape: tuple[int, ...]) -> BoolMask:
     face = np.concatenate([jaw, [jaw[-1] + rise, jaw[0] + rise]])
     cv2.fillPoly(canvas, [np.round(face).astype(np.int32)], 1)
     up = (float(rise[0]) / height, float(rise[1]) / height) if height > 0 else (0.0, -1.0)
-    beside = anatomy.Axis((float(chin[0]), float(chin[1])), up).height(size) > CHEEK * height
+    axis = anatomy.Axis((float(chin[0]), float(chin[1])), up)
+    beside = axis.height(*anatomy.grid(size)) > CHEEK * height
     return canvas.astype(bool) | beside
 
 
@@ -217,19 +218,20 @@ def _hand(body: WholeBody, side: Side, shape: tuple[int, int], unit: float) -> B
         return canvas.astype(bool)
     length = float(np.hypot(wrist[0] - elbow[0], wrist[1] - elbow[1]))
     outward = ((wrist[0] - elbow[0]) / length, (wrist[1] - elbow[1]) / length)
-    beyond = anatomy.Axis(wrist, outward).height(shape)
-    aside = anatomy.Axis(wrist, (-outward[1], outward[0])).height(shape)
+    beyond = anatomy.Axis(wrist, outward).height(*anatomy.grid(shape))
+    aside = anatomy.Axis(wrist, (-outward[1], outward[0])).height(*anatomy.grid(shape))
     return np.asarray((beyond > 0) & (np.hypot(beyond, aside) < HAND * unit))
 
 
 def _part_feet(parts: PartMap, skeleton: Skeleton, unit: float) -> None:
     """A bare foot counts as its shoe: both are kept."""
-    bare = where(parts, LEGS)
+    bare = anatomy.Points.of(where(parts, LEGS))
     legs = [
         bone for bone in anatomy.bones(skeleton, unit) if bone.segment in {"thigh", "shin", "foot"}
     ]
-    limb, _ = anatomy.nearest(legs, anatomy.points(bare))
-    parts[bare] = np.where(where(limb, SHOES), limb, parts[bare])
+    limb, _ = anatomy.nearest(legs, bare.x, bare.y)
+    on_foot = where(limb, SHOES)
+    np.put(parts, bare.index[on_foot], limb[on_foot])
 
 
 def _size(parts: PartMap) -> tuple[int, int]:

@@ -122,7 +122,9 @@ def tensor(
         borderValue=(GREY, GREY, GREY),
     )
     person = cv2.warpAffine(outline, matrix, (width, height), flags=cv2.INTER_LINEAR)
-    bones = draw(skeleton, matrix, size)
-    planes = np.concatenate([crop.transpose(2, 0, 1), bones, person[None]])
-    result: NDArray[np.float32] = planes[None].astype(np.float32) / np.float32(127.5) - 1
+    result = np.empty((1, CHANNELS, height, width), np.float32)
+    planes = (*cv2.split(crop), *draw(skeleton, matrix, size), person)
+    for plane, values in zip(result[0], planes, strict=True):
+        np.divide(values, np.float32(127.5), out=plane)
+        plane -= 1
     return result

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tryon_masks.domain import anatomy
-from tryon_masks.domain.anatomy import Bone, Segment
+from tryon_masks.domain.anatomy import Bone, Points, Segment
 from tryon_masks.domain.parts import BOTTOMS, HANDS, SHOES, TOPS, BoolMask, Part, PartMap, where
 from tryon_masks.domain.shapes import grow
 from tryon_masks.domain.skeleton import SIDES, Skeleton
@@ -187,9 +187,11 @@ def compose(
 
 def perhaps_lower(parts: PartMap, shares: Floats) -> BoolMask:
     """Where ``parts`` (H, W) has a top that, by ``shares`` (20, H, W), may be worn below."""
-    doubted = where(parts, TOPS)
-    doubted[doubted] = shares[list(LOWER)][:, doubted].sum(0) >= DOUBT
-    return doubted
+    tops = Points.of(where(parts, TOPS))
+    doubted = sum(np.take(shares[cls], tops.index) for cls in LOWER) >= DOUBT
+    perhaps = np.zeros(parts.shape, bool)
+    np.put(perhaps, tops.index, doubted)
+    return perhaps
 
 
 def _limbs(bones: list[Bone], outline: Floats) -> BoolMask:
@@ -221,21 +223,26 @@ def _bring_back_strays(parts: PartMap, bones: list[Bone]) -> None:
     for strays, own, limbs in STRAYS:
         home = _of(bones, own)
         if home:
-            limb, _ = anatomy.within(1, _of(bones, limbs), where(parts, strays))
-            _take_back(parts, limb, home)
-    head, _ = anatomy.within(CROWN, _of(bones, {"head"}), where(parts, CLOTH))
-    parts[head != Part.BACKGROUND] = Part.HAIR
-    limb, _ = anatomy.within(1, _of(bones, {"arm", "hand"}), where(parts, CLOTH))
+            spots = Points.of(where(parts, strays))
+            limb, _ = anatomy.nearest(_of(bones, limbs), spots.x, spots.y, 1)
+            _take_back(parts, spots, limb, home)
+    spots = Points.of(where(parts, CLOTH))
+    head, _ = anatomy.nearest(_of(bones, {"head"}), spots.x, spots.y, CROWN)
+    on_head = head != Part.BACKGROUND
+    np.put(parts, spots.index[on_head], Part.HAIR)
+    spots = spots.only(~on_head)
+    limb, _ = anatomy.nearest(_of(bones, {"arm", "hand"}), spots.x, spots.y, 1)
     limb[~where(limb, HANDS)] = Part.BACKGROUND
-    _take_back(parts, limb, _of(bones, {"torso", "thigh"}))
+    _take_back(parts, spots, limb, _of(bones, {"torso", "thigh"}))
 
 
-def _take_back(parts: PartMap, limb: PartMap, home: list[Bone]) -> None:
+def _take_back(parts: PartMap, spots: Points, limb: PartMap, home: list[Bone]) -> None:
     """What lies on a ``limb``, and far from all bones that are ``home`` to it, is that limb's."""
     on = limb != Part.BACKGROUND
-    _, far = anatomy.nearest(home, anatomy.points(on))
-    on[on] = far > ASTRAY
-    parts[on] = limb[on]
+    spots, limb = spots.only(on), limb[on]
+    _, far = anatomy.nearest(home, spots.x, spots.y)
+    astray = far > ASTRAY
+    np.put(parts, spots.index[astray], limb[astray])
 
 
 def _by_the_bones(parts: PartMap, bones: list[Bone], *, folded: bool) -> None:
@@ -254,16 +261,15 @@ def _by_the_bones(parts: PartMap, bones: list[Bone], *, folded: bool) -> None:
     ):
         if 0 < len(clear) < LIMB_BONES:
             continue
-        there = where(parts, {part for part in slips if folded or part in SKIN})
-        limb, near = anatomy.within(reach, own, there)
-        there = limb != Part.BACKGROUND
-        xy = anatomy.points(there)
-        far, off = (anatomy.nearest(bones, xy)[1] for bones in (other, clear))
-        slipped = (near[there] < far) & (off > CLEAR)
-        label = parts[there]
+        spots = Points.of(where(parts, {part for part in slips if folded or part in SKIN}))
+        limb, near = anatomy.nearest(own, spots.x, spots.y, reach)
+        on = limb != Part.BACKGROUND
+        spots, near = spots.only(on), near[on]
+        far, off = (anatomy.nearest(bones, spots.x, spots.y)[1] for bones in (other, clear))
+        spots = spots.only((near < far) & (off > CLEAR))
+        label = np.take(parts, spots.index)
         for part, meant in slips.items():
-            label[slipped & (label == part)] = meant
-        parts[there] = label
+            np.put(parts, spots.index[label == part], meant)
 
 
 def _folded(skeleton: Skeleton, bone: Bone) -> bool:
@@ -279,50 +285,56 @@ def _raise_pieces(parts: PartMap, skeleton: Skeleton, waist: float) -> None:
     axis = anatomy.axis(skeleton)
     if axis is None:
         return
-    height = axis.height((parts.shape[0], parts.shape[1]))
-    worn = where(parts, BOTTOMS) & (height > 0)
-    if not worn.any():
-        return
-    x, y, across, down = cv2.boundingRect(worn.astype(np.uint8))
-    spot = slice(y, y + down), slice(x, x + across)
-    count, pieces = cv2.connectedComponents(worn[spot].astype(np.uint8))
+    spots = Points.of(where(parts, BOTTOMS))
+    height = axis.height(spots.x, spots.y)
+    above = height > 0
+    spots, height = spots.only(above), height[above]
+    worn = np.zeros(parts.shape, np.uint8)
+    np.put(worn, spots.index, 1)
+    count, pieces = cv2.connectedComponents(worn)
+    piece = np.take(pieces, spots.index)
     reaches = np.zeros(count, bool)
-    reaches[pieces[height[spot] < waist]] = True
-    parts[spot][worn[spot] & ~reaches[pieces]] = Part.TOP
+    reaches[piece[height < waist]] = True
+    np.put(parts, spots.index[~reaches[piece]], Part.TOP)
 
 
 def _bare_the_throat(parts: PartMap, shares: Floats, bones: list[Bone]) -> None:
     """On the throat, shadows and beards look like hair."""
-    throat, _ = anatomy.within(1, _of(bones, {"neck"}), parts == Part.HAIR)
-    on = throat != Part.BACKGROUND
-    skin = shares[Class.NECK][on] + shares[Class.FACE][on]
-    parts[on] = np.where(SHADOW * skin > shares[Class.HAIR][on], Part.NECK, Part.HAIR)
+    spots = Points.of(parts == Part.HAIR)
+    throat, _ = anatomy.nearest(_of(bones, {"neck"}), spots.x, spots.y, 1)
+    spots = spots.only(throat != Part.BACKGROUND)
+    neck, face, hair = (
+        np.take(shares[cls], spots.index) for cls in (Class.NECK, Class.FACE, Class.HAIR)
+    )
+    np.put(parts, spots.index[SHADOW * (neck + face) > hair], Part.NECK)
 
 
 def _part_at_the_wrist(parts: PartMap, bones: list[Bone]) -> None:
     """Skin of arms and hands goes to the bone that it lies on; a hand never to the other arm."""
-    hand, arm = parts == Part.RIGHT_HAND, parts == Part.RIGHT_ARM
+    hand, arm = Points.of(parts == Part.RIGHT_HAND), Points.of(parts == Part.RIGHT_ARM)
     _relabel(parts, arm, _of(bones, {"arm", "hand"}))
-    whose, _ = anatomy.nearest(_of(bones, {"hand"}), anatomy.points(hand))
+    whose, _ = anatomy.nearest(_of(bones, {"hand"}), hand.x, hand.y)
     for own in SIDES:
-        nearer = np.zeros(parts.shape, bool)
-        nearer[hand] = whose == anatomy.LIMBS["hand", own]
         along = [bone for bone in bones if bone.side == own]
+        nearer = hand.only(whose == anatomy.LIMBS["hand", own])
         _relabel(parts, nearer, _of(along, {"arm", "hand"}))
 
 
-def _relabel(parts: PartMap, there: BoolMask, limbs: list[Bone]) -> None:
-    limb, _ = anatomy.nearest(limbs, anatomy.points(there))
-    parts[there] = np.where(limb == Part.BACKGROUND, parts[there], limb)
+def _relabel(parts: PartMap, spots: Points, limbs: list[Bone]) -> None:
+    limb, _ = anatomy.nearest(limbs, spots.x, spots.y)
+    found = limb != Part.BACKGROUND
+    np.put(parts, spots.index[found], limb[found])
 
 
 def _part_at_the_jaw(parts: PartMap, shares: Floats, skeleton: Skeleton) -> None:
     """Face or neck: the parser says it at the jaw itself, the skeleton away from it."""
-    over = anatomy.over_jaw(skeleton, (parts.shape[0], parts.shape[1]))
+    head = Points.of(where(parts, {Part.FACE, Part.NECK}))
+    over = anatomy.over_jaw(skeleton, head.x, head.y)
     if over is not None:
-        head = where(parts, {Part.FACE, Part.NECK})
-        face, neck = (np.log(shares[cls][head] + FAINT) for cls in (Class.FACE, Class.NECK))
-        parts[head] = np.where(STEEP * over[head] + face > neck, Part.FACE, Part.NECK)
+        face, neck = (
+            np.log(np.take(shares[cls], head.index) + FAINT) for cls in (Class.FACE, Class.NECK)
+        )
+        np.put(parts, head.index, np.where(STEEP * over + face > neck, Part.FACE, Part.NECK))
 
 
 def _part_legs_and_feet(
@@ -330,27 +342,27 @@ def _part_legs_and_feet(
 ) -> None:
     """Left and right; skin or shoe; and shoes, where what cannot lie on a foot seems to."""
     legs = _of(bones, {"thigh", "shin", "foot"})
-    there = where(parts, set(LEFT))
-    xy = anatomy.points(there)
-    limb, _ = anatomy.nearest(legs, xy)
+    spots = Points.of(where(parts, set(LEFT)))
+    limb, _ = anatomy.nearest(legs, spots.x, spots.y)
     left = where(limb, {Part.LEFT_LEG, Part.LEFT_SHOE})
-    label = parts[there]
-    skin, shoe = shares[Class.LEG][there], shares[Class.SHOE][there]
+    label = np.take(parts, spots.index)
+    skin, shoe = (np.take(shares[cls], spots.index) for cls in (Class.LEG, Class.SHOE))
     either = skin + shoe > EITHER
     for shin in _of(bones, {"shin"}):
         own = either & (left == (shin.side == "left"))
-        weight = np.interp(shin.before_end(*xy[own].T) / unit, *ANKLE)
+        weight = np.interp(shin.before_end(spots.x[own], spots.y[own]) / unit, *ANKLE)
         bare = weight * skin[own] > shoe[own]
         label[own] = np.where(bare, Part.RIGHT_LEG, Part.RIGHT_SHOE)
     for right, other in LEFT.items():
         label[left & (label == right)] = other
-    parts[there] = label
+    np.put(parts, spots.index, label)
     stocking = parts == Part.LEGWEAR
     stocking[stocking] = shares[Class.LEGWEAR][stocking] > SHOD * shares[Class.SHOE][stocking]
     for covers, reach in ((COVERS, 1.0), (CLOTH - COVERS, SPILT if folded else 0.0)):
-        limb, _ = anatomy.within(reach, legs, where(parts, covers) & ~stocking)
+        spots = Points.of(where(parts, covers) & ~stocking)
+        limb, _ = anatomy.nearest(legs, spots.x, spots.y, reach)
         on_foot = where(limb, SHOES)
-        parts[on_foot] = limb[on_foot]
+        np.put(parts, spots.index[on_foot], limb[on_foot])
 
 
 def _of(bones: list[Bone], segments: AbstractSet[Segment]) -> list[Bone]:
