@@ -102,6 +102,12 @@ class Axis:
         result = result + (y - np.float32(self.hip[1])) * np.float32(self.up[1])
         return result
 
+    def above(self, shape: tuple[int, ...]) -> BoolMask:
+        """Whether a pixel of a grid of ``shape`` (H, W) lies above the hip line."""
+        x, y = grid(shape)
+        # Much quicker than a grid of heights.
+        return np.asarray((x - self.hip[0]) * self.up[0] > (self.hip[1] - y) * self.up[1])
+
 
 def grid(shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Give x (1, W) and y (H, 1) of the pixel centres of a grid of ``shape``; they broadcast."""

@@ -213,7 +213,7 @@ def _above_hips(person: Person) -> BoolMask:
     axis = anatomy.axis(person.skeleton)
     if axis is None:
         raise ValueError("a person without shoulders has no hip line")
-    return np.asarray(axis.height(*anatomy.grid(person.part_map.shape)) > 0)
+    return axis.above(person.part_map.shape)
 
 
 def _tubes(person: Person, *segments: Segment) -> BoolMask:

@@ -47,8 +47,17 @@ def grow(mask: BoolMask, radius: float) -> BoolMask:
     """Everything within ``radius`` of ``mask``."""
     if radius < 0.5 or not mask.any():
         return mask
-    distance = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-    return np.asarray(distance <= radius)
+    height, width = mask.shape
+    pad = int(radius) + 1
+    x, y, across, down = cv2.boundingRect(mask.astype(np.uint8))
+    spot = (
+        slice(max(0, y - pad), min(height, y + down + pad)),
+        slice(max(0, x - pad), min(width, x + across + pad)),
+    )
+    distance = cv2.distanceTransform((~mask[spot]).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    grown = np.zeros(mask.shape, bool)
+    np.less_equal(distance, radius, out=grown[spot])
+    return grown
 
 
 def stretch(mask: BoolMask, top: float, bottom: float, left: float, right: float) -> BoolMask:
