@@ -116,6 +116,11 @@ class Example:
     box: Box
 
 
+def everywhere(grid: NDArray[np.uint8]) -> tuple[tuple[int, int], NDArray[np.intp]]:
+    """The shape (H, W) of a photo's grid, and all its pixels, as the parser is asked for them."""
+    return (grid.shape[0], grid.shape[1]), np.arange(grid.size)
+
+
 def class_table(label_names: list[str]) -> NDArray[np.uint8]:
     """From the data set's label to the parser's class: shape (256,)."""
     table = np.full(256, IGNORE, np.uint8)

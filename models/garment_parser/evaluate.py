@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import torch
 from models.garment_parser.cloth import ClothSegmenter
-from models.garment_parser.data import IGNORE, Example, labelled, view
+from models.garment_parser.data import IGNORE, Example, everywhere, labelled, view
 from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
 from numpy.typing import NDArray
@@ -107,8 +107,8 @@ def mean_iou(model: torch.nn.Module, examples: list[Example], size: tuple[int, i
     for example in examples:
         inputs, matrix = view(example, size)
         shares = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
-        found = laid_out(shares, matrix, example.labels.shape).argmax(0)
-        tally.add(example.labels, found, bands=False)
+        found = laid_out(shares, matrix, *everywhere(example.labels)).argmax(0)
+        tally.add(example.labels, found.reshape(example.labels.shape), bands=False)
     return float(np.nanmean([tally.iou(cls) for cls in CLASSES]))
 
 
@@ -179,9 +179,12 @@ def _own_table(args: argparse.Namespace, examples: list[Example]) -> None:
 
 
 def _parse(parser: GarmentParser, example: Example) -> Floats:
-    height, width = example.labels.shape
+    (height, width), index = everywhere(example.labels)
     region = (slice(0, height), slice(0, width))
-    return parser.parse(example.rgb, example.outline, example.box, example.skeleton, region)
+    shares = parser.parse(
+        example.rgb, example.outline, example.box, example.skeleton, region, index
+    )
+    return shares.reshape(-1, height, width)
 
 
 def _beside(
@@ -260,9 +263,8 @@ def _memory_alone(args: argparse.Namespace) -> int:
     before = _peak()
     if args.alone == "parser":
         parser = GarmentParser(args.parser, args.threads)
-        parser.parse(
-            rgb, np.zeros((1024, 768), np.uint8), box, skeleton, (slice(0, 1024), slice(0, 768))
-        )
+        nobody = np.zeros((1024, 768), np.uint8)
+        _parse(parser, Example("grey", rgb, nobody, nobody, skeleton, box))
     else:
         on_photo(_teacher(args, args.alone), rgb, box)
     return (_peak() - before) // 1024

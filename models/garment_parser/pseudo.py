@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from models.garment_parser.data import IGNORE, as_skeleton
+from models.garment_parser.data import IGNORE, as_skeleton, everywhere
 from models.garment_parser.network import both_ways, starting
 from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
@@ -61,7 +61,7 @@ def main() -> None:
         matrix = crop_matrix(box, skeleton, size)
         inputs = torch.from_numpy(tensor(rgb, outline, skeleton, matrix, size)).to(device)
         (shares,) = both_ways(model, inputs).cpu().numpy()
-        planes = laid_out(shares, matrix, rgb.shape[:2])
+        planes = laid_out(shares, matrix, *everywhere(outline)).reshape(-1, *outline.shape)
         labels = planes.argmax(0).astype(np.uint8)
         labels[planes.max(0) < SURE] = IGNORE
         labels[objected(labels, kinds_of(on_photo(teacher, rgb, box)))] = IGNORE

@@ -16,8 +16,9 @@ from tests import fakes, figures
 from tryon_masks.domain import anatomy
 from tryon_masks.domain.parts import HEAD, LEGS, SHOES, BoolMask, Part, PartMap, where
 from tryon_masks.domain.skeleton import Skeleton
+from tryon_masks.vision import parsing
 from tryon_masks.vision.parser_classes import CLASSES, Class
-from tryon_masks.vision.parsing import PARTS, compose, perhaps_lower
+from tryon_masks.vision.parsing import PARTS, Evidence, in_reach, perhaps_lower
 
 Floats = NDArray[np.float32]
 
@@ -40,6 +41,19 @@ def body(parts: PartMap) -> Floats:
 
 def nobody(parts: PartMap) -> Floats:
     return np.zeros(parts.shape, np.float32)
+
+
+def compose(
+    shares: Floats, skeleton: Skeleton, outline: Floats, others: Floats
+) -> tuple[PartMap, Floats]:
+    """By shares (20, H, W) of the whole grid."""
+    spots = in_reach(outline, skeleton.torso or 1.0)
+    evidence = Evidence(
+        (outline.shape[0], outline.shape[1]),
+        spots,
+        shares.reshape(len(CLASSES), -1)[:, spots.index],
+    )
+    return parsing.compose(evidence, skeleton, outline, others)
 
 
 def composed(parts: PartMap, skeleton: Skeleton | None = None) -> PartMap:
@@ -283,6 +297,7 @@ def test_confidence_is_the_share_of_the_class_that_won(probability: float) -> No
     _, sure = compose(shares, figures.skeleton(), body(painted), nobody(painted))
 
     assert np.abs(sure[somebody] - probability).max() < 1e-6
+    assert (sure[:5] == 1).all()
 
 
 def test_faint_evidence_is_less_sure_of_the_same_parts() -> None:
@@ -650,7 +665,10 @@ def test_a_top_that_may_be_a_dress_is_perhaps_worn_below() -> None:
     shares[Class.DRESS] = [[0.15, 0.25, 0.1, 0.9, 0.3]]
     shares[Class.SKIRT] = [[0.1, 0.0, 0.05, 0.0, 0.0]]
 
-    assert perhaps_lower(parts, shares).tolist() == [[True, True, False, False, False]]
+    everywhere = anatomy.Points.of(np.ones(parts.shape, bool))
+    evidence = Evidence(parts.shape, everywhere, shares.reshape(len(CLASSES), -1))
+
+    assert perhaps_lower(parts, evidence).tolist() == [[True, True, False, False, False]]
 
 
 def test_where_the_parser_sees_nobody_there_is_nobody() -> None:

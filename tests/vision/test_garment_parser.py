@@ -59,8 +59,17 @@ def figure_in(scene: Scene) -> NDArray[np.uint8]:
 
 def parse(rgb: NDArray[np.uint8], one: Candidate, region: Region) -> Floats:
     """With an outline that says nothing."""
-    nobody = np.zeros(rgb.shape[:2], np.uint8)
-    return GarmentParser(Path(), 1).parse(rgb, nobody, one.box, one.skeleton, region)
+    return parse_with(np.zeros(rgb.shape[:2], np.uint8), rgb, one, region)
+
+
+def parse_with(
+    outline: NDArray[np.uint8], rgb: NDArray[np.uint8], one: Candidate, region: Region
+) -> Floats:
+    """All pixels of the region: (20, h, w)."""
+    height, width = (side.stop - side.start for side in region)
+    index = np.arange(height * width)
+    shares = GarmentParser(Path(), 1).parse(rgb, outline, one.box, one.skeleton, region, index)
+    return shares.reshape(-1, height, width)
 
 
 def parsed(scene: Scene, region: Region) -> Floats:
@@ -138,7 +147,7 @@ def test_the_parser_is_shown_the_outline_on_the_pixels_it_lies_on(
     rgb = np.zeros((scene.height, scene.width, 3), np.uint8)
     rgb[..., 0] = outline = 255 * body.astype(np.uint8)
 
-    GarmentParser(Path(), 1).parse(rgb, outline, one.box, one.skeleton, whole(scene))
+    parse_with(outline, rgb, one, whole(scene))
 
     shown = reader[0].shown[0][0]
     inside = cv2.warpAffine(
@@ -236,6 +245,19 @@ def test_what_the_parser_was_not_shown_is_background(reader: list[ColourReader])
 # Laying the cells out
 
 
+def laid_on_grid(shares: Floats, matrix: NDArray[np.float64], shape: tuple[int, int]) -> Floats:
+    """All pixels of the grid: (20, *shape)."""
+    return laid_out(shares, matrix, shape, np.arange(shape[0] * shape[1])).reshape(-1, *shape)
+
+
+def test_only_the_pixels_that_are_asked_for_are_answered_for() -> None:
+    shares, index = answer((9, 7)), np.array([62, 3, 17])
+
+    some = laid_out(shares, onto_cells(), (9, 7), index)
+
+    assert some == pytest.approx(shares.reshape(len(CLASSES), -1)[:, index], abs=1e-6)
+
+
 def answer(shape: tuple[int, int], seed: int = 0) -> Floats:
     """Any probabilities (20, *shape)."""
     raw = np.random.default_rng(seed).random((len(CLASSES), *shape)).astype(np.float32) ** 4
@@ -252,14 +274,14 @@ def onto_cells(dx: int = 0, dy: int = 0) -> NDArray[np.float64]:
 def test_a_cells_answer_stands_in_its_middle(shape: tuple[int, int]) -> None:
     shares = answer(shape)
 
-    assert np.abs(laid_out(shares, onto_cells(), shape) - shares).max() < 1e-6
+    assert np.abs(laid_on_grid(shares, onto_cells(), shape) - shares).max() < 1e-6
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(2, 1), (-2, -1), (0, 3), (-3, 0)])
 def test_outside_the_cells_there_is_background(dx: int, dy: int) -> None:
     shares = answer((9, 7))
 
-    there = laid_out(shares, onto_cells(dx, dy), (9, 7))
+    there = laid_on_grid(shares, onto_cells(dx, dy), (9, 7))
 
     expected = np.zeros((len(CLASSES), 9 + 12, 7 + 12), np.float32)
     expected[Class.BACKGROUND] = 1
@@ -271,7 +293,7 @@ def test_between_two_cells_the_answer_goes_from_one_to_the_other() -> None:
     shares = np.zeros((len(CLASSES), 3, 2), np.float32)
     shares[Class.TOP, :, 0] = shares[Class.DRESS, :, 1] = 1
 
-    row = laid_out(shares, np.eye(2, 3), (3 * CELL, 2 * CELL))[:, 3]
+    row = laid_on_grid(shares, np.eye(2, 3), (3 * CELL, 2 * CELL))[:, 3]
 
     steps = row[Class.DRESS, 1:3]
     assert steps.tolist() == pytest.approx([1 / 4, 3 / 4], abs=0.02)
@@ -281,7 +303,7 @@ def test_between_two_cells_the_answer_goes_from_one_to_the_other() -> None:
 def test_where_the_cells_lie_is_left_as_it_was() -> None:
     matrix = onto_cells(1, 2)
 
-    laid_out(answer((5, 5)), matrix, (5, 5))
+    laid_on_grid(answer((5, 5)), matrix, (5, 5))
 
     assert (matrix == onto_cells(1, 2)).all()
 
@@ -298,7 +320,7 @@ def test_shares_add_up_to_one_wherever_the_grid_lies(
 ) -> None:
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
 
-    planes = laid_out(answer(cells), matrix, grid)
+    planes = laid_on_grid(answer(cells), matrix, grid)
 
     assert planes.shape == (len(CLASSES), *grid)
     assert planes.dtype == np.float32

@@ -35,6 +35,7 @@ class GarmentParser:
         box: Box,
         skeleton: Skeleton,
         region: tuple[slice, slice],
+        index: NDArray[np.intp],
     ) -> Floats:
         """What the person in ``box``, whose joints ``skeleton`` names, consists of.
 
@@ -45,12 +46,14 @@ class GarmentParser:
         outline
             The pose model's outline of the person on the photo (H, W), uint8, 255 where certain.
         region
-            Rows and columns to answer for.
+            Rows and columns of the grid that ``index`` counts in.
+        index
+            Which of its pixels to answer for, shape (N,), as if the grid were flat.
 
         Returns
         -------
-        Shape (20, h, w), float32, one plane a :class:`Class`, sums to 1; background outside what
-        the model was shown.
+        Shape (20, N), float32, one row a :class:`Class`, sums to 1; background outside what the
+        model was shown.
 
         Raises
         ------
@@ -64,18 +67,26 @@ class GarmentParser:
             softmax(logits[0], axis=0),
             matrix + matrix[:, :2] @ np.array([[0, 0, columns.start], [0, 0, rows.start]]),
             (rows.stop - rows.start, columns.stop - columns.start),
+            index,
         )
 
 
-def laid_out(shares: Floats, matrix: NDArray[np.float64], shape: tuple[int, int]) -> Floats:
-    """The model's planes (20, h, w) on another grid of ``shape``: (20, *shape).
+def laid_out(
+    shares: Floats,
+    matrix: NDArray[np.float64],
+    shape: tuple[int, int],
+    index: NDArray[np.intp],
+) -> Floats:
+    """The model's planes (20, h, w) for pixels of another grid of ``shape``: (20, N).
 
-    ``matrix`` (2, 3) leads from that grid's pixels to the input's.
+    ``matrix`` (2, 3) leads from that grid's pixels to the input's; ``index`` (N,) says which of
+    them, as if the grid were flat.
     """
     cells = matrix / CELL
     cells[:, 2] -= (CELL - 1) / (2 * CELL)  # a cell's answer stands in its middle
-    planes = np.empty((len(shares), *shape), np.float32)
-    for cls, (plane, share) in enumerate(zip(planes, shares, strict=True)):
+    plane = np.empty(shape, np.float32)
+    result = np.empty((len(shares), len(index)), np.float32)
+    for cls, (share, row) in enumerate(zip(shares, result, strict=True)):
         cv2.warpAffine(
             share,
             cells,
@@ -85,4 +96,5 @@ def laid_out(shares: Floats, matrix: NDArray[np.float64], shape: tuple[int, int]
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=(float(cls == Class.BACKGROUND),),
         )
-    return planes
+        np.take(plane, index, out=row, mode="clip")  # the usual mode copies once more
+    return result

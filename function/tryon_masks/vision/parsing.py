@@ -7,6 +7,7 @@ models whose body it is where people overlap.
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from tryon_masks.domain import anatomy
 from tryon_masks.domain.anatomy import Bone, Points, Segment
-from tryon_masks.domain.parts import BOTTOMS, HANDS, SHOES, TOPS, BoolMask, Part, PartMap, where
+from tryon_masks.domain.parts import BOTTOMS, TOPS, BoolMask, Part, PartMap, where
 from tryon_masks.domain.shapes import grow
 from tryon_masks.domain.skeleton import SIDES, Skeleton
 from tryon_masks.vision.parser_classes import CLASSES, Class
@@ -141,15 +142,43 @@ OWN = 0.5
 """Probability from which the pose model's outline of somebody else is believed."""
 
 
+@dataclass(frozen=True)
+class Evidence:
+    """What the parser says of some pixels of a grid; of the others nothing.
+
+    ``shape`` is the grid's (H, W), ``spots`` are the N pixels, ``shares`` (20, N), float32, their
+    probabilities of the parser's classes.
+    """
+
+    shape: tuple[int, int]
+    spots: Points
+    shares: Floats
+    _column: NDArray[np.int32] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        column = np.zeros(self.shape, np.int32)
+        np.put(column, self.spots.index, np.arange(len(self.spots.index)))
+        object.__setattr__(self, "_column", column)
+
+    def of(self, cls: Class, some: Points) -> Floats:
+        """Probabilities of a class for ``some`` of the pixels."""
+        return np.asarray(self.shares[cls][np.take(self._column, some.index)])
+
+
+def in_reach(outline: Floats, unit: float) -> Points:
+    """All pixels of a grid that may be the person whose ``outline`` (H, W) the pose model sees."""
+    return Points.of(grow(outline >= OWN, REACH * unit))
+
+
 def compose(
-    shares: Floats, skeleton: Skeleton, outline: Floats, others: Floats
+    evidence: Evidence, skeleton: Skeleton, outline: Floats, others: Floats
 ) -> tuple[PartMap, NDArray[np.float32]]:
     """Label one person.
 
     Parameters
     ----------
-    shares
-        Probabilities (20, H, W) of the parser's classes, float32.
+    evidence
+        What the parser says of the pixels that are :func:`in_reach`.
     skeleton
         The person's joints on the same grid.
     outline, others
@@ -158,7 +187,8 @@ def compose(
     Returns
     -------
     tuple
-        The part map (H, W) uint8, and the confidence (H, W) float32, 0 to 1, of its labels.
+        The part map (H, W) uint8, and the confidence (H, W) float32, 0 to 1, of its labels; 1
+        where there is no evidence.
 
     Raises
     ------
@@ -169,28 +199,29 @@ def compose(
     if unit is None:
         raise ValueError("a skeleton without shoulders cannot be composed")
     bones = anatomy.bones(skeleton, unit)
-    label, sure = _likeliest(shares, _limbs(bones, outline))
-    parts = np.array([PARTS[cls] for cls in Class], np.uint8)[label]
-    parts[~grow(outline >= OWN, REACH * unit)] = Part.BACKGROUND
+    parts, sure = np.zeros(evidence.shape, np.uint8), np.ones(evidence.shape, np.float32)
+    index = evidence.spots.index
+    label, share = _likeliest(evidence.shares, np.take(_limbs(bones, outline), index))
+    np.put(parts, index, np.array([PARTS[cls] for cls in Class], np.uint8)[label])
+    np.put(sure, index, share)
     _bring_back_strays(parts, bones)
     folded = any(_folded(skeleton, bone) for bone in _of(bones, FOLDED.keys()))
     _by_the_bones(parts, bones, folded=folded)
     if not folded:
         _raise_pieces(parts, skeleton, WAIST * unit)
-    _bare_the_throat(parts, shares, bones)
+    _bare_the_throat(parts, evidence, bones)
     _part_at_the_wrist(parts, bones)
-    _part_at_the_jaw(parts, shares, skeleton)
-    _part_legs_and_feet(parts, shares, bones, unit, folded=folded)
+    _part_at_the_jaw(parts, evidence, skeleton)
+    _part_legs_and_feet(parts, evidence, bones, unit, folded=folded)
     parts[(others > OWN) & (others > outline)] = Part.OTHER_PERSON
     return parts, sure
 
 
-def perhaps_lower(parts: PartMap, shares: Floats) -> BoolMask:
-    """Where ``parts`` (H, W) has a top that, by ``shares`` (20, H, W), may be worn below."""
+def perhaps_lower(parts: PartMap, evidence: Evidence) -> BoolMask:
+    """Where ``parts`` (H, W) has a top that, by the ``evidence``, may be worn below."""
     tops = Points.of(where(parts, TOPS))
-    doubted = sum(np.take(shares[cls], tops.index) for cls in LOWER) >= DOUBT
     perhaps = np.zeros(parts.shape, bool)
-    np.put(perhaps, tops.index, doubted)
+    np.put(perhaps, tops.index, sum(evidence.of(cls, tops) for cls in LOWER) >= DOUBT)
     return perhaps
 
 
@@ -204,18 +235,22 @@ def _limbs(bones: list[Bone], outline: Floats) -> BoolMask:
 
 
 def _likeliest(shares: Floats, limbs: BoolMask) -> tuple[NDArray[np.uint8], Floats]:
-    """The class of the greatest weighted share, (H, W) uint8, and its share without the weight."""
-    label = np.zeros(shares.shape[1:], np.uint8)
-    sure = shares[0].copy()
-    nobody = sure > np.where(limbs, np.float32(NO_LIMB), np.float32(NOBODY))
+    """Of each column of ``shares`` (20, N) the class with the greatest weighted share.
+
+    Returns
+    -------
+    The classes (N,) uint8, and their shares (N,) without the weights.
+    """
+    weights = np.array([LEANING.get(cls, 1.0) for cls in CLASSES], np.float32)
+    nobody = shares[0] > np.where(limbs, np.float32(NO_LIMB), np.float32(NOBODY))
+    label = np.zeros(len(nobody), np.uint8)
     best = np.where(nobody, np.float32(np.inf), np.float32(0))
     for cls in CLASSES[1:]:
-        weighted = shares[cls] * np.float32(LEANING.get(cls, 1.0))
-        better = weighted > best
-        np.copyto(label, np.uint8(cls), where=better)
-        np.copyto(sure, shares[cls], where=better)
+        weighted = shares[cls] * weights[cls]
+        # The last class that beats those before it has the greatest number of them.
+        np.maximum(label, (weighted > best) * np.uint8(cls), out=label)
         np.maximum(best, weighted, out=best)
-    return label, sure
+    return label, np.where(nobody, shares[0], best / weights[label])
 
 
 def _bring_back_strays(parts: PartMap, bones: list[Bone]) -> None:
@@ -230,10 +265,20 @@ def _bring_back_strays(parts: PartMap, bones: list[Bone]) -> None:
     head, _ = anatomy.nearest(_of(bones, {"head"}), spots.x, spots.y, CROWN)
     on_head = head != Part.BACKGROUND
     np.put(parts, spots.index[on_head], Part.HAIR)
-    spots = spots.only(~on_head)
-    limb, _ = anatomy.nearest(_of(bones, {"arm", "hand"}), spots.x, spots.y, 1)
-    limb[~where(limb, HANDS)] = Part.BACKGROUND
+    hands, arms = _of(bones, {"hand"}), _of(bones, {"arm"})
+    spots, limb = _on(hands, arms, spots.only(~on_head), 1)
     _take_back(parts, spots, limb, _of(bones, {"torso", "thigh"}))
+
+
+def _on(
+    bones: list[Bone], others: list[Bone], spots: Points, reach: float
+) -> tuple[Points, PartMap]:
+    """What of ``spots`` lies on ``bones``, nearer than to ``others``; and on whose limb (N,)."""
+    limb, near = anatomy.nearest(bones, spots.x, spots.y, reach)
+    on = limb != Part.BACKGROUND
+    spots, limb, near = spots.only(on), limb[on], near[on]
+    nearer = near < anatomy.nearest(others, spots.x, spots.y)[1]
+    return spots.only(nearer), limb[nearer]
 
 
 def _take_back(parts: PartMap, spots: Points, limb: PartMap, home: list[Bone]) -> None:
@@ -298,14 +343,12 @@ def _raise_pieces(parts: PartMap, skeleton: Skeleton, waist: float) -> None:
     np.put(parts, spots.index[~reaches[piece]], Part.TOP)
 
 
-def _bare_the_throat(parts: PartMap, shares: Floats, bones: list[Bone]) -> None:
+def _bare_the_throat(parts: PartMap, evidence: Evidence, bones: list[Bone]) -> None:
     """On the throat, shadows and beards look like hair."""
     spots = Points.of(parts == Part.HAIR)
     throat, _ = anatomy.nearest(_of(bones, {"neck"}), spots.x, spots.y, 1)
     spots = spots.only(throat != Part.BACKGROUND)
-    neck, face, hair = (
-        np.take(shares[cls], spots.index) for cls in (Class.NECK, Class.FACE, Class.HAIR)
-    )
+    neck, face, hair = (evidence.of(cls, spots) for cls in (Class.NECK, Class.FACE, Class.HAIR))
     np.put(parts, spots.index[SHADOW * (neck + face) > hair], Part.NECK)
 
 
@@ -326,19 +369,17 @@ def _relabel(parts: PartMap, spots: Points, limbs: list[Bone]) -> None:
     np.put(parts, spots.index[found], limb[found])
 
 
-def _part_at_the_jaw(parts: PartMap, shares: Floats, skeleton: Skeleton) -> None:
+def _part_at_the_jaw(parts: PartMap, evidence: Evidence, skeleton: Skeleton) -> None:
     """Face or neck: the parser says it at the jaw itself, the skeleton away from it."""
     head = Points.of(where(parts, {Part.FACE, Part.NECK}))
     over = anatomy.over_jaw(skeleton, head.x, head.y)
     if over is not None:
-        face, neck = (
-            np.log(np.take(shares[cls], head.index) + FAINT) for cls in (Class.FACE, Class.NECK)
-        )
+        face, neck = (np.log(evidence.of(cls, head) + FAINT) for cls in (Class.FACE, Class.NECK))
         np.put(parts, head.index, np.where(STEEP * over + face > neck, Part.FACE, Part.NECK))
 
 
 def _part_legs_and_feet(
-    parts: PartMap, shares: Floats, bones: list[Bone], unit: float, *, folded: bool
+    parts: PartMap, evidence: Evidence, bones: list[Bone], unit: float, *, folded: bool
 ) -> None:
     """Left and right; skin or shoe; and shoes, where what cannot lie on a foot seems to."""
     legs = _of(bones, {"thigh", "shin", "foot"})
@@ -346,7 +387,7 @@ def _part_legs_and_feet(
     limb, _ = anatomy.nearest(legs, spots.x, spots.y)
     left = where(limb, {Part.LEFT_LEG, Part.LEFT_SHOE})
     label = np.take(parts, spots.index)
-    skin, shoe = (np.take(shares[cls], spots.index) for cls in (Class.LEG, Class.SHOE))
+    skin, shoe = evidence.of(Class.LEG, spots), evidence.of(Class.SHOE, spots)
     either = skin + shoe > EITHER
     for shin in _of(bones, {"shin"}):
         own = either & (left == (shin.side == "left"))
@@ -356,13 +397,16 @@ def _part_legs_and_feet(
     for right, other in LEFT.items():
         label[left & (label == right)] = other
     np.put(parts, spots.index, label)
-    stocking = parts == Part.LEGWEAR
-    stocking[stocking] = shares[Class.LEGWEAR][stocking] > SHOD * shares[Class.SHOE][stocking]
-    for covers, reach in ((COVERS, 1.0), (CLOTH - COVERS, SPILT if folded else 0.0)):
+    worn = Points.of(parts == Part.LEGWEAR)
+    sure = evidence.of(Class.LEGWEAR, worn) > SHOD * evidence.of(Class.SHOE, worn)
+    stocking = np.zeros(parts.shape, bool)
+    np.put(stocking, worn.index[sure], True)
+    feet = _of(bones, {"foot"})
+    reaches = {COVERS: 1.0, CLOTH - COVERS: SPILT} if folded else {COVERS: 1.0}
+    for covers, reach in reaches.items():
         spots = Points.of(where(parts, covers) & ~stocking)
-        limb, _ = anatomy.nearest(legs, spots.x, spots.y, reach)
-        on_foot = where(limb, SHOES)
-        np.put(parts, spots.index[on_foot], limb[on_foot])
+        spots, limb = _on(feet, _of(bones, {"thigh", "shin"}), spots, reach)
+        np.put(parts, spots.index, limb)
 
 
 def _of(bones: list[Bone], segments: AbstractSet[Segment]) -> list[Bone]:
