@@ -99,7 +99,7 @@ $(TOOLS): $(RUNTIME) requirements-dev.txt
 	@touch $@
 
 $(MODELS): models/build.py models/catalog.toml models/convert.py models/conversion-requirements.txt \
-  models/garment_parser/garment_parser.onnx | $(RUNTIME)
+  models/garment_parser/garment_parser_int8.onnx | $(RUNTIME)
 	@$(BIN)/python models/build.py --set $(MODEL_SET) $(if $(HAVE),--have "$(HAVE)")
 	@touch $@
 

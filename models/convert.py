@@ -424,13 +424,27 @@ def _basis(resize: Any, conv: Any, kernel: Sequence[int], opset: int) -> NDArray
     return result
 
 
-def quantise(source: Path, target: Path, feeds: Sequence[Feed]) -> None:
+def quantise(
+    source: Path,
+    target: Path,
+    feeds: Sequence[Feed],
+    *,
+    operators: Sequence[str] = INT8_OPERATORS,
+    kept: tuple[str, ...] = (),
+    percentile: float | None = None,
+) -> None:
     """Let the layers work in eight bits; what comes after the last convolutions stays as it is.
 
     Parameters
     ----------
     feeds
         What the photos to calibrate on are to the model: each tensor's range is what it has there.
+    operators
+        What works in eight bits.
+    kept
+        How the names of nodes begin that stay as they are all the same.
+    percentile
+        Of a tensor's values on the photos that its range must hold; None: all of them.
 
     Raises
     ------
@@ -438,7 +452,12 @@ def quantise(source: Path, target: Path, feeds: Sequence[Feed]) -> None:
         An output differs from the original's by more than :data:`INT8_TOLERANCE` on these.
     """
     import onnx
-    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        CalibrationMethod,
+        QuantType,
+        quantize_static,
+    )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     left = iter(feeds)
@@ -458,9 +477,16 @@ def quantise(source: Path, target: Path, feeds: Sequence[Feed]) -> None:
             str(plain),
             str(target),
             Reader(),
-            op_types_to_quantize=list(INT8_OPERATORS),
-            nodes_to_exclude=_last(model.graph),
+            op_types_to_quantize=list(operators),
+            nodes_to_exclude=[
+                *_last(model.graph),
+                *(node.name for node in model.graph.node if node.name.startswith(kept)),
+            ],
             per_channel=True,
+            calibrate_method=CalibrationMethod.Percentile
+            if percentile
+            else CalibrationMethod.MinMax,
+            extra_options={"CalibPercentile": percentile} if percentile else None,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             # AVX2 adds two products of eight bits each in sixteen: with seven they fit.
