@@ -342,13 +342,28 @@ def test_a_speck_to_keep_within_a_shirt_is_shirt(profile: Profile, kept: Part) -
     assert upper[where(fakes.part_map(), {Part.TOP})].all()
 
 
+@pytest.mark.parametrize("radius", [1, 4])
 @pytest.mark.parametrize("profile", [Profile.BODY, Profile.TIGHT, Profile.HULL, Profile.BOX])
-def test_a_speck_of_shirt_on_the_wall_is_no_shirt(profile: Profile) -> None:
+def test_a_speck_of_shirt_on_the_wall_is_no_shirt(profile: Profile, radius: int) -> None:
     clean = mask(figures.person(), MaskKind.UPPER, profile)
     parts = fakes.part_map()
-    cv2.circle(parts, (30, 40), 1, int(Part.TOP), -1)
+    cv2.circle(parts, (30, 40), radius, int(Part.TOP), -1)
 
     assert (mask(figures.person(parts), MaskKind.UPPER, profile) == clean).all()
+
+
+def test_a_patch_of_shirt_beside_the_body_is_shirt() -> None:
+    parts = fakes.part_map()
+    cv2.circle(parts, (30, 40), 8, int(Part.TOP), -1)
+
+    assert mask(figures.person(parts), MaskKind.UPPER, Profile.BODY)[40, 30]
+
+
+def test_a_lock_of_hair_is_hair_though_a_shirt_as_small_is_none() -> None:
+    parts = fakes.part_map()
+    cv2.circle(parts, (30, 40), 4, int(Part.HAIR), -1)
+
+    assert mask(figures.person(parts), MaskKind.HAIR, Profile.TIGHT)[40, 30]
 
 
 def test_confidence_is_that_of_the_masks_own_parts() -> None:

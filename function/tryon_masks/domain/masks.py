@@ -42,7 +42,9 @@ from tryon_masks.domain.shapes import (
 
 HOLE = 0.02
 SPECK = 0.002
-"""Areas in units of T squared: larger holes are meant, smaller specks are noise."""
+ISLAND = 0.01
+"""Areas in units of T squared: larger holes are meant, smaller specks are noise, and so are smaller
+islands of what is worn."""
 SOFTENING = 0.05
 """Radius in T of the corners that the hull profile rounds off."""
 REACH = 0.3
@@ -127,7 +129,8 @@ def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) 
     person = person.cut(rows, columns)
     rings = _rings(person, kind, profile)
     unit = person.torso
-    grown = _grow(rings, profile, kind, unit)
+    least = (SPECK if kind in SINGLE_PARTS else ISLAND) * unit**2
+    grown = _grow(rings, profile, kind, unit, least)
     grown = stretch(
         grown,
         expand.top * unit,
@@ -137,7 +140,7 @@ def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) 
     )
     pixels = rings.core | (grown & ~rings.protected)
     pixels |= holes(pixels, HOLE * unit**2) & ~rings.protected
-    pixels = without_specks(pixels, SPECK * unit**2)
+    pixels = without_specks(pixels, least)
     # A speck to keep is no less noise, where nothing but the mask is about it.
     pixels |= holes(pixels, SPECK * unit**2) & ~without_specks(rings.protected, SPECK * unit**2)
     # Somebody else lies off this person's bones, and rightly so.
@@ -161,8 +164,8 @@ def _surroundings(person: Person, expand: Expand) -> tuple[slice, slice]:
     return slice(y0, min(height, int(y1))), slice(x0, min(width, int(x1)))
 
 
-def _grow(rings: _Rings, profile: Profile, kind: MaskKind, unit: float) -> BoolMask:
-    core = without_specks(rings.core, SPECK * unit**2)
+def _grow(rings: _Rings, profile: Profile, kind: MaskKind, unit: float, least: float) -> BoolMask:
+    core = without_specks(rings.core, least)
     margin = profile.margin * unit
     if kind is MaskKind.PROTECT:
         return core
