@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tryon_masks.domain import anatomy
+from tryon_masks.domain.anatomy import Points
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.skeleton import SIDES, Keypoint, Skeleton
 from tryon_masks.vision.blazepose import LANDMARKS
@@ -116,9 +117,10 @@ class Example:
     box: Box
 
 
-def everywhere(grid: NDArray[np.uint8]) -> tuple[tuple[int, int], NDArray[np.intp]]:
-    """The shape (H, W) of a photo's grid, and all its pixels, as the parser is asked for them."""
-    return (grid.shape[0], grid.shape[1]), np.arange(grid.size)
+def everywhere(grid: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Give x and y of all pixels of a grid (H, W), row by row: (H * W,) each."""
+    spots = Points.of(np.ones(grid.shape, bool))
+    return spots.x, spots.y
 
 
 def class_table(label_names: list[str]) -> NDArray[np.uint8]:

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
-from tryon_masks.vision.garment_parser import GarmentParser, laid_out
+from tryon_masks.vision.garment_parser import Answer, GarmentParser
 from tryon_masks.vision.parser_classes import CLASSES, Class
 from tryon_masks.vision.runtime import Floats
 
@@ -107,7 +107,7 @@ def mean_iou(model: torch.nn.Module, examples: list[Example], size: tuple[int, i
     for example in examples:
         inputs, matrix = view(example, size)
         shares = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
-        found = laid_out(shares, matrix, *everywhere(example.labels)).argmax(0)
+        found = Answer.of(shares, matrix).at(CLASSES, *everywhere(example.labels)).argmax(0)
         tally.add(example.labels, found.reshape(example.labels.shape), bands=False)
     return float(np.nanmean([tally.iou(cls) for cls in CLASSES]))
 
@@ -179,12 +179,8 @@ def _own_table(args: argparse.Namespace, examples: list[Example]) -> None:
 
 
 def _parse(parser: GarmentParser, example: Example) -> Floats:
-    (height, width), index = everywhere(example.labels)
-    region = (slice(0, height), slice(0, width))
-    shares = parser.parse(
-        example.rgb, example.outline, example.box, example.skeleton, region, index
-    )
-    return shares.reshape(-1, height, width)
+    answer = parser.parse(example.rgb, example.outline, example.box, example.skeleton)
+    return answer.at(CLASSES, *everywhere(example.labels)).reshape(-1, *example.labels.shape)
 
 
 def _beside(

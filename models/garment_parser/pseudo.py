@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tryon_masks.domain.person import Box
-from tryon_masks.vision.garment_parser import laid_out
+from tryon_masks.vision.garment_parser import Answer
 from tryon_masks.vision.parser_classes import CLASSES, Class
 from tryon_masks.vision.parser_input import crop_matrix, tensor
 from tryon_masks.vision.runtime import Floats
@@ -61,7 +61,8 @@ def main() -> None:
         matrix = crop_matrix(box, skeleton, size)
         inputs = torch.from_numpy(tensor(rgb, outline, skeleton, matrix, size)).to(device)
         (shares,) = both_ways(model, inputs).cpu().numpy()
-        planes = laid_out(shares, matrix, *everywhere(outline)).reshape(-1, *outline.shape)
+        planes = Answer.of(shares, matrix).at(CLASSES, *everywhere(outline))
+        planes = planes.reshape(-1, *outline.shape)
         labels = planes.argmax(0).astype(np.uint8)
         labels[planes.max(0) < SURE] = IGNORE
         labels[objected(labels, kinds_of(on_photo(teacher, rgb, box)))] = IGNORE

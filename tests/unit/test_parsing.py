@@ -17,8 +17,9 @@ from tryon_masks.domain import anatomy
 from tryon_masks.domain.parts import HEAD, LEGS, SHOES, BoolMask, Part, PartMap, where
 from tryon_masks.domain.skeleton import Skeleton
 from tryon_masks.vision import parsing
+from tryon_masks.vision.garment_parser import Answer
 from tryon_masks.vision.parser_classes import CLASSES, Class
-from tryon_masks.vision.parsing import PARTS, Evidence, in_reach, perhaps_lower
+from tryon_masks.vision.parsing import PARTS, perhaps_lower
 
 Floats = NDArray[np.float32]
 
@@ -46,14 +47,8 @@ def nobody(parts: PartMap) -> Floats:
 def compose(
     shares: Floats, skeleton: Skeleton, outline: Floats, others: Floats
 ) -> tuple[PartMap, Floats]:
-    """By shares (20, H, W) of the whole grid."""
-    spots = in_reach(outline, skeleton.torso or 1.0)
-    evidence = Evidence(
-        (outline.shape[0], outline.shape[1]),
-        spots,
-        shares.reshape(len(CLASSES), -1)[:, spots.index],
-    )
-    return parsing.compose(evidence, skeleton, outline, others)
+    """By an answer with a cell a pixel."""
+    return parsing.compose(Answer(shares, np.eye(2, 3)), skeleton, outline, others)
 
 
 def composed(parts: PartMap, skeleton: Skeleton | None = None) -> PartMap:
@@ -313,6 +308,27 @@ def test_faint_evidence_is_less_sure_of_the_same_parts() -> None:
     assert (same == parts).all()
     assert fainter[top].max() < sure[top].min()
     assert (fainter[~top] == sure[~top]).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_between_cells_the_winner_is_the_one_that_all_shares_would_give(seed: int) -> None:
+    noise = np.random.default_rng(seed).standard_normal((len(CLASSES), 24, 16))
+    logits = np.stack([cv2.GaussianBlur(plane, (0, 0), 2) for plane in noise]) * 30
+    shares = np.exp(logits - logits.max(0))
+    answer = Answer(
+        (shares / shares.sum(0)).astype(np.float32), np.array([[0.3, 0, -1], [0, 0.3, 0]])
+    )
+    spots = anatomy.Points.of(np.ones((80, 60), bool))
+    limbs = spots.x > 30
+
+    label, sure = parsing._likeliest(answer, spots, limbs)
+
+    every = answer.at(CLASSES, spots.x, spots.y)
+    for least, on in ((parsing.NOBODY, ~limbs), (parsing.NO_LIMB, limbs)):
+        expected, shares_of = parsing._winners(every[:, on], least)
+        assert (label[on] == expected).mean() > 0.999
+        assert np.abs(sure[on] - shares_of).max() < 0.02
+    assert len(np.unique(label)) > 5
 
 
 def test_what_the_parser_said_is_left_as_it_was() -> None:
@@ -665,10 +681,9 @@ def test_a_top_that_may_be_a_dress_is_perhaps_worn_below() -> None:
     shares[Class.DRESS] = [[0.15, 0.25, 0.1, 0.9, 0.3]]
     shares[Class.SKIRT] = [[0.1, 0.0, 0.05, 0.0, 0.0]]
 
-    everywhere = anatomy.Points.of(np.ones(parts.shape, bool))
-    evidence = Evidence(parts.shape, everywhere, shares.reshape(len(CLASSES), -1))
-
-    assert perhaps_lower(parts, evidence).tolist() == [[True, True, False, False, False]]
+    assert perhaps_lower(parts, Answer(shares, np.eye(2, 3))).tolist() == [
+        [True, True, False, False, False]
+    ]
 
 
 def test_where_the_parser_sees_nobody_there_is_nobody() -> None:

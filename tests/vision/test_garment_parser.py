@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from tests import fakes, figures
 from tests.vision.painted import SCENES, ColourReader, Scene, near_borders, photo
 
+from tryon_masks.domain.anatomy import Points
 from tryon_masks.domain.person import Box, Candidate
 from tryon_masks.domain.skeleton import SIDES, Skeleton
 from tryon_masks.vision import garment_parser
-from tryon_masks.vision.garment_parser import CELL, GarmentParser, laid_out
+from tryon_masks.vision.garment_parser import CELL, MIXED, Answer, GarmentParser
 from tryon_masks.vision.parser_classes import CLASSES, Class
 from tryon_masks.vision.parser_input import (
     CHANNELS,
@@ -66,10 +67,18 @@ def parse_with(
     outline: NDArray[np.uint8], rgb: NDArray[np.uint8], one: Candidate, region: Region
 ) -> Floats:
     """All pixels of the region: (20, h, w)."""
-    height, width = (side.stop - side.start for side in region)
-    index = np.arange(height * width)
-    shares = GarmentParser(Path(), 1).parse(rgb, outline, one.box, one.skeleton, region, index)
-    return shares.reshape(-1, height, width)
+    rows, columns = region
+    answer = GarmentParser(Path(), 1).parse(rgb, outline, one.box, one.skeleton)
+    return on_grid(
+        answer.moved(-columns.start, -rows.start),
+        (rows.stop - rows.start, columns.stop - columns.start),
+    )
+
+
+def on_grid(answer: Answer, shape: tuple[int, int]) -> Floats:
+    """All pixels of a grid: (20, *shape)."""
+    spots = Points.of(np.ones(shape, bool))
+    return answer.at(CLASSES, spots.x, spots.y).reshape(-1, *shape)
 
 
 def parsed(scene: Scene, region: Region) -> Floats:
@@ -245,20 +254,7 @@ def test_what_the_parser_was_not_shown_is_background(reader: list[ColourReader])
 # Laying the cells out
 
 
-def laid_on_grid(shares: Floats, matrix: NDArray[np.float64], shape: tuple[int, int]) -> Floats:
-    """All pixels of the grid: (20, *shape)."""
-    return laid_out(shares, matrix, shape, np.arange(shape[0] * shape[1])).reshape(-1, *shape)
-
-
-def test_only_the_pixels_that_are_asked_for_are_answered_for() -> None:
-    shares, index = answer((9, 7)), np.array([62, 3, 17])
-
-    some = laid_out(shares, onto_cells(), (9, 7), index)
-
-    assert some == pytest.approx(shares.reshape(len(CLASSES), -1)[:, index], abs=1e-6)
-
-
-def answer(shape: tuple[int, int], seed: int = 0) -> Floats:
+def cells(shape: tuple[int, int], seed: int = 0) -> Floats:
     """Any probabilities (20, *shape)."""
     raw = np.random.default_rng(seed).random((len(CLASSES), *shape)).astype(np.float32) ** 4
     return np.asarray(raw / raw.sum(0))
@@ -272,16 +268,16 @@ def onto_cells(dx: int = 0, dy: int = 0) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("shape", [(96, 64), (7, 5), (1, 1), (13, 101)])
 def test_a_cells_answer_stands_in_its_middle(shape: tuple[int, int]) -> None:
-    shares = answer(shape)
+    shares = cells(shape)
 
-    assert np.abs(laid_on_grid(shares, onto_cells(), shape) - shares).max() < 1e-6
+    assert np.abs(on_grid(Answer.of(shares, onto_cells()), shape) - shares).max() < 1e-6
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(2, 1), (-2, -1), (0, 3), (-3, 0)])
 def test_outside_the_cells_there_is_background(dx: int, dy: int) -> None:
-    shares = answer((9, 7))
+    shares = cells((9, 7))
 
-    there = laid_on_grid(shares, onto_cells(dx, dy), (9, 7))
+    there = on_grid(Answer.of(shares, onto_cells(dx, dy)), (9, 7))
 
     expected = np.zeros((len(CLASSES), 9 + 12, 7 + 12), np.float32)
     expected[Class.BACKGROUND] = 1
@@ -293,7 +289,7 @@ def test_between_two_cells_the_answer_goes_from_one_to_the_other() -> None:
     shares = np.zeros((len(CLASSES), 3, 2), np.float32)
     shares[Class.TOP, :, 0] = shares[Class.DRESS, :, 1] = 1
 
-    row = laid_on_grid(shares, np.eye(2, 3), (3 * CELL, 2 * CELL))[:, 3]
+    row = on_grid(Answer.of(shares, np.eye(2, 3)), (3 * CELL, 2 * CELL))[:, 3]
 
     steps = row[Class.DRESS, 1:3]
     assert steps.tolist() == pytest.approx([1 / 4, 3 / 4], abs=0.02)
@@ -303,9 +299,42 @@ def test_between_two_cells_the_answer_goes_from_one_to_the_other() -> None:
 def test_where_the_cells_lie_is_left_as_it_was() -> None:
     matrix = onto_cells(1, 2)
 
-    laid_on_grid(answer((5, 5)), matrix, (5, 5))
+    on_grid(Answer.of(cells((5, 5)), matrix).moved(3, 4), (5, 5))
 
     assert (matrix == onto_cells(1, 2)).all()
+
+
+def test_an_answer_that_is_moved_says_the_same_further_on() -> None:
+    answer = Answer.of(cells((9, 7)), onto_cells())
+
+    moved = on_grid(answer.moved(2, 3), (9, 7))
+
+    assert moved[:, 3:, 2:] == pytest.approx(on_grid(answer, (9, 7))[:, :6, :5], abs=1e-6)
+
+
+def test_a_label_is_agreed_on_between_four_cells_that_have_it() -> None:
+    labels = np.array([[3, 3, 3], [3, 3, 5]], np.uint8)
+    x = np.array([0, 0.5, 0.9, 1.1, -0.1, 2.5, 0.5, 0.5], np.float32)
+    y = np.array([0, 0.5, 0.9, 0.5, 0.5, 0.5, -0.1, 1.1], np.float32)
+
+    agreed = Answer(cells((2, 3)), np.eye(2, 3)).agreed(labels, x, y)
+
+    assert agreed.tolist() == [3, 3, 3, MIXED, MIXED, MIXED, MIXED, MIXED]
+
+
+def test_other_planes_are_read_like_the_classes_and_are_nothing_outside() -> None:
+    answer = Answer(cells((2, 3)), np.eye(2, 3))
+    plane = np.array([[0, 1, 2], [0, 1, 2]], np.float32)
+    x, y = np.array([[0, 0.5, 1.75, -2], [0, 0.5, 1, 0]], np.float32)
+
+    assert answer.read(plane, x, y).tolist() == [0, 0.5, 1.75, 0]
+
+
+@pytest.mark.parametrize("count", [0, 1, 1024, 1025])
+def test_any_number_of_points_may_be_read(count: int) -> None:
+    points = np.zeros(count, np.float32)
+
+    assert Answer(cells((2, 3)), np.eye(2, 3)).at(CLASSES, points, points).shape == (20, count)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -316,11 +345,11 @@ def test_where_the_cells_lie_is_left_as_it_was() -> None:
     st.tuples(st.floats(-300, 300), st.floats(-300, 300)),
 )
 def test_shares_add_up_to_one_wherever_the_grid_lies(
-    cells: tuple[int, int], grid: tuple[int, int], scale: float, shift: tuple[float, float]
+    size: tuple[int, int], grid: tuple[int, int], scale: float, shift: tuple[float, float]
 ) -> None:
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
 
-    planes = laid_on_grid(answer(cells), matrix, grid)
+    planes = on_grid(Answer.of(cells(size), matrix), grid)
 
     assert planes.shape == (len(CLASSES), *grid)
     assert planes.dtype == np.float32

@@ -14,7 +14,7 @@ from tryon_masks.domain.skeleton import Keypoint, Skeleton
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
 from tryon_masks.vision.garment_parser import GarmentParser
-from tryon_masks.vision.parsing import OWN, REACH, Evidence, compose, in_reach, perhaps_lower
+from tryon_masks.vision.parsing import OWN, REACH, compose, perhaps_lower
 from tryon_masks.vision.people import PeopleFinder, outline_of, outline_of_any
 
 WARM_UP_SIDE = 256
@@ -40,11 +40,10 @@ class CompactVision:
     def _warm_up(self) -> None:
         grey = np.full((WARM_UP_SIDE, WARM_UP_SIDE, 3), 127, np.uint8)
         self._people.warm_up(grey)
-        whole, nobody = slice(0, WARM_UP_SIDE), np.zeros((WARM_UP_SIDE, WARM_UP_SIDE), np.uint8)
+        nobody = np.zeros((WARM_UP_SIDE, WARM_UP_SIDE), np.uint8)
         box = Box(0, 0, WARM_UP_SIDE, WARM_UP_SIDE)
         shoulders = {"left_shoulder": Keypoint(160, 80, 1), "right_shoulder": Keypoint(96, 80, 1)}
-        everywhere = np.arange(WARM_UP_SIDE**2)
-        self._parser.parse(grey, nobody, box, Skeleton(shoulders), (whole, whole), everywhere)
+        self._parser.parse(grey, nobody, box, Skeleton(shoulders))
 
     def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
         """Everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
@@ -72,17 +71,16 @@ class CompactVision:
         with step("parse_garments", "garment_parser"):
             outline = outline_of(chosen, whole)
             seen = np.asarray(cv2.convertScaleAbs(outline, alpha=255), np.uint8)
-            spots = in_reach(outline[region], unit)
-            shares = self._parser.parse(rgb, seen, chosen.box, chosen.skeleton, region, spots.index)
+            answer = self._parser.parse(rgb, seen, chosen.box, chosen.skeleton)
         with step("compose_parts", "composition"):
             theirs = outline_of_any(others, whole)
             rows, columns = region
             skeleton = chosen.skeleton.moved(-columns.start, -rows.start)
-            evidence = Evidence(outline[region].shape, spots, shares)
-            parts, sure = compose(evidence, skeleton, outline[region], theirs[region])
+            answer = answer.moved(-columns.start, -rows.start)
+            parts, sure = compose(answer, skeleton, outline[region], theirs[region])
             part_map = np.where(theirs > OWN, np.uint8(Part.OTHER_PERSON), np.uint8(0))
             confidence = np.ones(frame, np.float32)
             part_map[region], confidence[region] = parts, sure
             perhaps = np.zeros(frame, bool)
-            perhaps[region] = perhaps_lower(parts, evidence)
+            perhaps[region] = perhaps_lower(parts, answer)
         return Person(chosen.box, chosen.score, chosen.skeleton, part_map, confidence, perhaps)

@@ -7,7 +7,6 @@ models whose body it is where people overlap.
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -18,6 +17,7 @@ from tryon_masks.domain.anatomy import Bone, Points, Segment
 from tryon_masks.domain.parts import BOTTOMS, TOPS, BoolMask, Part, PartMap, where
 from tryon_masks.domain.shapes import grow
 from tryon_masks.domain.skeleton import SIDES, Skeleton
+from tryon_masks.vision.garment_parser import MIXED, Answer
 from tryon_masks.vision.parser_classes import CLASSES, Class
 from tryon_masks.vision.runtime import Floats
 
@@ -142,43 +142,15 @@ OWN = 0.5
 """Probability from which the pose model's outline of somebody else is believed."""
 
 
-@dataclass(frozen=True)
-class Evidence:
-    """What the parser says of some pixels of a grid; of the others nothing.
-
-    ``shape`` is the grid's (H, W), ``spots`` are the N pixels, ``shares`` (20, N), float32, their
-    probabilities of the parser's classes.
-    """
-
-    shape: tuple[int, int]
-    spots: Points
-    shares: Floats
-    _column: NDArray[np.int32] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        column = np.zeros(self.shape, np.int32)
-        np.put(column, self.spots.index, np.arange(len(self.spots.index)))
-        object.__setattr__(self, "_column", column)
-
-    def of(self, cls: Class, some: Points) -> Floats:
-        """Probabilities of a class for ``some`` of the pixels."""
-        return np.asarray(self.shares[cls][np.take(self._column, some.index)])
-
-
-def in_reach(outline: Floats, unit: float) -> Points:
-    """All pixels of a grid that may be the person whose ``outline`` (H, W) the pose model sees."""
-    return Points.of(grow(outline >= OWN, REACH * unit))
-
-
 def compose(
-    evidence: Evidence, skeleton: Skeleton, outline: Floats, others: Floats
+    answer: Answer, skeleton: Skeleton, outline: Floats, others: Floats
 ) -> tuple[PartMap, NDArray[np.float32]]:
     """Label one person.
 
     Parameters
     ----------
-    evidence
-        What the parser says of the pixels that are :func:`in_reach`.
+    answer
+        What the parser says, on a grid (H, W).
     skeleton
         The person's joints on the same grid.
     outline, others
@@ -188,7 +160,7 @@ def compose(
     -------
     tuple
         The part map (H, W) uint8, and the confidence (H, W) float32, 0 to 1, of its labels; 1
-        where there is no evidence.
+        where the person cannot be.
 
     Raises
     ------
@@ -199,51 +171,68 @@ def compose(
     if unit is None:
         raise ValueError("a skeleton without shoulders cannot be composed")
     bones = anatomy.bones(skeleton, unit)
-    parts, sure = np.zeros(evidence.shape, np.uint8), np.ones(evidence.shape, np.float32)
-    index = evidence.spots.index
-    label, share = _likeliest(evidence.shares, np.take(_limbs(bones, outline), index))
-    np.put(parts, index, np.array([PARTS[cls] for cls in Class], np.uint8)[label])
-    np.put(sure, index, share)
+    own = outline >= OWN
+    parts, sure = np.zeros(own.shape, np.uint8), np.ones(own.shape, np.float32)
+    spots = Points.of(grow(own, REACH * unit))
+    label, share = _likeliest(answer, spots, np.take(_limbs(bones, own), spots.index))
+    np.put(parts, spots.index, np.array([PARTS[cls] for cls in Class], np.uint8)[label])
+    np.put(sure, spots.index, share)
     _bring_back_strays(parts, bones)
     folded = any(_folded(skeleton, bone) for bone in _of(bones, FOLDED.keys()))
     _by_the_bones(parts, bones, folded=folded)
     if not folded:
         _raise_pieces(parts, skeleton, WAIST * unit)
-    _bare_the_throat(parts, evidence, bones)
+    _bare_the_throat(parts, answer, bones)
     _part_at_the_wrist(parts, bones)
-    _part_at_the_jaw(parts, evidence, skeleton)
-    _part_legs_and_feet(parts, evidence, bones, unit, folded=folded)
+    _part_at_the_jaw(parts, answer, skeleton)
+    _part_legs_and_feet(parts, answer, bones, unit, folded=folded)
     parts[(others > OWN) & (others > outline)] = Part.OTHER_PERSON
     return parts, sure
 
 
-def perhaps_lower(parts: PartMap, evidence: Evidence) -> BoolMask:
-    """Where ``parts`` (H, W) has a top that, by the ``evidence``, may be worn below."""
+def perhaps_lower(parts: PartMap, answer: Answer) -> BoolMask:
+    """Where ``parts`` (H, W) has a top that, by the parser's ``answer``, may be worn below."""
     tops = Points.of(where(parts, TOPS))
     perhaps = np.zeros(parts.shape, bool)
-    np.put(perhaps, tops.index, sum(evidence.of(cls, tops) for cls in LOWER) >= DOUBT)
+    np.put(perhaps, tops.index, answer.at(LOWER, tops.x, tops.y).sum(0) >= DOUBT)
     return perhaps
 
 
-def _limbs(bones: list[Bone], outline: Floats) -> BoolMask:
+def _limbs(bones: list[Bone], own: BoolMask) -> BoolMask:
     """Arms, hands and legs, where the pose model has both their bones and the person."""
-    limbs = np.zeros(outline.shape, bool)
+    limbs = np.zeros(own.shape, bool)
     for bone in _of(bones, {"arm", "hand", "thigh", "shin"}):
         spot, tube = anatomy.tube(bone, limbs.shape, SLIM)
         limbs[spot] |= tube
-    return limbs & (outline >= OWN)
+    return limbs & own
 
 
-def _likeliest(shares: Floats, limbs: BoolMask) -> tuple[NDArray[np.uint8], Floats]:
-    """Of each column of ``shares`` (20, N) the class with the greatest weighted share.
+def _likeliest(answer: Answer, spots: Points, limbs: BoolMask) -> tuple[NDArray[np.uint8], Floats]:
+    """Classes (N,) uint8 of the greatest weighted share, and their shares (N,) without the weight.
 
-    Returns
-    -------
-    The classes (N,) uint8, and their shares (N,) without the weights.
+    Between four cells with the same winner nobody else can win: shares go from one to the next in
+    straight lines.
+    """
+    label, sure = np.zeros(len(limbs), np.uint8), np.zeros(len(limbs), np.float32)
+    for least, on in ((NOBODY, ~limbs), (NO_LIMB, limbs)):
+        some = spots.only(on)
+        winners, shares = _winners(answer.cells, least)
+        won, share = answer.agreed(winners, some.x, some.y), answer.read(shares, some.x, some.y)
+        mixed = won == MIXED
+        rest = some.only(mixed)
+        won[mixed], share[mixed] = _winners(answer.at(CLASSES, rest.x, rest.y), least)
+        label[on], sure[on] = won, share
+    return label, sure
+
+
+def _winners(shares: Floats, least: float) -> tuple[NDArray[np.uint8], Floats]:
+    """Along the first axis of ``shares`` (20, ...): the winning class, and its share.
+
+    That is the background where its share is more than ``least``.
     """
     weights = np.array([LEANING.get(cls, 1.0) for cls in CLASSES], np.float32)
-    nobody = shares[0] > np.where(limbs, np.float32(NO_LIMB), np.float32(NOBODY))
-    label = np.zeros(len(nobody), np.uint8)
+    nobody = shares[0] > np.float32(least)
+    label = np.zeros(nobody.shape, np.uint8)
     best = np.where(nobody, np.float32(np.inf), np.float32(0))
     for cls in CLASSES[1:]:
         weighted = shares[cls] * weights[cls]
@@ -343,12 +332,12 @@ def _raise_pieces(parts: PartMap, skeleton: Skeleton, waist: float) -> None:
     np.put(parts, spots.index[~reaches[piece]], Part.TOP)
 
 
-def _bare_the_throat(parts: PartMap, evidence: Evidence, bones: list[Bone]) -> None:
+def _bare_the_throat(parts: PartMap, answer: Answer, bones: list[Bone]) -> None:
     """On the throat, shadows and beards look like hair."""
     spots = Points.of(parts == Part.HAIR)
     throat, _ = anatomy.nearest(_of(bones, {"neck"}), spots.x, spots.y, 1)
     spots = spots.only(throat != Part.BACKGROUND)
-    neck, face, hair = (evidence.of(cls, spots) for cls in (Class.NECK, Class.FACE, Class.HAIR))
+    neck, face, hair = answer.at((Class.NECK, Class.FACE, Class.HAIR), spots.x, spots.y)
     np.put(parts, spots.index[SHADOW * (neck + face) > hair], Part.NECK)
 
 
@@ -369,17 +358,17 @@ def _relabel(parts: PartMap, spots: Points, limbs: list[Bone]) -> None:
     np.put(parts, spots.index[found], limb[found])
 
 
-def _part_at_the_jaw(parts: PartMap, evidence: Evidence, skeleton: Skeleton) -> None:
+def _part_at_the_jaw(parts: PartMap, answer: Answer, skeleton: Skeleton) -> None:
     """Face or neck: the parser says it at the jaw itself, the skeleton away from it."""
     head = Points.of(where(parts, {Part.FACE, Part.NECK}))
     over = anatomy.over_jaw(skeleton, head.x, head.y)
     if over is not None:
-        face, neck = (np.log(evidence.of(cls, head) + FAINT) for cls in (Class.FACE, Class.NECK))
+        face, neck = np.log(answer.at((Class.FACE, Class.NECK), head.x, head.y) + FAINT)
         np.put(parts, head.index, np.where(STEEP * over + face > neck, Part.FACE, Part.NECK))
 
 
 def _part_legs_and_feet(
-    parts: PartMap, evidence: Evidence, bones: list[Bone], unit: float, *, folded: bool
+    parts: PartMap, answer: Answer, bones: list[Bone], unit: float, *, folded: bool
 ) -> None:
     """Left and right; skin or shoe; and shoes, where what cannot lie on a foot seems to."""
     legs = _of(bones, {"thigh", "shin", "foot"})
@@ -387,7 +376,7 @@ def _part_legs_and_feet(
     limb, _ = anatomy.nearest(legs, spots.x, spots.y)
     left = where(limb, {Part.LEFT_LEG, Part.LEFT_SHOE})
     label = np.take(parts, spots.index)
-    skin, shoe = evidence.of(Class.LEG, spots), evidence.of(Class.SHOE, spots)
+    skin, shoe = answer.at((Class.LEG, Class.SHOE), spots.x, spots.y)
     either = skin + shoe > EITHER
     for shin in _of(bones, {"shin"}):
         own = either & (left == (shin.side == "left"))
@@ -398,9 +387,9 @@ def _part_legs_and_feet(
         label[left & (label == right)] = other
     np.put(parts, spots.index, label)
     worn = Points.of(parts == Part.LEGWEAR)
-    sure = evidence.of(Class.LEGWEAR, worn) > SHOD * evidence.of(Class.SHOE, worn)
     stocking = np.zeros(parts.shape, bool)
-    np.put(stocking, worn.index[sure], True)
+    legwear, shoe = answer.at((Class.LEGWEAR, Class.SHOE), worn.x, worn.y)
+    np.put(stocking, worn.index, legwear > SHOD * shoe)
     feet = _of(bones, {"foot"})
     reaches = {COVERS: 1.0, CLOTH - COVERS: SPILT} if folded else {COVERS: 1.0}
     for covers, reach in reaches.items():
