@@ -43,8 +43,10 @@ from tryon_masks.domain.shapes import (
 HOLE = 0.02
 SPECK = 0.002
 ISLAND = 0.01
+CRUMB = 0.001
 """Areas in units of T squared: larger holes are meant, smaller specks are noise, and so are smaller
-islands of what is worn."""
+islands of what is worn, and smaller crumbs of what is kept within it: of a hand in a pocket, a
+finger's breadth is seen."""
 SOFTENING = 0.05
 """Radius in T of the corners that the hull profile rounds off."""
 REACH = 0.3
@@ -141,8 +143,7 @@ def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) 
     pixels = rings.core | (grown & ~rings.protected)
     pixels |= holes(pixels, HOLE * unit**2) & ~rings.protected
     pixels = without_specks(pixels, least)
-    # A speck to keep is no less noise, where nothing but the mask is about it.
-    pixels |= holes(pixels, SPECK * unit**2) & ~without_specks(rings.protected, SPECK * unit**2)
+    pixels |= holes(pixels, SPECK * unit**2) & ~without_specks(rings.protected, CRUMB * unit**2)
     # Somebody else lies off this person's bones, and rightly so.
     own = rings.core & (person.part_map != Part.OTHER_PERSON)
     frame[rows, columns] = pixels
