@@ -102,7 +102,7 @@ LEANING = {
     Class.DRESS: 2.0,
     Class.SKIRT: 1.3,
     Class.TROUSERS: 1.15,
-    Class.SHOE: 1.65,
+    Class.SHOE: 1.5,
     Class.BAG: 0.4,
 }
 """Weights of the other classes, 1 where nothing is said: a slip does not cost a mask the same both
