@@ -236,7 +236,7 @@ def _winners(shares: Floats, least: float) -> tuple[NDArray[np.uint8], Floats]:
     best = np.where(nobody, np.float32(np.inf), np.float32(0))
     for cls in CLASSES[1:]:
         weighted = shares[cls] * weights[cls]
-        # The last class that beats those before it has the greatest number of them.
+        # Numbers rise: of the classes that beat those before them, the last has the greatest.
         np.maximum(label, (weighted > best) * np.uint8(cls), out=label)
         np.maximum(best, weighted, out=best)
     return label, np.where(nobody, shares[0], best / weights[label])
