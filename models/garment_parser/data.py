@@ -22,7 +22,8 @@ from tryon_masks.domain.anatomy import Points
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.skeleton import SIDES, Keypoint, Skeleton
 from tryon_masks.vision.blazepose import LANDMARKS
-from tryon_masks.vision.parser_classes import Class
+from tryon_masks.vision.garment_parser import Answer
+from tryon_masks.vision.parser_classes import CLASSES, Class
 from tryon_masks.vision.parser_input import crop_matrix, tensor
 
 IGNORE = 255
@@ -117,10 +118,10 @@ class Example:
     box: Box
 
 
-def everywhere(grid: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Give x and y of all pixels of a grid (H, W), row by row: (H * W,) each."""
-    spots = Points.of(np.ones(grid.shape, bool))
-    return spots.x, spots.y
+def laid_out(answer: Answer, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """The parser's answer for all pixels of its grid of ``shape`` (H, W): (20, H, W)."""
+    spots = Points.of(np.ones(shape, bool))
+    return answer.at(CLASSES, spots.x, spots.y).reshape(-1, *shape)
 
 
 def class_table(label_names: list[str]) -> NDArray[np.uint8]:

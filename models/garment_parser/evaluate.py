@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 import torch
 from models.garment_parser.cloth import ClothSegmenter
-from models.garment_parser.data import IGNORE, Example, everywhere, labelled, view
+from models.garment_parser.data import IGNORE, Example, labelled, laid_out, view
 from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
 from numpy.typing import NDArray
@@ -107,8 +107,8 @@ def mean_iou(model: torch.nn.Module, examples: list[Example], size: tuple[int, i
     for example in examples:
         inputs, matrix = view(example, size)
         shares = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
-        found = Answer.of(shares, matrix).at(CLASSES, *everywhere(example.labels)).argmax(0)
-        tally.add(example.labels, found.reshape(example.labels.shape), bands=False)
+        found = laid_out(Answer.of(shares, matrix), example.labels.shape).argmax(0)
+        tally.add(example.labels, found, bands=False)
     return float(np.nanmean([tally.iou(cls) for cls in CLASSES]))
 
 
@@ -180,7 +180,7 @@ def _own_table(args: argparse.Namespace, examples: list[Example]) -> None:
 
 def _parse(parser: GarmentParser, example: Example) -> Floats:
     answer = parser.parse(example.rgb, example.outline, example.box, example.skeleton)
-    return answer.at(CLASSES, *everywhere(example.labels)).reshape(-1, *example.labels.shape)
+    return laid_out(answer, example.labels.shape)
 
 
 def _beside(

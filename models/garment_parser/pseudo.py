@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from models.garment_parser.data import IGNORE, as_skeleton, everywhere
+from models.garment_parser.data import IGNORE, as_skeleton, laid_out
 from models.garment_parser.network import both_ways, starting
 from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
@@ -61,8 +61,7 @@ def main() -> None:
         matrix = crop_matrix(box, skeleton, size)
         inputs = torch.from_numpy(tensor(rgb, outline, skeleton, matrix, size)).to(device)
         (shares,) = both_ways(model, inputs).cpu().numpy()
-        planes = Answer.of(shares, matrix).at(CLASSES, *everywhere(outline))
-        planes = planes.reshape(-1, *outline.shape)
+        planes = laid_out(Answer.of(shares, matrix), outline.shape)
         labels = planes.argmax(0).astype(np.uint8)
         labels[planes.max(0) < SURE] = IGNORE
         labels[objected(labels, kinds_of(on_photo(teacher, rgb, box)))] = IGNORE

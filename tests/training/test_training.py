@@ -203,8 +203,8 @@ def test_the_exported_file_is_what_the_runtime_reads(ccp: Path, exported: Path) 
     answer = GarmentParser(exported, 1).parse(
         example.rgb, example.outline, example.box, example.skeleton
     )
-    shares = answer.at(CLASSES, *data.everywhere(example.labels))
-    assert shares.shape == (len(CLASSES), example.labels.size)
+    shares = data.laid_out(answer, example.labels.shape)
+    assert shares.shape == (len(CLASSES), *example.labels.shape)
     assert np.abs(shares.sum(0) - 1).max() < 1e-4
 
 

@@ -454,7 +454,7 @@ def test_parts_in_keep_out(
         assert (core <= made.pixels).all()
     if kind is not MaskKind.PROTECT:
         table = IN_A_BOX if profile is Profile.BOX and kind in IN_A_BOX else KEPT
-        keep = without_specks(where(person.part_map, table[kind]), 0.002 * person.torso**2)
+        keep = without_specks(where(person.part_map, table[kind]), 0.001 * person.torso**2)
         assert not (made.pixels & keep).any()
 
 

@@ -105,7 +105,7 @@ def test_her_feet_are_not_in_the_lower_mask(standing: Sight, profile: Profile) -
     lower = standing.mask(MaskKind.LOWER, profile)
 
     shoes = where(standing.person.part_map, SHOES)
-    assert not lower[without_specks(shoes, 0.002 * standing.person.torso**2)].any()
+    assert not lower[without_specks(shoes, 0.001 * standing.person.torso**2)].any()
     assert not (lower & disc(standing, joint(standing, "left_big_toe"), 0.04)).any()
     assert not at(lower, between(standing, "right_heel", "right_big_toe"))
 

@@ -98,8 +98,10 @@ class Axis:
 
     def height(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
         """Signed distance above the hip line in pixels; ``x`` and ``y`` as in :func:`grid`."""
-        result: NDArray[np.float32] = (x - np.float32(self.hip[0])) * np.float32(self.up[0])
-        result = result + (y - np.float32(self.hip[1])) * np.float32(self.up[1])
+        across = (x - np.float32(self.hip[0])) * np.float32(self.up[0])
+        result: NDArray[np.float32] = across + (y - np.float32(self.hip[1])) * np.float32(
+            self.up[1]
+        )
         return result
 
     def above(self, shape: tuple[int, ...]) -> BoolMask:

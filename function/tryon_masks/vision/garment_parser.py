@@ -6,7 +6,7 @@ Trained by this project, see ``models/garment_parser``. Model card:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,12 +52,12 @@ class Answer:
 
     def at(self, classes: Sequence[Class], x: Floats, y: Floats) -> Floats:
         """Probabilities (len(classes), N) at points (N,); background where nothing was shown."""
-        planes = ((self.cells[cls], float(cls == Class.BACKGROUND)) for cls in classes)
-        return self._read(planes, len(classes), x, y)
+        planes = [(self.cells[cls], float(cls == Class.BACKGROUND)) for cls in classes]
+        return self._read(planes, x, y)
 
     def read(self, plane: Floats, x: Floats, y: Floats) -> Floats:
         """A plane (h, w) of values of the cells, at points (N,); 0 beyond it."""
-        return np.asarray(self._read([(plane, 0.0)], 1, x, y)[0])
+        return np.asarray(self._read([(plane, 0.0)], x, y)[0])
 
     def agreed(self, labels: NDArray[np.uint8], x: Floats, y: Floats) -> NDArray[np.uint8]:
         """The label of ``labels`` (h, w) that all four cells about a point (N,) share.
@@ -77,16 +77,14 @@ class Answer:
         across, down = self.matrix.astype(np.float32)
         return across[0] * x + across[1] * y + across[2], down[0] * x + down[1] * y + down[2]
 
-    def _read(
-        self, planes: Iterable[tuple[Floats, float]], count: int, x: Floats, y: Floats
-    ) -> Floats:
-        """Each of ``count`` planes, which has the given value beyond its borders."""
+    def _read(self, planes: Sequence[tuple[Floats, float]], x: Floats, y: Floats) -> Floats:
+        """Each of the planes, which has the given value beyond its borders."""
         # OpenCV reads at a grid of points, of limited sides.
         shape = (max(1, -(-len(x) // WIDE)), WIDE)
         column, row = np.zeros((2, *shape), np.float32)
         column.reshape(-1)[: len(x)], row.reshape(-1)[: len(x)] = self._to_cells(x, y)
         places = cv2.convertMaps(column, row, cv2.CV_16SC2)
-        result = np.empty((count, *shape), np.float32)
+        result = np.empty((len(planes), *shape), np.float32)
         for (plane, beyond), values in zip(planes, result, strict=True):
             cv2.remap(
                 plane,
@@ -96,7 +94,7 @@ class Answer:
                 borderMode=cv2.BORDER_CONSTANT,
                 borderValue=(beyond,),
             )
-        return result.reshape(count, -1)[:, : len(x)]
+        return result.reshape(len(planes), -1)[:, : len(x)]
 
 
 class GarmentParser:

@@ -6,6 +6,7 @@ models whose body it is where people overlap.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Set as AbstractSet
 
 import cv2
@@ -248,7 +249,7 @@ def _bring_back_strays(parts: PartMap, bones: list[Bone]) -> None:
         home = _of(bones, own)
         if home:
             spots = Points.of(where(parts, strays))
-            limb, _ = anatomy.nearest(_of(bones, limbs), spots.x, spots.y, 1)
+            spots, limb, _ = _near(_of(bones, limbs), spots, 1)
             _take_back(parts, spots, limb, home)
     spots = Points.of(where(parts, CLOTH))
     head, _ = anatomy.nearest(_of(bones, {"head"}), spots.x, spots.y, CROWN)
@@ -259,21 +260,26 @@ def _bring_back_strays(parts: PartMap, bones: list[Bone]) -> None:
     _take_back(parts, spots, limb, _of(bones, {"torso", "thigh"}))
 
 
+def _near(
+    bones: list[Bone], spots: Points, reach: float = math.inf
+) -> tuple[Points, PartMap, Floats]:
+    """What of ``spots`` is nearer than ``reach`` to a bone; whose limb's, and how near: (N,)."""
+    limb, near = anatomy.nearest(bones, spots.x, spots.y, reach)
+    on = limb != Part.BACKGROUND
+    return spots.only(on), limb[on], near[on]
+
+
 def _on(
     bones: list[Bone], others: list[Bone], spots: Points, reach: float
 ) -> tuple[Points, PartMap]:
     """What of ``spots`` lies on ``bones``, nearer than to ``others``; and on whose limb (N,)."""
-    limb, near = anatomy.nearest(bones, spots.x, spots.y, reach)
-    on = limb != Part.BACKGROUND
-    spots, limb, near = spots.only(on), limb[on], near[on]
+    spots, limb, near = _near(bones, spots, reach)
     nearer = near < anatomy.nearest(others, spots.x, spots.y)[1]
     return spots.only(nearer), limb[nearer]
 
 
 def _take_back(parts: PartMap, spots: Points, limb: PartMap, home: list[Bone]) -> None:
     """What lies on a ``limb``, and far from all bones that are ``home`` to it, is that limb's."""
-    on = limb != Part.BACKGROUND
-    spots, limb = spots.only(on), limb[on]
     _, far = anatomy.nearest(home, spots.x, spots.y)
     astray = far > ASTRAY
     np.put(parts, spots.index[astray], limb[astray])
@@ -296,9 +302,7 @@ def _by_the_bones(parts: PartMap, bones: list[Bone], *, folded: bool) -> None:
         if 0 < len(clear) < LIMB_BONES:
             continue
         spots = Points.of(where(parts, {part for part in slips if folded or part in SKIN}))
-        limb, near = anatomy.nearest(own, spots.x, spots.y, reach)
-        on = limb != Part.BACKGROUND
-        spots, near = spots.only(on), near[on]
+        spots, _, near = _near(own, spots, reach)
         far, off = (anatomy.nearest(bones, spots.x, spots.y)[1] for bones in (other, clear))
         spots = spots.only((near < far) & (off > CLEAR))
         label = np.take(parts, spots.index)
@@ -335,8 +339,7 @@ def _raise_pieces(parts: PartMap, skeleton: Skeleton, waist: float) -> None:
 def _bare_the_throat(parts: PartMap, answer: Answer, bones: list[Bone]) -> None:
     """On the throat, shadows and beards look like hair."""
     spots = Points.of(parts == Part.HAIR)
-    throat, _ = anatomy.nearest(_of(bones, {"neck"}), spots.x, spots.y, 1)
-    spots = spots.only(throat != Part.BACKGROUND)
+    spots, _, _ = _near(_of(bones, {"neck"}), spots, 1)
     neck, face, hair = answer.at((Class.NECK, Class.FACE, Class.HAIR), spots.x, spots.y)
     np.put(parts, spots.index[SHADOW * (neck + face) > hair], Part.NECK)
 
@@ -353,9 +356,8 @@ def _part_at_the_wrist(parts: PartMap, bones: list[Bone]) -> None:
 
 
 def _relabel(parts: PartMap, spots: Points, limbs: list[Bone]) -> None:
-    limb, _ = anatomy.nearest(limbs, spots.x, spots.y)
-    found = limb != Part.BACKGROUND
-    np.put(parts, spots.index[found], limb[found])
+    spots, limb, _ = _near(limbs, spots)
+    np.put(parts, spots.index, limb)
 
 
 def _part_at_the_jaw(parts: PartMap, answer: Answer, skeleton: Skeleton) -> None:
