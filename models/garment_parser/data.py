@@ -27,6 +27,9 @@ from tryon_masks.vision.parser_classes import CLASSES, Class
 from tryon_masks.vision.parser_input import crop_matrix, tensor
 
 IGNORE = 255
+"""The label of a pixel of which nobody knows what it is."""
+NOBODY = 32
+"""The label of a pixel that shows nobody, but perhaps what somebody carries."""
 VALIDATION = "1"
 """Last digit of the ids that are never trained on."""
 
@@ -86,11 +89,19 @@ COVERED = 0.85
 """Share of the chest's cloth that is a top's where what hangs below cannot be a dress."""
 
 
+DYED = (Class.TOP, Class.OUTERWEAR, Class.DRESS, Class.SKIRT, Class.TROUSERS)
+"""What changes its colour."""
+
 LIMBS = (
     (("hip", "knee", "ankle", "heel", "big_toe"), (0.45, 0.5)),
     (("shoulder", "elbow", "wrist", "index", "pinky", "thumb"), (0.45, 0.4)),
 )
 """Joints from the trunk outwards, and how far the first two turn: standard deviation, radians."""
+HEAD = {
+    "nose",
+    *(f"{side}_{name}" for side in SIDES for name in ("eye", "ear", "mouth")),
+}
+"""Joints of the head."""
 TRUNK = (
     ("left_shoulder", "right_shoulder"),
     ("left_hip", "right_hip"),
@@ -106,7 +117,8 @@ TRUNK = (
 class Example:
     """One photo with its labels.
 
-    ``rgb`` (H, W, 3) uint8; ``labels`` (H, W) uint8, a :class:`Class` or :data:`IGNORE`;
+    ``rgb`` (H, W, 3) uint8; ``labels`` (H, W) uint8, a :class:`Class`, :data:`IGNORE` or a set of
+    classes, see :mod:`models.garment_parser.partial`;
     ``outline`` (H, W) uint8, the pose model's, 255 where it is certain of the person.
     """
 
@@ -208,11 +220,20 @@ def as_skeleton(person: dict[str, dict[str, list[float]]]) -> Skeleton:
     return Skeleton({name: Keypoint(*point) for name, point in person["points"].items()})
 
 
+def empty(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return where ``labels`` (H, W) shows nobody."""
+    return (labels == Class.BACKGROUND) | (labels == NOBODY)
+
+
+def body_of(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return where ``labels`` (H, W) shows somebody."""
+    return ~empty(labels) & (labels != IGNORE)
+
+
 def body_box(labels: NDArray[np.uint8], skeleton: Skeleton) -> Box:
     """The box that holds the labelled person and the joints in the photo."""
     height, width = labels.shape
-    body = (labels != Class.BACKGROUND) & (labels != IGNORE)
-    x, y, w, h = cv2.boundingRect(body.astype(np.uint8))
+    x, y, w, h = cv2.boundingRect(body_of(labels).astype(np.uint8))
     points = [point for name in LANDMARKS if (point := skeleton.get(name)) is not None]
     corners = np.array([(x, y), (x + w, y + h), *points]).clip(0, [width, height])
     return Box(*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
@@ -227,27 +248,48 @@ def weights(examples: list[Example]) -> torch.Tensor:
     return torch.tensor(shown, dtype=torch.double)
 
 
-class Samples(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Random views: (13, H, W) float32 input and (H / 2, W / 2) labels."""
+@dataclass(frozen=True)
+class Mix:
+    """How often the views of a data set are changed, each 0 to 1.
 
-    def __init__(self, examples: list[Example], size: tuple[int, int]) -> None:
-        self.examples, self.size = examples, size
+    ``kept``: the person stays where it is, ``moved``: before another ground as it stands; what is
+    left: with its limbs turned too. ``dyed``: its garments in other colours.
+    """
+
+    kept: float
+    moved: float
+    dyed: float = 0.0
+
+
+class Samples(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor, bool]]):
+    """Random views: (13, H, W) float32 input, (H / 2, W / 2) labels, and whether they are dyed.
+
+    ``hosts`` lend their surroundings to people who are moved.
+    """
+
+    def __init__(
+        self, examples: list[Example], size: tuple[int, int], mix: Mix, hosts: list[Example]
+    ) -> None:
+        self.examples, self.size, self.mix, self.hosts = examples, size, mix, hosts
 
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, bool]:
         cv2.setNumThreads(1)
         rng = np.random.default_rng(torch.randint(2**62, (1,)).item())
         example = self.examples[index]
+        dyed = bool(rng.random() < self.mix.dyed)
+        if dyed:
+            example = dye(example, rng)
         if rng.random() < 0.2:
             guest = self.examples[int(rng.integers(len(self.examples)))]
             example = with_guest(example, guest, rng)
-        match rng.choice(3, p=[0.45, 0.15, 0.4]):
-            case 1:
-                example = self._elsewhere(example, rng)
-            case 2:
-                example = self._elsewhere(posed(example, rng), rng)
+        draw = rng.random()
+        if draw >= self.mix.kept + self.mix.moved:
+            example = posed(example, rng)
+        if draw >= self.mix.kept:
+            example = self._elsewhere(example, rng)
         example = cut(example, rng)
         if rng.random() < 0.5:
             example = mirrored(example)
@@ -266,14 +308,47 @@ class Samples(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor]]):
         labels = cv2.warpAffine(
             example.labels, halved, half, flags=cv2.INTER_NEAREST, borderValue=(IGNORE,)
         )
-        return torch.from_numpy(inputs), torch.from_numpy(labels.astype(np.int64))
+        return torch.from_numpy(inputs), torch.from_numpy(labels.astype(np.int64)), dyed
 
     def _elsewhere(self, example: Example, rng: np.random.Generator) -> Example:
         """The person before a plain wall, or before what is beside somebody else."""
         shape = example.labels.shape
-        host = self.examples[int(rng.integers(len(self.examples)))]
+        host = self.hosts[int(rng.integers(len(self.hosts)))]
         ground = wall(shape, rng) if rng.random() < 0.4 else surroundings(host, shape)
         return on_ground(example, wall(shape, rng) if ground is None else ground)
+
+
+def dye(example: Example, rng: np.random.Generator) -> Example:
+    """Give one garment the colours of another, or make all dark or light.
+
+    What tells the garments of such an outfit apart is its folds, seams and hems.
+    """
+    counts = np.bincount(example.labels.ravel(), minlength=256)
+    worn = [cls for cls in DYED if counts[cls] > MUCH]
+    if not worn:
+        return example
+    lab = cv2.cvtColor(example.rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
+    masks = {cls: example.labels == cls for cls in worn}
+    colour = {cls: (lab[mask].mean(0), lab[mask].std(0) + 1) for cls, mask in masks.items()}
+    if rng.random() < 0.5 and len(worn) > 1:
+        one, other = rng.choice(worn, 2, replace=False)
+        goals = {Class(one): colour[other]}
+    else:
+        light = rng.uniform(12, 60) if rng.random() < 0.6 else rng.uniform(60, 240)
+        tint = rng.normal(0, 8, 2)
+        goals = {}
+        for cls in worn:
+            own = light + rng.normal(0, 6)
+            mean = np.array([own, *(128 + tint + rng.normal(0, 2, 2))])
+            goals[cls] = mean, np.array([rng.uniform(4, 4 + 0.12 * light), 2.0, 2.0])
+    for cls, (mean, spread) in goals.items():
+        before, deviation = colour[cls]
+        factor = np.minimum(spread / deviation, 1.5)
+        dyed = (lab - before) * factor + mean
+        alpha = cv2.GaussianBlur(masks[cls].astype(np.float32), (0, 0), 0.7)[..., None]
+        lab = alpha * dyed.astype(np.float32) + (1 - alpha) * lab
+    rgb = cv2.cvtColor(lab.clip(0, 255).astype(np.uint8), cv2.COLOR_LAB2RGB)
+    return replace(example, rgb=np.asarray(rgb))
 
 
 def with_guest(example: Example, guest: Example, rng: np.random.Generator) -> Example:
@@ -289,10 +364,10 @@ def with_guest(example: Example, guest: Example, rng: np.random.Generator) -> Ex
     turn = np.diag([flip * scale, scale])
     matrix = np.column_stack([turn, to - turn @ np.array(theirs)])
     size = (example.labels.shape[1], example.labels.shape[0])
-    body = ((guest.labels != Class.BACKGROUND) & (guest.labels != IGNORE)).astype(np.uint8)
+    body = body_of(guest.labels).astype(np.uint8)
     there = cv2.warpAffine(body, matrix, size, flags=cv2.INTER_NEAREST) > 0
     if rng.random() < 0.75:
-        there &= example.labels == Class.BACKGROUND
+        there &= empty(example.labels)
     rgb = np.where(there[..., None], cv2.warpAffine(guest.rgb, matrix, size), example.rgb)
     labels = np.where(there, np.uint8(Class.BACKGROUND), example.labels)
     outline = np.where(there, np.uint8(0), example.outline)
@@ -301,10 +376,11 @@ def with_guest(example: Example, guest: Example, rng: np.random.Generator) -> Ex
 
 def on_ground(example: Example, ground: NDArray[np.floating]) -> Example:
     """The person before ``ground`` (H, W, 3), 0 to 255."""
-    nobody = (example.labels == Class.BACKGROUND).astype(np.float32)
-    alpha = cv2.GaussianBlur(nobody, (0, 0), 1.0)[..., None]
+    nobody = empty(example.labels)
+    alpha = cv2.GaussianBlur(nobody.astype(np.float32), (0, 0), 1.0)[..., None]
     rgb = alpha * ground + (1 - alpha) * example.rgb
-    return replace(example, rgb=rgb.clip(0, 255).astype(np.uint8))
+    labels = np.where(nobody, np.uint8(Class.BACKGROUND), example.labels)
+    return replace(example, rgb=rgb.clip(0, 255).astype(np.uint8), labels=labels)
 
 
 def wall(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.floating]:
@@ -317,7 +393,7 @@ def wall(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.floatin
 
 def surroundings(host: Example, shape: tuple[int, ...]) -> NDArray[np.floating] | None:
     """What is left and right of the host, joined and stretched: (H, W, 3); None for too little."""
-    free = (host.labels == Class.BACKGROUND).all(0) & (host.outline < FAINT).all(0)
+    free = empty(host.labels).all(0) & (host.outline < FAINT).all(0)
     if free.sum() < ENOUGH * len(free):
         return None
     return np.asarray(cv2.resize(host.rgb[:, free], shape[::-1]), np.float32)
@@ -426,10 +502,13 @@ def rigid(
 
 
 def cut(example: Example, rng: np.random.Generator) -> Example:
-    """A photo's frame: the whole, half a body, or a close-up, always with both shoulders."""
+    """A photo's frame: the whole, half a body, or a close-up, always with both shoulders.
+
+    Some frames cut the head off, as catalogues do; the pose model then invents one.
+    """
     draw = rng.random()
     unit, neck = example.skeleton.torso, example.skeleton.neck_base
-    if draw < 0.65 or unit is None or neck is None:
+    if draw < 0.55 or unit is None or neck is None:
         return example
     box, (height, width) = example.box, example.labels.shape
     if draw < 0.88:
@@ -437,6 +516,11 @@ def cut(example: Example, rng: np.random.Generator) -> Example:
     else:
         bottom, spread = neck[1] + rng.uniform(0.25, 0.9) * unit, rng.uniform(0.45, 1.0)
     top = max(0.0, box.y0 - rng.uniform(-0.1, 0.4) * unit)
+    headless = rng.random() < 0.3
+    if headless:
+        top = max(0.0, neck[1] - rng.uniform(0.05, 0.45) * unit)
+        if rng.random() < 0.4:
+            bottom = box.y1
     x0 = int(max(0, min(neck[0] - spread * unit, box.x1 - 8)))
     x1 = int(min(width, neck[0] + spread * unit))
     y0, y1 = int(top), int(min(height, bottom))
@@ -450,6 +534,11 @@ def cut(example: Example, rng: np.random.Generator) -> Example:
         inside = x0 <= k.x < x1 and y0 <= k.y < y1
         kept = inside or name.endswith("shoulder") or rng.random() < 0.3
         keypoints[name] = Keypoint(k.x - x0, k.y - y0, k.score if kept else 0.0)
+    if headless and rng.random() < 0.5:
+        sunk = rng.uniform(0.2, 0.6) * unit
+        for name in HEAD & keypoints.keys():
+            k = keypoints[name]
+            keypoints[name] = Keypoint(k.x, k.y + sunk, example.skeleton.keypoints[name].score)
     skeleton = Skeleton(keypoints)
     box = body_box(labels, skeleton)
     return Example(example.name, rgb, labels, outline, skeleton, box)

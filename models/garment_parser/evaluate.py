@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from models.garment_parser.cloth import ClothSegmenter
 from models.garment_parser.data import IGNORE, Example, labelled, laid_out, view
+from models.garment_parser.partial import NAMES, allowed
 from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
 from numpy.typing import NDArray
@@ -110,6 +111,27 @@ def mean_iou(model: torch.nn.Module, examples: list[Example], size: tuple[int, i
         found = laid_out(Answer.of(shares, matrix), example.labels.shape).argmax(0)
         tally.add(example.labels, found, bands=False)
     return float(np.nanmean([tally.iou(cls) for cls in CLASSES]))
+
+
+@torch.no_grad()
+def partial_accuracy(
+    model: torch.nn.Module, examples: list[Example], size: tuple[int, int]
+) -> dict[str, float]:
+    """Share of each set label's pixels whose likeliest class is one that it allows."""
+    device = next(model.parameters()).device
+    table, hits = allowed() > 0, np.zeros((256, 2))
+    for example in examples:
+        inputs, matrix = view(example, size)
+        shares = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
+        found = laid_out(Answer.of(shares, matrix), example.labels.shape).argmax(0)
+        right = table[example.labels, found]
+        hits[:, 0] += np.bincount(example.labels.ravel(), right.ravel(), 256)
+        hits[:, 1] += np.bincount(example.labels.ravel(), minlength=256)
+    return {
+        NAMES[label]: round(float(hits[label, 0] / hits[label, 1]), 4)
+        for label in NAMES
+        if hits[label, 1]
+    }
 
 
 def main() -> None:

@@ -2,25 +2,29 @@
 
     python -m models.garment_parser.train CCP PEOPLE OUT [--pseudo FOLDER] [--init FILE] ...
 
-With --teacher, it learns besides what that parser makes of a view and of its mirror image together.
+With --teacher, it learns besides what that parser makes of the labelled photos' views. With
+--parts and --skin, it learns from photos whose labels name no garments, see ``partial``.
 
-Writes OUT/last.pt after every epoch and goes on from it when started again; OUT/best.pt holds the
-averaged weights at the end. The photos whose id ends in 1 are only looked at, never trained on.
+Writes OUT/last.pt after every epoch and goes on from it when started again, also with another
+number of epochs: the learning rate follows the share that is done. OUT/best.pt holds the averaged
+weights at the end. Validation photos are only looked at, never trained on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from copy import deepcopy
 from pathlib import Path
 
 import cv2
 import torch
-from models.garment_parser.data import IGNORE, Samples, labelled, pseudo_labelled, weights
-from models.garment_parser.evaluate import mean_iou
-from models.garment_parser.network import both_ways, exported, starting
+from models.garment_parser.data import IGNORE, Mix, Samples, labelled, pseudo_labelled, weights
+from models.garment_parser.evaluate import mean_iou, partial_accuracy
+from models.garment_parser.network import exported, starting
+from models.garment_parser.partial import SETS, allowed, body_parts, skins
 from torch.nn import functional
 from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 
@@ -49,6 +53,13 @@ EMPHASIS = {
     Class.SCARF: 2.0,
 }
 """What a pixel of a class counts in the cross-entropy; 1 where nothing is said."""
+FIRST_SET = min(SETS)
+"""The least label that stands for a set of classes: nobody."""
+WARM_UP = 0.06
+"""Share of the training in which the rate rises."""
+CCP_MIX = Mix(0.5, 0.25, 0.3)
+PARTS_MIX = Mix(0.75, 0.1)
+SKIN_MIX = Mix(0.1, 0.55)
 
 
 def main() -> None:
@@ -82,7 +93,19 @@ def main() -> None:
     parser.add_argument("--samples", type=int, help="samples an epoch (default: all photos once)")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=2e-3, help="peak rate of the decoder")
+    parser.add_argument(
+        "--encoder", type=float, default=5.0, help="how much slower the encoder learns"
+    )
+    for name in ("parts", "skin"):
+        parser.add_argument(
+            f"--{name}",
+            type=Path,
+            nargs=2,
+            metavar=("DATASET", "PEOPLE"),
+            help="folder of the data set, and what garment_parser.partial wrote",
+        )
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--photos", type=int, help="use only the first so many (a trial run)")
     train(parser.parse_args())
 
@@ -101,25 +124,31 @@ def train(args: argparse.Namespace) -> None:
     cv2.setNumThreads(1)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     args.out.mkdir(parents=True, exist_ok=True)
-    examples = [labelled(args.ccp, args.people, validation=False)[: args.photos]]
-    shown = [weights(examples[0])]
+    ccp = labelled(args.ccp, args.people, validation=False)[: args.photos]
+    parts = body_parts(*args.parts, validation=False)[: args.photos] if args.parts else []
+    sets = [(ccp, CCP_MIX, weights(ccp), 0.55), (parts, PARTS_MIX, torch.ones(len(parts)), 0.3)]
+    if args.skin:
+        skin = skins(*args.skin, validation=False)[: args.photos]
+        sets.append((skin, SKIN_MIX, torch.ones(len(skin)), 0.15))
     if args.pseudo:
-        examples.append(pseudo_labelled(args.ccp, args.people, args.pseudo))
-        shown.append(0.5 * weights(examples[1]))
-    often = torch.cat(shown).tolist()
+        pseudo = pseudo_labelled(args.ccp, args.people, args.pseudo)
+        sets.append((pseudo, CCP_MIX, weights(pseudo), 0.3))
+    sets = [one for one in sets if one[0]]
+    often = torch.cat([share * shown / shown.sum() for _, _, shown, share in sets]).tolist()
     number = args.samples or len(often)
 
-    def load(size: tuple[int, int]) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
+    def load(size: tuple[int, int]) -> DataLoader[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
         return DataLoader(
-            ConcatDataset([Samples(some, size) for some in examples]),
+            ConcatDataset([Samples(some, size, mix, ccp + parts) for some, mix, *_ in sets]),
             args.batch,
             sampler=WeightedRandomSampler(often, number),
-            num_workers=args.threads,
+            num_workers=args.workers,
             drop_last=True,
             persistent_workers=True,
         )
 
     held_back = labelled(args.ccp, args.people, validation=True)[: args.photos]
+    held_parts = body_parts(*args.parts, validation=True)[: args.photos] if args.parts else []
 
     model = starting(args.init).to(device, memory_format=torch.channels_last)
     teacher = args.teacher and starting(args.teacher).to(device, memory_format=torch.channels_last)
@@ -135,20 +164,18 @@ def train(args: argparse.Namespace) -> None:
     decoder = [p for p in model.parameters() if id(p) not in known]
     heights = [height for height, epochs in args.epochs for _ in range(epochs)]
     steps = len(heights) * (number // args.batch)
-    rates = [args.rate / 5, args.rate]
     optimizer = torch.optim.AdamW(
         [{"params": encoder}, {"params": decoder}], lr=args.rate, weight_decay=0.02
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, rates, total_steps=steps + 1, pct_start=0.1, final_div_factor=100
-    )
-    state = {"model": model, "average": average, "optimizer": optimizer, "schedule": schedule}
+    peaks = [args.rate / args.encoder, args.rate]
+    state = {"model": model, "average": average, "optimizer": optimizer}
     last, done = args.out / "last.pt", 0
     if last.exists():
         saved = torch.load(last, map_location=device)
         done = saved.pop("epoch")
         for name, value in saved.items():
             state[name].load_state_dict(value)
+    table = torch.from_numpy(allowed()).to(device)
 
     size = (0, 0)
     for epoch in range(done + 1, len(heights) + 1):
@@ -159,18 +186,25 @@ def train(args: argparse.Namespace) -> None:
         model.train()
         for part in still:
             part.eval()
-        for step, (inputs, labels) in enumerate(loader):
+        for step, (inputs, labels, dyed) in enumerate(loader):
+            now = (epoch - 1) * len(loader) + step
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * rate_at(now / steps)
             inputs = inputs.to(device, memory_format=torch.channels_last)
+            labels = labels.to(device)
             logits = model(inputs)
-            loss = criterion(logits, labels.to(device))
+            loss = criterion(logits, labels) + partial_loss(logits, labels, table)
             if teacher:
-                loss = loss + imitation(logits, both_ways(teacher, inputs))
+                # Of dyed garments the teacher knows no better than the labels.
+                own = ~dyed & (labels < FIRST_SET).flatten(1).any(1).cpu()
+                if own.any():
+                    with torch.no_grad():
+                        targets = teacher(inputs[own]).softmax(1)
+                    loss = loss + own.float().mean() * imitation(logits[own], targets)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
             optimizer.step()
-            schedule.step()
-            now = (epoch - 1) * len(loader) + step
             follow(average, model, min(0.998, (1 + now) / (10 + now)))
             total += loss.item()
         seconds = time.perf_counter() - begun
@@ -180,10 +214,33 @@ def train(args: argparse.Namespace) -> None:
         figures = {"epoch": epoch, "loss": round(total / len(loader), 4), "s": round(seconds)}
         if epoch % 4 == 0 or epoch == len(heights):
             figures["miou"] = round(mean_iou(average, held_back, size), 4)
+            if held_parts:
+                figures |= partial_accuracy(average, held_parts, size)
         with (args.out / "log.jsonl").open("a") as log:
             log.write(json.dumps(figures) + "\n")
         print(figures, flush=True)
     torch.save(average.state_dict(), args.out / "best.pt")
+
+
+def rate_at(done: float) -> float:
+    """Return the share of the peak rate when a share ``done`` of the training is over."""
+    if done < WARM_UP:
+        return max(0.04, done / WARM_UP)
+    return 0.01 + 0.99 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
+
+
+def partial_loss(logits: torch.Tensor, labels: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    """Return the mean negative log of the probability of the classes that a set label allows.
+
+    ``logits`` (N, 20, h, w); ``labels`` (N, h, w); ``table`` (256, 20), see ``partial.allowed``.
+    """
+    known = (labels >= FIRST_SET) & (labels != IGNORE)
+    if not known.any():
+        return logits.sum() * 0
+    probabilities = logits.permute(0, 2, 3, 1)[known].softmax(1)
+    right = (probabilities * table[labels[known]]).sum(1)
+    weight = torch.where(labels[known] == FIRST_SET, 0.6, 1.0)
+    return -(weight * (right + 1e-5).log()).sum() / weight.sum()
 
 
 def imitation(logits: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
@@ -197,7 +254,8 @@ def criterion(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
     ``logits`` (N, 20, h, w); ``labels`` (N, h, w), :data:`IGNORE` where nobody knows.
     """
-    known = labels != IGNORE
+    known = labels < len(CLASSES)
+    labels = labels.where(known, torch.full_like(labels, IGNORE))
     target = labels.where(known, torch.zeros_like(labels))
     log = logits.contiguous().log_softmax(1)
     emphasis = torch.tensor([EMPHASIS.get(cls, 1.0) for cls in CLASSES], device=labels.device)

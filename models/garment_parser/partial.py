@@ -1,0 +1,193 @@
+"""Photos whose labels name parts of the body, or skin, but no garments.
+
+A pixel labelled "upper leg" may be leg, trousers, skirt, dress, legwear or a coat's tail, and
+nothing else. Such a label is a *set* of classes; :data:`ALLOWED` lists what each set allows, and
+the loss is the negative logarithm of the summed probability of the allowed classes.
+
+    python -m models.garment_parser.partial DATASET MODELS OUT
+
+writes what :mod:`models.garment_parser.people` writes: the outline of the person in each photo of
+DATASET/photos, OUT/NAME.png, and all skeletons, OUT/people.json.
+
+Data sets: PASCAL-Person-Part (Chen et al., CVPR 2014) and fashion photos with skin marked.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+from models.garment_parser.data import IGNORE, NOBODY, Example, as_skeleton, body_box
+from numpy.typing import NDArray
+from PIL import Image
+
+from tryon_masks.domain.person import Box
+from tryon_masks.vision.blazepose import Crop, PersonDetector, PoseModel, to_candidate
+from tryon_masks.vision.parser_classes import CLASSES, Class
+
+VALIDATION = ("3", "8")
+"""Last characters of the names that are never trained on."""
+_GARMENTS = {Class.TOP, Class.OUTERWEAR, Class.DRESS}
+_BELOW = {Class.TROUSERS, Class.SKIRT, Class.DRESS, Class.LEGWEAR, Class.OUTERWEAR}
+_SKIN = {Class.FACE, Class.NECK, Class.TORSO_SKIN, Class.ARM, Class.HAND, Class.LEG}
+LOWER_ARM, TORSO, LOWER_LEG, HEAD, UPPER_LEG, UPPER_ARM, SKIN, NO_SKIN = range(
+    NOBODY + 1, NOBODY + 9
+)
+SETS: dict[int, set[Class]] = {
+    NOBODY: {Class.BACKGROUND, Class.BAG},
+    LOWER_ARM: _GARMENTS | {Class.ARM, Class.HAND},
+    TORSO: _GARMENTS
+    | {Class.SKIRT, Class.TROUSERS, Class.BELT}
+    | {Class.TORSO_SKIN, Class.NECK, Class.SCARF},
+    LOWER_LEG: _BELOW | {Class.LEG, Class.SHOE},
+    HEAD: {Class.HAT, Class.HAIR, Class.EYEWEAR, Class.FACE, Class.NECK, Class.SCARF},
+    UPPER_LEG: _BELOW | {Class.LEG},
+    UPPER_ARM: _GARMENTS | {Class.ARM},
+    SKIN: _SKIN | {Class.LEGWEAR, Class.SHOE},
+    NO_SKIN: set(CLASSES) - _SKIN - {Class.BACKGROUND},
+}
+"""The classes that each set allows. A bare foot counts as a shoe; sheer tights pass for skin."""
+NAMES = {
+    NOBODY: "nobody",
+    TORSO: "torso",
+    HEAD: "head",
+    UPPER_ARM: "upper arm",
+    LOWER_ARM: "lower arm",
+    UPPER_LEG: "upper leg",
+    LOWER_LEG: "lower leg",
+    SKIN: "skin",
+    NO_SKIN: "no skin",
+}
+PARTS = np.array([NOBODY, LOWER_ARM, TORSO, LOWER_LEG, HEAD, UPPER_LEG, UPPER_ARM])
+"""From the label of PASCAL-Person-Part to ours."""
+BLACK = 4
+"""Of 255: the greatest brightness of the cut-outs' ground."""
+SMALLEST = 0.0004
+"""Of the photo: the least area of a figure's piece or hole that is not noise."""
+BORDER = 3
+"""Width in pixels of the strip along the labels' borders that is not learnt."""
+AGREEMENT = 0.3
+"""Least intersection over union of a pose's outline and the labelled person."""
+
+
+def allowed() -> NDArray[np.float32]:
+    """Return which classes a label allows: shape (256, 20), 1 or 0; all where nobody knows."""
+    table = np.ones((256, len(CLASSES)), np.float32)
+    table[: len(CLASSES)] = np.eye(len(CLASSES))
+    for label, classes in SETS.items():
+        table[label] = 0
+        table[label, list(classes)] = 1
+    return table
+
+
+def body_parts(folder: Path, people: Path, *, validation: bool) -> list[Example]:
+    """Load PASCAL-Person-Part, either the photos of the validation or all others."""
+    return _load(folder, people, "labels", _parts_of, validation=validation)
+
+
+def skins(folder: Path, people: Path, *, validation: bool) -> list[Example]:
+    """Load the cut-out photos with skin marked, either those of the validation or all others."""
+    return _load(folder, people, "skin", _skin_of, validation=validation)
+
+
+def _load(folder, people, labels, read, *, validation: bool) -> list[Example]:
+    known = json.loads((people / "people.json").read_text())
+    examples = []
+    for name in sorted(known):
+        if name.endswith(VALIDATION) != validation:
+            continue
+        rgb = np.asarray(Image.open(folder / "photos" / f"{name}.jpg").convert("RGB"))
+        raw = np.asarray(Image.open(folder / labels / f"{name}.png").convert("L"))
+        skeleton = as_skeleton(known[name])
+        if skeleton.torso is None:
+            continue
+        marked = read(rgb, raw)
+        outline = np.asarray(Image.open(people / f"{name}.png"))
+        box = body_box(marked, skeleton)
+        examples.append(Example(name, rgb, marked, outline, skeleton, box))
+    return examples
+
+
+def _parts_of(_: NDArray[np.uint8], raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return without_borders(PARTS[raw].astype(np.uint8))
+
+
+def _skin_of(rgb: NDArray[np.uint8], raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    # The outermost pixels are half black.
+    figure = cv2.erode(figure_of(rgb).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    labels = np.where(raw > 127, SKIN, NO_SKIN).astype(np.uint8)
+    labels[~figure] = Class.BACKGROUND
+    return without_borders(labels)
+
+
+def figure_of(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return where a cut-out photo shows the person: what is not black, and holes in it."""
+    smallest = SMALLEST * rgb.shape[0] * rgb.shape[1]
+    lit = (rgb.max(2) > BLACK).astype(np.uint8)
+    lit = cv2.morphologyEx(lit, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    for seen in (0, 1):  # holes first, then specks
+        _, pieces, stats, _ = cv2.connectedComponentsWithStats((lit == seen).astype(np.uint8))
+        small = stats[:, cv2.CC_STAT_AREA] < (40 * smallest if seen == 0 else smallest)
+        small[0] = False
+        lit[small[pieces]] = 1 - seen
+    return lit > 0
+
+
+def without_borders(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return ``labels`` (H, W) with :data:`IGNORE` along the border of two labels."""
+    kernel = np.ones((BORDER, BORDER), np.uint8)
+    border = cv2.dilate(labels, kernel) != cv2.erode(labels, kernel)
+    return np.where(border, np.uint8(IGNORE), labels)
+
+
+def main() -> None:
+    """Write the outlines, and {name: {"box": [x0, y0, x1, y1], "points": {name: [x, y, p]}}}."""
+    folder, models, out = (Path(argument) for argument in sys.argv[1:])
+    detector = PersonDetector(models / "person_detector.onnx", 1)
+    poses = PoseModel(models / "pose_landmark.onnx", 1)
+    cv2.setNumThreads(1)
+    out.mkdir(parents=True, exist_ok=True)
+    people, missed = {}, 0
+    for path in sorted((folder / "photos").glob("*.jpg")):
+        rgb = np.asarray(Image.open(path).convert("RGB"))
+        frame = (rgb.shape[0], rgb.shape[1])
+        label = folder / "labels" / f"{path.stem}.png"
+        body = np.asarray(Image.open(label)) > 0 if label.exists() else figure_of(rgb)
+        best, found = None, AGREEMENT
+        for crop in [*detector.find(rgb), *crops_about(body)]:
+            pose = poses.look(rgb, crop)
+            one = pose and to_candidate(pose, frame)
+            if pose is None or one is None:
+                continue
+            outline = pose.outline_on(slice(0, frame[0]), slice(0, frame[1]))
+            seen = outline > 0.5
+            overlap = (seen & body).sum() / max(1, (seen | body).sum())
+            if overlap > found:
+                best, found = (one, outline), overlap
+        if best is None:
+            missed += 1
+            continue
+        one, outline = best
+        Image.fromarray(cv2.convertScaleAbs(outline, alpha=255)).save(out / f"{path.stem}.png")
+        points = {name: [k.x, k.y, k.score] for name, k in one.skeleton.keypoints.items()}
+        box: Box = one.box
+        people[path.stem] = {"box": [box.x0, box.y0, box.x1, box.y1], "points": points}
+    (out / "people.json").write_text(json.dumps(people))
+    print(f"{len(people)} found, {missed} missed")
+
+
+def crops_about(body: NDArray[np.bool_]) -> list[Crop]:
+    """Return squares about a labelled person in which the pose model may see what it missed."""
+    x, y, width, height = cv2.boundingRect(body.astype(np.uint8))
+    centre = x + width / 2, y + height / 2
+    return [
+        Crop(*centre, 1.25 * max(width, height), 0.0),
+        Crop(*centre, 2 * max(width, height), 0.0),
+    ]
+
+
+if __name__ == "__main__":
+    main()
