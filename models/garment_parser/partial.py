@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tryon_masks.domain.person import Box
-from tryon_masks.vision.blazepose import Crop, PersonDetector, PoseModel, to_candidate
-from tryon_masks.vision.parser_classes import CLASSES, Class
+from tryon_masks.vision.compact.blazepose import Crop, PersonDetector, PoseModel, to_candidate
+from tryon_masks.vision.compact.classes import CLASSES, Class
 
 VALIDATION = ("3", "8")
 """Last characters of the names that are never trained on."""

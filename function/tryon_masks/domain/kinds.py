@@ -24,8 +24,6 @@ class MaskKind(StrEnum):
 
 UPPER_PARTS = TOPS | ARMS | {Part.NECK, Part.TORSO_SKIN, Part.SCARF}
 LOWER_PARTS = BOTTOMS | LEGS | {Part.LEGWEAR}
-BY_HEIGHT = frozenset({Part.DRESS, Part.BELT})
-"""Upper above the hips, lower below."""
 SINGLE_PARTS: dict[MaskKind, frozenset[Part]] = {
     MaskKind.FACE: frozenset({Part.FACE, Part.EYEWEAR}),
     MaskKind.ARMS: ARMS,

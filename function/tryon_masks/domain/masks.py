@@ -14,9 +14,19 @@ import cv2
 import numpy as np
 
 from tryon_masks.domain import anatomy, fitness
-from tryon_masks.domain.anatomy import Segment
-from tryon_masks.domain.kinds import BY_HEIGHT, LOWER_PARTS, SINGLE_PARTS, UPPER_PARTS, MaskKind
-from tryon_masks.domain.parts import HEAD, PROTECTED, SHOES, BoolMask, Part, where
+from tryon_masks.domain.anatomy import Points, Segment
+from tryon_masks.domain.errors import LegsNotVisible
+from tryon_masks.domain.kinds import LOWER_PARTS, SINGLE_PARTS, UPPER_PARTS, MaskKind
+from tryon_masks.domain.parts import (
+    BOTTOMS,
+    HANDS,
+    HEAD,
+    PROTECTED,
+    SHOES,
+    BoolMask,
+    Part,
+    where,
+)
 from tryon_masks.domain.person import Person
 from tryon_masks.domain.profiles import Expand, Profile
 from tryon_masks.domain.shapes import (
@@ -39,6 +49,17 @@ SOFTENING = 0.05
 """Radius in T of the corners that the hull profile rounds off."""
 REACH = 0.3
 """How far a mask may lie off the parts, in T, before ``expand``: half a limb and a margin."""
+BUCKLE = 0.04
+"""How near in T a belt lies to the garment that it holds."""
+ASTRAY = 2.5
+"""Distance from its own bones, in half widths, from which a protected speck is noise."""
+HOMES: tuple[tuple[frozenset[Part], frozenset[Segment]], ...] = (
+    (HEAD, frozenset({"head", "neck"})),
+    (HANDS, frozenset({"hand"})),
+    (SHOES, frozenset({"foot", "shin"})),
+    (frozenset({Part.BAG}), frozenset()),
+)
+"""Protected parts and their own bones; a bag has none."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +123,8 @@ def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) 
     pixels |= holes(pixels, HOLE * unit**2) & ~rings.protected
     pixels = without_specks(pixels, least)
     pixels |= holes(pixels, SPECK * unit**2) & ~without_specks(rings.protected, CRUMB * unit**2)
+    if kind in (MaskKind.UPPER, MaskKind.LOWER, MaskKind.FULL):
+        pixels |= _misplaced(person, pixels)
     # Somebody else lies off this person's bones, and rightly so.
     own = rings.core & (person.part_map != Part.OTHER_PERSON)
     frame[rows, columns] = pixels
@@ -151,24 +174,96 @@ def _rings(person: Person, kind: MaskKind, profile: Profile) -> _Rings:
         core = where(parts, SINGLE_PARTS[kind])
         return _Rings(core, (parts != Part.BACKGROUND) & ~core, nothing)
     above = _above_hips(person)
-    either = where(parts, BY_HEIGHT)
-    upper = where(parts, UPPER_PARTS) | (either & above)
-    lower = where(parts, LOWER_PARTS) | (either & ~above)
-    if person.perhaps_lower is not None:
-        # Old cloth that stays shows; a hem that is painted anew for nothing hardly does.
-        lower |= person.perhaps_lower & ~above
+    upper, lower = _split(person, profile, above)
     keep = where(parts, PROTECTED)
     if kind is MaskKind.UPPER:
-        rings = _Rings(upper, keep | lower, _tubes(person, "arm"))
+        rings = _Rings(upper, keep | (lower & ~upper), _tubes(person, "arm"))
     elif kind is MaskKind.LOWER:
-        rings = _Rings(lower, keep | upper | above, _tubes(person, "thigh", "shin"))
+        kept = keep | (upper & ~lower) | above
+        rings = _Rings(lower, kept, _tubes(person, "thigh", "shin"))
     else:
         rings = _Rings(upper | lower, keep, _tubes(person, "arm", "thigh", "shin"))
     if profile is Profile.BOX:
-        # A rectangle is what these models were trained on: only head and shoes are cut out of it.
-        kept = HEAD | {Part.OTHER_PERSON} | (set() if kind is MaskKind.UPPER else SHOES)
-        return _Rings(rings.core, where(parts, kept), rings.limbs)
+        # A rectangle is what these models were trained on: only this is cut out of it.
+        kept_parts = HEAD - {Part.HAIR} if kind is MaskKind.UPPER else HEAD | SHOES
+        return _Rings(rings.core, where(parts, kept_parts | {Part.OTHER_PERSON}), rings.limbs)
     return rings
+
+
+def _split(person: Person, profile: Profile, above: BoolMask) -> tuple[BoolMask, BoolMask]:
+    """Return what ``upper`` and ``lower`` repaint: shapes (H, W).
+
+    A dress is split at the hips, but its sleeves are ``upper``'s wherever they hang. It is whole in
+    both masks where the profile imitates models that do so, and whole in ``upper`` where no
+    ``lower`` can be made.
+    """
+    parts = person.part_map
+    upper, lower = where(parts, UPPER_PARTS), where(parts, LOWER_PARTS)
+    dress = parts == Part.DRESS
+    if not _allows_lower(person):
+        upper |= dress
+    elif profile in (Profile.HULL, Profile.BOX):
+        upper |= dress
+        lower |= dress
+    else:
+        sleeves = _sleeves(person, dress & ~above)
+        upper |= (dress & above) | sleeves
+        lower |= dress & ~above & ~sleeves
+    belt_below = _belt_below(person, above)
+    lower |= belt_below
+    upper |= (parts == Part.BELT) & ~belt_below
+    if person.perhaps_lower is not None:
+        # Old cloth that stays shows; a hem that is painted anew for nothing hardly does.
+        lower |= person.perhaps_lower & ~above
+    return upper, lower
+
+
+def _allows_lower(person: Person) -> bool:
+    try:
+        fitness.check(person, MaskKind.LOWER.value)
+    except LegsNotVisible:
+        return False
+    return True
+
+
+def _sleeves(person: Person, cloth: BoolMask) -> BoolMask:
+    """Return what of ``cloth`` lies on an arm, nearer than to a leg: shape (H, W)."""
+    pixels = Points.of(cloth)
+    bones = anatomy.bones(person.skeleton, person.torso)
+    on_arm, on_leg = (
+        anatomy.nearest([bone for bone in bones if bone.segment in some], pixels.x, pixels.y, 2)[1]
+        for some in (("arm",), ("thigh", "shin"))
+    )
+    sleeves = np.zeros(cloth.shape, bool)
+    np.put(sleeves, pixels.index, (on_arm < 1) & (on_arm < on_leg))
+    return sleeves
+
+
+def _belt_below(person: Person, above: BoolMask) -> BoolMask:
+    """Return what of belts ``lower`` repaints: belts on trousers or skirts, others by height."""
+    parts = person.part_map
+    belt = parts == Part.BELT
+    if not belt.any():
+        return belt
+    _, pieces = cv2.connectedComponents(belt.astype(np.uint8))
+    touched = pieces[grow(where(parts, BOTTOMS), BUCKLE * person.torso) & belt]
+    on_trousers = np.isin(pieces, touched) & belt
+    on_dress = belt & grow(parts == Part.DRESS, BUCKLE * person.torso)
+    return on_trousers | (on_dress & ~above)
+
+
+def _misplaced(person: Person, pixels: BoolMask) -> BoolMask:
+    """Return protected specks inside a mask that lie far from their own bones: shape (H, W)."""
+    parts = person.part_map
+    bones = anatomy.bones(person.skeleton, person.torso)
+    inside = holes(pixels, ISLAND * person.torso**2)
+    result = np.zeros(parts.shape, bool)
+    for group, segments in HOMES:
+        specks = Points.of(inside & where(parts, group))
+        home = [bone for bone in bones if bone.segment in segments]
+        _, far = anatomy.nearest(home, specks.x, specks.y, ASTRAY)
+        np.put(result, specks.index, far >= ASTRAY)
+    return result
 
 
 def _above_hips(person: Person) -> BoolMask:

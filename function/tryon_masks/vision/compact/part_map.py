@@ -1,13 +1,16 @@
-"""From the parser's classes and a skeleton to the canonical part map.
+"""From the parser's class probabilities and a skeleton to the canonical part map.
 
-The parser says what a pixel is, the skeleton which side of the body it belongs to, and the pose
-models whose body it is where people overlap.
+The parser decides what a pixel is. The skeleton says which side of the body a limb belongs to, and
+breaks ties: :data:`RULES` move a pixel only to a class that the parser gives at least
+:attr:`Calibration.floor`.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -15,9 +18,21 @@ from numpy.typing import NDArray
 
 from tryon_masks.domain import anatomy
 from tryon_masks.domain.anatomy import Bone, Points, Segment
-from tryon_masks.domain.parts import BOTTOMS, TOPS, BoolMask, Part, PartMap, where
+from tryon_masks.domain.parts import (
+    ARMS,
+    BOTTOMS,
+    HANDS,
+    LEGS,
+    SHOES,
+    TOPS,
+    BoolMask,
+    Part,
+    PartMap,
+    where,
+)
 from tryon_masks.domain.shapes import grow
 from tryon_masks.domain.skeleton import SIDES, Skeleton
+from tryon_masks.vision.compact.calibration import CALIBRATION, Calibration
 from tryon_masks.vision.compact.classes import CLASSES, Class
 from tryon_masks.vision.compact.garment_parser import MIXED, Answer
 from tryon_masks.vision.runtime import Floats
@@ -44,114 +59,76 @@ PARTS: dict[Class, Part] = {
     Class.BAG: Part.BAG,
     Class.SCARF: Part.SCARF,
 }
-LEFT = {Part.RIGHT_LEG: Part.LEFT_LEG, Part.RIGHT_SHOE: Part.LEFT_SHOE}
+"""The part that each class becomes; limbs are right ones until the skeleton tells their side."""
+CLASS_OF = {part: cls for cls, part in PARTS.items()} | {
+    Part.LEFT_ARM: Class.ARM,
+    Part.LEFT_HAND: Class.HAND,
+    Part.LEFT_LEG: Class.LEG,
+    Part.LEFT_SHOE: Class.SHOE,
+}
+WORN_BELOW = (Class.DRESS, Class.SKIRT, Class.TROUSERS)
+CLOTH = (*WORN_BELOW, Class.TOP, Class.OUTERWEAR, Class.SCARF)
 LIMB_BONES = 4
 """Bones of both arms, or of both legs."""
-SKIN = frozenset({Part.RIGHT_ARM, Part.RIGHT_LEG})
-RAISED = {
-    Part.RIGHT_ARM: Part.RIGHT_LEG,
-    Part.TOP: Part.TROUSERS,
-    Part.OUTERWEAR: Part.TROUSERS,
-    Part.DRESS: Part.SKIRT,
-    Part.BAG: Part.TROUSERS,
-}
-SUNK = {
-    Part.RIGHT_LEG: Part.RIGHT_ARM,
-    Part.TROUSERS: Part.TOP,
-    Part.SKIRT: Part.TOP,
-}
-"""What a slip of the parser should have been."""
 STRAYS: tuple[tuple[frozenset[Part], frozenset[Segment], frozenset[Segment]], ...] = (
     (
         frozenset({Part.FACE, Part.NECK, Part.EYEWEAR}),
         frozenset({"head", "neck"}),
         frozenset({"arm", "hand", "thigh", "shin", "foot"}),
     ),
-    (
-        frozenset({Part.RIGHT_ARM, Part.RIGHT_HAND}),
-        frozenset({"arm", "hand"}),
-        frozenset({"foot"}),
-    ),
-    (
-        frozenset({Part.RIGHT_SHOE}),
-        frozenset({"shin", "foot"}),
-        frozenset({"arm", "hand"}),
-    ),
+    (ARMS | HANDS, frozenset({"arm", "hand"}), frozenset({"foot"})),
+    (SHOES, frozenset({"shin", "foot"}), frozenset({"arm", "hand"})),
 )
-"""What is seen where its own bones are not, and the bones on which it is what they are."""
-COVERS = frozenset({Part.TROUSERS, Part.LEGWEAR})
-"""What on a foot is the shoe, unless the parser is sure of a stocking; on folded legs, so is other
-cloth."""
-CLOTH = TOPS | {Part.DRESS, Part.SKIRT, Part.TROUSERS}
-"""What cannot lie on the head, where it is the hair, nor on a hand that is held away."""
-
-NOBODY = 0.43
-NO_LIMB = 0.95
-"""Probability of the background from which it is that, off the limbs and on them. What is left goes
-to the classes by weight: these move the borders between them, and not the outline."""
-SLIM = 0.7
-"""How much of a limb's width is surely that limb."""
-LEANING = {
-    Class.HAIR: 2.6,
-    Class.FACE: 5.5,
-    Class.NECK: 15.0,
-    Class.ARM: 2.9,
-    Class.HAND: 2.5,
-    Class.LEG: 7.5,
-    Class.TOP: 1.6,
-    Class.OUTERWEAR: 1.6,
-    Class.DRESS: 2.0,
-    Class.SKIRT: 1.3,
-    Class.TROUSERS: 1.15,
-    Class.SHOE: 1.5,
-    Class.BAG: 0.4,
-}
-"""Weights of the other classes, 1 where nothing is said: a slip does not cost a mask the same both
-ways. A sliver of skin between hem and shoe, for one, is repainted rather than kept."""
-REACH = 0.06
-"""How far the person may reach beyond the pose model's outline, in T."""
-SHADOW = 5.5
-"""How many times likelier than skin hair on the throat must be."""
-STEEP = 45.0
-"""How fast the log odds of face against neck rise with the height over the jaw, in distances from
-eyes to mouth."""
+"""Parts, their own bones, and the bones that they may be taken back to when they lie astray."""
+OFF = 8.0
+"""Distance in half widths from which all bones are equally far."""
 FAINT = 1e-4
-"""The least probability that says anything, there."""
-ANKLE = (-0.12, -0.07, 0.0, 0.1), (1.0, 7.0, 7.0, 1.0)
-"""Heights above the ankle, in T, and the weight of skin against shoe there: a strip between hem and
-shoe is sooner skin than anything else that may be either."""
-EITHER = 0.3
-"""The least probability of the two together from which one of them is meant."""
-SHOD = 6.0
-"""How many times likelier than a shoe a stocking on a foot must be."""
-FOLDED: dict[Segment, float] = {"thigh": 0.5, "shin": -0.5}
-"""Cosines of the angle with the trunk below which a leg does not hang from it."""
-WAIST = 0.2
-"""How far above the hips a garment of the lower body begins at the least, in T."""
-ON = 1.5
-CLEAR = 1.3
-ASTRAY = 2.5
-CROWN = 1.3
-SPILT = 3.0
-"""Distances from a bone, in its half widths: up to which cloth may be a limb's, from which it
-cannot be, from which skin cannot, up to which cloth is not the head's, and up to which it is not
-cloth at the feet of folded legs."""
-DOUBT = 0.25
-"""Probability from which what seems a top may be a garment of the lower body."""
-LOWER = (Class.DRESS, Class.SKIRT, Class.TROUSERS)
-OWN = 0.5
-"""Probability from which the pose model's outline of somebody else is believed."""
+"""Least probability in a logarithm."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the rules weigh, on one grid (H, W)."""
+
+    answer: Answer
+    skeleton: Skeleton
+    unit: float
+    bones: list[Bone]
+    calibration: Calibration
+
+    def of(self, segments: AbstractSet[Segment]) -> list[Bone]:
+        """Return the bones of these segments."""
+        return [bone for bone in self.bones if bone.segment in segments]
+
+    def log_odds(self, one: Class, other: Class, pixels: Points) -> Floats:
+        """Return log(p(one) / p(other)) at N pixels: shape (N,)."""
+        first, second = np.log(self.answer.at((one, other), pixels.x, pixels.y) + FAINT)
+        return np.asarray(first - second)
+
+    def move(self, parts: PartMap, pixels: Points, goals: PartMap) -> None:
+        """Label N pixels as ``goals`` (N,), where the parser gives their classes the floor."""
+        for goal in np.unique(goals):
+            some = pixels.only(goals == goal)
+            (likely,) = self.answer.at((CLASS_OF[Part(goal)],), some.x, some.y)
+            np.put(parts, some.index[likely >= self.calibration.floor], goal)
+
+
+Rule = Callable[[PartMap, Evidence], None]
 
 
 def compose(
-    answer: Answer, skeleton: Skeleton, outline: Floats, others: Floats
-) -> tuple[PartMap, NDArray[np.float32]]:
+    answer: Answer,
+    skeleton: Skeleton,
+    outline: Floats,
+    others: Floats,
+    calibration: Calibration = CALIBRATION,
+) -> tuple[PartMap, Floats]:
     """Label one person.
 
     Parameters
     ----------
     answer
-        What the parser says, on a grid (H, W).
+        The parser's class probabilities, on a grid (H, W).
     skeleton
         The person's joints on the same grid.
     outline, others
@@ -160,8 +137,26 @@ def compose(
     Returns
     -------
     tuple
-        The part map (H, W) uint8, and the confidence (H, W) float32, 0 to 1, of its labels; 1
-        where the person cannot be.
+        The part map (H, W) uint8, and the confidence (H, W) float32, 0 to 1: the probability that
+        the parser gives the class that won; 1 where the person cannot be.
+
+    Raises
+    ------
+    ValueError
+        The skeleton has no body unit.
+    """
+    evidence = gather(answer, skeleton, calibration)
+    parts, confidence = decide(evidence, outline, others)
+    for rule in RULES:
+        rule(parts, evidence)
+    parts[(others > calibration.other_person) & (others > outline)] = Part.OTHER_PERSON
+    return parts, confidence
+
+
+def gather(
+    answer: Answer, skeleton: Skeleton, calibration: Calibration = CALIBRATION
+) -> Evidence:
+    """Return the evidence of one person.
 
     Raises
     ------
@@ -171,234 +166,257 @@ def compose(
     unit = skeleton.torso
     if unit is None:
         raise ValueError("a skeleton without shoulders cannot be composed")
-    bones = anatomy.bones(skeleton, unit)
-    own = outline >= OWN
-    parts, sure = np.zeros(own.shape, np.uint8), np.ones(own.shape, np.float32)
-    spots = Points.of(grow(own, REACH * unit))
-    label, share = _likeliest(answer, spots, np.take(_limbs(bones, own), spots.index))
-    np.put(parts, spots.index, np.array([PARTS[cls] for cls in Class], np.uint8)[label])
-    np.put(sure, spots.index, share)
-    _bring_back_strays(parts, bones)
-    folded = any(_folded(skeleton, bone) for bone in _of(bones, FOLDED.keys()))
-    _by_the_bones(parts, bones, folded=folded)
-    if not folded:
-        _raise_pieces(parts, skeleton, WAIST * unit)
-    _bare_the_throat(parts, answer, bones)
-    _part_at_the_wrist(parts, bones)
-    _part_at_the_jaw(parts, answer, skeleton)
-    _part_legs_and_feet(parts, answer, bones, unit, folded=folded)
-    parts[(others > OWN) & (others > outline)] = Part.OTHER_PERSON
-    return parts, sure
+    return Evidence(answer, skeleton, unit, anatomy.bones(skeleton, unit), calibration)
 
 
-def perhaps_lower(parts: PartMap, answer: Answer) -> BoolMask:
-    """Where ``parts`` (H, W) has a top that, by the parser's ``answer``, may be worn below."""
+def decide(evidence: Evidence, outline: Floats, others: Floats) -> tuple[PartMap, Floats]:
+    """Return the parts that the parser sees, and their probabilities, before any rule."""
+    own = outline >= 0.5
+    parts, confidence = np.zeros(own.shape, np.uint8), np.ones(own.shape, np.float32)
+    near = grow(own, evidence.calibration.near * evidence.unit)
+    pixels = Points.of(near)
+    _label(parts, confidence, pixels, evidence, _limbs(evidence, own))
+    _reach_for_cloth(parts, confidence, near, others, evidence)
+    return parts, confidence
+
+
+def perhaps_lower(
+    parts: PartMap, answer: Answer, calibration: Calibration = CALIBRATION
+) -> BoolMask:
+    """Return where ``parts`` (H, W) has a top that may be a garment worn below."""
     tops = Points.of(where(parts, TOPS))
     perhaps = np.zeros(parts.shape, bool)
-    np.put(perhaps, tops.index, answer.at(LOWER, tops.x, tops.y).sum(0) >= DOUBT)
+    below = answer.at(WORN_BELOW, tops.x, tops.y).sum(0)
+    np.put(perhaps, tops.index, below >= calibration.perhaps_lower)
     return perhaps
 
 
-def _limbs(bones: list[Bone], own: BoolMask) -> BoolMask:
-    """Arms, hands and legs, where the pose model has both their bones and the person."""
+# What the parser sees
+
+
+def _limbs(evidence: Evidence, own: BoolMask) -> BoolMask:
+    """Return the cores of arms, hands and legs, where the pose model has bones and person."""
     limbs = np.zeros(own.shape, bool)
-    for bone in _of(bones, {"arm", "hand", "thigh", "shin"}):
-        spot, tube = anatomy.tube(bone, limbs.shape, SLIM)
-        limbs[spot] |= tube
+    for bone in evidence.of({"arm", "hand", "thigh", "shin"}):
+        window, tube = anatomy.tube(bone, limbs.shape, evidence.calibration.limb_core)
+        limbs[window] |= tube
     return limbs & own
 
 
-def _likeliest(answer: Answer, spots: Points, limbs: BoolMask) -> tuple[NDArray[np.uint8], Floats]:
-    """Classes (N,) uint8 of the greatest weighted share, and their shares (N,) without the weight.
+def _label(
+    parts: PartMap, confidence: Floats, pixels: Points, evidence: Evidence, limbs: BoolMask
+) -> None:
+    """Give each pixel the class of the greatest weighted probability.
 
-    Between four cells with the same winner nobody else can win: shares go from one to the next in
-    straight lines.
+    Between four cells with the same winner nobody else can win: probabilities go from one cell to
+    the next in straight lines.
     """
-    label, sure = np.zeros(len(limbs), np.uint8), np.zeros(len(limbs), np.float32)
-    for least, on in ((NOBODY, ~limbs), (NO_LIMB, limbs)):
-        some = spots.only(on)
-        winners, shares = _winners(answer.cells, least)
-        won, share = answer.agreed(winners, some.x, some.y), answer.read(shares, some.x, some.y)
+    answer, calibration = evidence.answer, evidence.calibration
+    table = np.array([PARTS[cls] for cls in Class], np.uint8)
+    on_limb = np.take(limbs, pixels.index)
+    for least, chosen in ((calibration.nobody, ~on_limb), (calibration.nobody_on_limb, on_limb)):
+        some = pixels.only(chosen)
+        winners, likely = winners_of(answer.cells, least, calibration)
+        won = answer.agreed(winners, some.x, some.y)
+        probability = answer.read(likely, some.x, some.y)
         mixed = won == MIXED
         rest = some.only(mixed)
-        won[mixed], share[mixed] = _winners(answer.at(CLASSES, rest.x, rest.y), least)
-        label[on], sure[on] = won, share
-    return label, sure
+        won[mixed], probability[mixed] = winners_of(
+            answer.at(CLASSES, rest.x, rest.y), least, calibration
+        )
+        np.put(parts, some.index, table[won])
+        np.put(confidence, some.index, probability)
 
 
-def _winners(shares: Floats, least: float) -> tuple[NDArray[np.uint8], Floats]:
-    """Along the first axis of ``shares`` (20, ...): the winning class, and its share.
+def winners_of(
+    probabilities: Floats, least: float, calibration: Calibration
+) -> tuple[NDArray[np.uint8], Floats]:
+    """Return the winning class of ``probabilities`` (20, ...), and its probability.
 
-    That is the background where its share is more than ``least``.
+    The background wins where its probability is more than ``least``.
     """
-    weights = np.array([LEANING.get(cls, 1.0) for cls in CLASSES], np.float32)
-    nobody = shares[0] > np.float32(least)
+    weights = np.array([calibration.class_weights.get(cls, 1.0) for cls in CLASSES], np.float32)
+    nobody = probabilities[0] > np.float32(least)
     label = np.zeros(nobody.shape, np.uint8)
     best = np.where(nobody, np.float32(np.inf), np.float32(0))
     for cls in CLASSES[1:]:
-        weighted = shares[cls] * weights[cls]
+        weighted = probabilities[cls] * weights[cls]
         # Numbers rise: of the classes that beat those before them, the last has the greatest.
         np.maximum(label, (weighted > best) * np.uint8(cls), out=label)
         np.maximum(best, weighted, out=best)
-    return label, np.where(nobody, shares[0], best / weights[label])
+    return label, np.where(nobody, probabilities[0], best / weights[label])
 
 
-def _bring_back_strays(parts: PartMap, bones: list[Bone]) -> None:
-    """A foot is no face, whatever the parser says, and cloth lies on no head and on no hand."""
-    for strays, own, limbs in STRAYS:
-        home = _of(bones, own)
-        if home:
-            spots = Points.of(where(parts, strays))
-            spots, limb, _ = _near(_of(bones, limbs), spots, 1)
-            _take_back(parts, spots, limb, home)
-    spots = Points.of(where(parts, CLOTH))
-    head, _ = anatomy.nearest(_of(bones, {"head"}), spots.x, spots.y, CROWN)
-    on_head = head != Part.BACKGROUND
-    np.put(parts, spots.index[on_head], Part.HAIR)
-    hands, arms = _of(bones, {"hand"}), _of(bones, {"arm"})
-    spots, limb = _on(hands, arms, spots.only(~on_head), 1)
-    _take_back(parts, spots, limb, _of(bones, {"torso", "thigh"}))
+def _reach_for_cloth(
+    parts: PartMap, confidence: Floats, near: BoolMask, others: Floats, evidence: Evidence
+) -> None:
+    """Label confident cloth beyond the pose model's outline, where it hangs on the person."""
+    calibration = evidence.calibration
+    beyond = Points.of(grow(near, calibration.far * evidence.unit) & ~near)
+    likely = evidence.answer.at(CLOTH, beyond.x, beyond.y).sum(0) >= calibration.cloth
+    mine = np.take(others, beyond.index) <= calibration.other_person
+    cloth = beyond.only(likely & mine)
+    joined = where(parts, TOPS | BOTTOMS | {Part.DRESS, Part.SCARF})
+    np.put(joined, cloth.index, True)
+    count, pieces = cv2.connectedComponents(joined.astype(np.uint8))
+    on_person = np.zeros(count, bool)
+    on_person[pieces[joined & near]] = True
+    held = cloth.only(on_person[np.take(pieces, cloth.index)])
+    _label(parts, confidence, held, evidence, np.zeros(parts.shape, bool))
+
+
+# Where the skeleton breaks ties
+
+
+def face_or_neck(parts: PartMap, evidence: Evidence) -> None:
+    """Part face from neck: the parser says it at the jaw itself, the skeleton away from it."""
+    pixels = Points.of(where(parts, {Part.FACE, Part.NECK}))
+    over = anatomy.over_jaw(evidence.skeleton, pixels.x, pixels.y)
+    if over is None:
+        return
+    odds = evidence.log_odds(Class.FACE, Class.NECK, pixels) + evidence.calibration.jaw * over
+    evidence.move(parts, pixels, np.where(odds > 0, Part.FACE, Part.NECK).astype(np.uint8))
+
+
+def neck_or_hair(parts: PartMap, evidence: Evidence) -> None:
+    """Call shadows and beards on the throat neck, not hair."""
+    pixels, _, _ = _near(evidence.of({"neck"}), Points.of(parts == Part.HAIR), 1)
+    neck, face, hair = evidence.answer.at(
+        (Class.NECK, Class.FACE, Class.HAIR), pixels.x, pixels.y
+    )
+    skin = pixels.only(evidence.calibration.hair_on_throat * (neck + face) > hair)
+    np.put(parts, skin.index, Part.NECK)
+
+
+def strays(parts: PartMap, evidence: Evidence) -> None:
+    """Take parts that lie on a limb, and far from all their own bones, back to that limb."""
+    for astray, own, limbs in STRAYS:
+        home = evidence.of(own)
+        if not home:
+            continue
+        pixels, limb, _ = _near(evidence.of(limbs), Points.of(where(parts, astray)), 1)
+        _, far = anatomy.nearest(home, pixels.x, pixels.y)
+        lost = far > evidence.calibration.astray
+        evidence.move(parts, pixels.only(lost), limb[lost])
+
+
+def arm_or_leg(parts: PartMap, evidence: Evidence) -> None:
+    """Give bare skin on a limb, clear of the others, to that limb.
+
+    Where some of the others' bones are lost, nothing is clear of them; where all are, everything
+    is.
+    """
+    calibration = evidence.calibration
+    arms, legs = evidence.of({"arm"}), evidence.of({"thigh", "shin"})
+    for slip, meant, own, other, reach in (
+        (ARMS, Part.RIGHT_LEG, legs, arms, calibration.on_limb),
+        (LEGS, Part.RIGHT_ARM, arms, legs, 1.0),
+    ):
+        if 0 < len(other) < LIMB_BONES:
+            continue
+        pixels, _, near = _near(own, Points.of(where(parts, slip)), reach)
+        far = anatomy.nearest(other, pixels.x, pixels.y)[1]
+        moved = pixels.only((near < far) & (far > calibration.clear))
+        evidence.move(parts, moved, np.full(len(moved.index), meant, np.uint8))
+
+
+def top_or_bottom(parts: PartMap, evidence: Evidence) -> None:
+    """Call a skirt or trousers that lie wholly above the waist a top."""
+    axis = anatomy.axis(evidence.skeleton)
+    if axis is None:
+        return
+    worn = where(parts, BOTTOMS)
+    pixels = Points.of(worn)
+    count, pieces = cv2.connectedComponents(worn.astype(np.uint8))
+    piece = np.take(pieces, pixels.index)
+    low = axis.height(pixels.x, pixels.y) < evidence.calibration.waist * evidence.unit
+    reaches = np.zeros(count, bool)
+    reaches[piece[low]] = True
+    high = pixels.only(~reaches[piece])
+    evidence.move(parts, high, np.full(len(high.index), Part.TOP, np.uint8))
+
+
+def arm_or_hand(parts: PartMap, evidence: Evidence) -> None:
+    """Tell the sides of arms and hands, and part them: the parser says it at the wrist itself."""
+    pixels = Points.of(where(parts, ARMS | HANDS))
+    limb, _ = anatomy.nearest(evidence.of({"arm", "hand"}), pixels.x, pixels.y)
+    left = where(limb, {Part.LEFT_ARM, Part.LEFT_HAND})
+    hand = where(np.take(parts, pixels.index), HANDS)
+    for side in SIDES:
+        own = left == (side == "left")
+        some = pixels.only(own)
+        to_arm, to_hand = (
+            anatomy.nearest(
+                [bone for bone in evidence.of({segment}) if bone.side == side],
+                some.x, some.y, OFF,
+            )[1]
+            for segment in ("arm", "hand")
+        )
+        odds = evidence.log_odds(Class.HAND, Class.ARM, some)
+        hand[own] = odds + evidence.calibration.wrist * (to_arm - to_hand) > 0
+    goals = np.where(
+        hand,
+        np.where(left, Part.LEFT_HAND, Part.RIGHT_HAND),
+        np.where(left, Part.LEFT_ARM, Part.RIGHT_ARM),
+    )
+    _name_side(parts, pixels, left)
+    evidence.move(parts, pixels, goals.astype(np.uint8))
+
+
+def leg_or_shoe(parts: PartMap, evidence: Evidence) -> None:
+    """Tell the sides of legs and shoes, and part them: a strip about the ankle is sooner skin."""
+    calibration = evidence.calibration
+    pixels = Points.of(where(parts, LEGS | SHOES))
+    limb, _ = anatomy.nearest(evidence.of({"thigh", "shin", "foot"}), pixels.x, pixels.y)
+    left = where(limb, {Part.LEFT_LEG, Part.LEFT_SHOE})
+    shoe = where(np.take(parts, pixels.index), SHOES)
+    skin_likely, shoe_likely = evidence.answer.at((Class.LEG, Class.SHOE), pixels.x, pixels.y)
+    either = skin_likely + shoe_likely > calibration.leg_or_shoe
+    for shin in evidence.of({"shin"}):
+        own = either & (left == (shin.side == "left"))
+        height = shin.before_end(pixels.x[own], pixels.y[own]) / evidence.unit
+        shoe[own] = shoe_likely[own] >= np.interp(height, *calibration.ankle) * skin_likely[own]
+    goals = np.where(
+        shoe,
+        np.where(left, Part.LEFT_SHOE, Part.RIGHT_SHOE),
+        np.where(left, Part.LEFT_LEG, Part.RIGHT_LEG),
+    )
+    _name_side(parts, pixels, left)
+    evidence.move(parts, pixels, goals.astype(np.uint8))
+
+
+RULES: tuple[Rule, ...] = (
+    strays,
+    arm_or_leg,
+    top_or_bottom,
+    neck_or_hair,
+    arm_or_hand,
+    face_or_neck,
+    leg_or_shoe,
+)
+"""In the order in which they are applied."""
+
+_LEFT = {
+    Part.RIGHT_ARM: Part.LEFT_ARM,
+    Part.RIGHT_HAND: Part.LEFT_HAND,
+    Part.RIGHT_LEG: Part.LEFT_LEG,
+    Part.RIGHT_SHOE: Part.LEFT_SHOE,
+}
+
+
+def _name_side(parts: PartMap, pixels: Points, left: BoolMask) -> None:
+    """Name the side of limbs; ``left`` (N,) says which of the pixels are the left ones'."""
+    table = np.arange(256, dtype=np.uint8)
+    for right, other in _LEFT.items():
+        table[right] = other
+    label = np.take(parts, pixels.index)
+    np.put(parts, pixels.index, np.where(left, table[label], label))
 
 
 def _near(
-    bones: list[Bone], spots: Points, reach: float = math.inf
+    bones: list[Bone], pixels: Points, reach: float = math.inf
 ) -> tuple[Points, PartMap, Floats]:
-    """What of ``spots`` is nearer than ``reach`` to a bone; whose limb's, and how near: (N,)."""
-    limb, near = anatomy.nearest(bones, spots.x, spots.y, reach)
+    """Return the pixels nearer than ``reach`` to a bone; whose limb's, and how near: (N,)."""
+    limb, near = anatomy.nearest(bones, pixels.x, pixels.y, reach)
     on = limb != Part.BACKGROUND
-    return spots.only(on), limb[on], near[on]
-
-
-def _on(
-    bones: list[Bone], others: list[Bone], spots: Points, reach: float
-) -> tuple[Points, PartMap]:
-    """What of ``spots`` lies on ``bones``, nearer than to ``others``; and on whose limb (N,)."""
-    spots, limb, near = _near(bones, spots, reach)
-    nearer = near < anatomy.nearest(others, spots.x, spots.y)[1]
-    return spots.only(nearer), limb[nearer]
-
-
-def _take_back(parts: PartMap, spots: Points, limb: PartMap, home: list[Bone]) -> None:
-    """What lies on a ``limb``, and far from all bones that are ``home`` to it, is that limb's."""
-    _, far = anatomy.nearest(home, spots.x, spots.y)
-    astray = far > ASTRAY
-    np.put(parts, spots.index[astray], limb[astray])
-
-
-def _by_the_bones(parts: PartMap, bones: list[Bone], *, folded: bool) -> None:
-    """Skin on a limb and clear of the others is that limb's; on folded legs, so is cloth.
-
-    Elsewhere a coat or a shirt may hang over the thighs. Where some of the others' bones are lost,
-    nothing is clear of them; where all are, everything is.
-    """
-    legs = _of(bones, {"thigh", "shin"})
-    arms = _of(bones, {"arm"})
-    trunk = _of(bones, {"torso"})
-    for slips, own, other, reach, clear in (
-        (RAISED, legs, trunk, ON, arms),
-        (SUNK, trunk, legs, 1.0, arms),
-        (SUNK, arms, legs, 1.0, legs),
-    ):
-        if 0 < len(clear) < LIMB_BONES:
-            continue
-        spots = Points.of(where(parts, {part for part in slips if folded or part in SKIN}))
-        spots, _, near = _near(own, spots, reach)
-        far, off = (anatomy.nearest(bones, spots.x, spots.y)[1] for bones in (other, clear))
-        spots = spots.only((near < far) & (off > CLEAR))
-        label = np.take(parts, spots.index)
-        for part, meant in slips.items():
-            np.put(parts, spots.index[label == part], meant)
-
-
-def _folded(skeleton: Skeleton, bone: Bone) -> bool:
-    neck, hip = skeleton.neck_base, skeleton.mid_hip
-    if neck is None or hip is None:
-        return False
-    trunk, leg = np.subtract(hip, neck), np.subtract(bone.end, bone.start)
-    return bool(trunk @ leg < FOLDED[bone.segment] * np.hypot(*trunk) * np.hypot(*leg))
-
-
-def _raise_pieces(parts: PartMap, skeleton: Skeleton, waist: float) -> None:
-    """A skirt or trousers of which nothing reaches down to ``waist`` above the hips is a top."""
-    axis = anatomy.axis(skeleton)
-    if axis is None:
-        return
-    spots = Points.of(where(parts, BOTTOMS))
-    height = axis.height(spots.x, spots.y)
-    above = height > 0
-    spots, height = spots.only(above), height[above]
-    worn = np.zeros(parts.shape, np.uint8)
-    np.put(worn, spots.index, 1)
-    count, pieces = cv2.connectedComponents(worn)
-    piece = np.take(pieces, spots.index)
-    reaches = np.zeros(count, bool)
-    reaches[piece[height < waist]] = True
-    np.put(parts, spots.index[~reaches[piece]], Part.TOP)
-
-
-def _bare_the_throat(parts: PartMap, answer: Answer, bones: list[Bone]) -> None:
-    """On the throat, shadows and beards look like hair."""
-    spots = Points.of(parts == Part.HAIR)
-    spots, _, _ = _near(_of(bones, {"neck"}), spots, 1)
-    neck, face, hair = answer.at((Class.NECK, Class.FACE, Class.HAIR), spots.x, spots.y)
-    np.put(parts, spots.index[SHADOW * (neck + face) > hair], Part.NECK)
-
-
-def _part_at_the_wrist(parts: PartMap, bones: list[Bone]) -> None:
-    """Skin of arms and hands goes to the bone that it lies on; a hand never to the other arm."""
-    hand, arm = Points.of(parts == Part.RIGHT_HAND), Points.of(parts == Part.RIGHT_ARM)
-    _relabel(parts, arm, _of(bones, {"arm", "hand"}))
-    whose, _ = anatomy.nearest(_of(bones, {"hand"}), hand.x, hand.y)
-    for own in SIDES:
-        along = [bone for bone in bones if bone.side == own]
-        nearer = hand.only(whose == anatomy.LIMBS["hand", own])
-        _relabel(parts, nearer, _of(along, {"arm", "hand"}))
-
-
-def _relabel(parts: PartMap, spots: Points, limbs: list[Bone]) -> None:
-    spots, limb, _ = _near(limbs, spots)
-    np.put(parts, spots.index, limb)
-
-
-def _part_at_the_jaw(parts: PartMap, answer: Answer, skeleton: Skeleton) -> None:
-    """Face or neck: the parser says it at the jaw itself, the skeleton away from it."""
-    head = Points.of(where(parts, {Part.FACE, Part.NECK}))
-    over = anatomy.over_jaw(skeleton, head.x, head.y)
-    if over is not None:
-        face, neck = np.log(answer.at((Class.FACE, Class.NECK), head.x, head.y) + FAINT)
-        np.put(parts, head.index, np.where(STEEP * over + face > neck, Part.FACE, Part.NECK))
-
-
-def _part_legs_and_feet(
-    parts: PartMap, answer: Answer, bones: list[Bone], unit: float, *, folded: bool
-) -> None:
-    """Left and right; skin or shoe; and shoes, where what cannot lie on a foot seems to."""
-    legs = _of(bones, {"thigh", "shin", "foot"})
-    spots = Points.of(where(parts, set(LEFT)))
-    limb, _ = anatomy.nearest(legs, spots.x, spots.y)
-    left = where(limb, {Part.LEFT_LEG, Part.LEFT_SHOE})
-    label = np.take(parts, spots.index)
-    skin, shoe = answer.at((Class.LEG, Class.SHOE), spots.x, spots.y)
-    either = skin + shoe > EITHER
-    for shin in _of(bones, {"shin"}):
-        own = either & (left == (shin.side == "left"))
-        weight = np.interp(shin.before_end(spots.x[own], spots.y[own]) / unit, *ANKLE)
-        bare = weight * skin[own] > shoe[own]
-        label[own] = np.where(bare, Part.RIGHT_LEG, Part.RIGHT_SHOE)
-    for right, other in LEFT.items():
-        label[left & (label == right)] = other
-    np.put(parts, spots.index, label)
-    worn = Points.of(parts == Part.LEGWEAR)
-    stocking = np.zeros(parts.shape, bool)
-    legwear, shoe = answer.at((Class.LEGWEAR, Class.SHOE), worn.x, worn.y)
-    np.put(stocking, worn.index, legwear > SHOD * shoe)
-    feet = _of(bones, {"foot"})
-    reaches = {COVERS: 1.0, CLOTH - COVERS: SPILT} if folded else {COVERS: 1.0}
-    for covers, reach in reaches.items():
-        spots = Points.of(where(parts, covers) & ~stocking)
-        spots, limb = _on(feet, _of(bones, {"thigh", "shin"}), spots, reach)
-        np.put(parts, spots.index, limb)
-
-
-def _of(bones: list[Bone], segments: AbstractSet[Segment]) -> list[Bone]:
-    return [bone for bone in bones if bone.segment in segments]
+    return pixels.only(on), limb[on], near[on]

@@ -14,7 +14,8 @@ from tryon_masks.domain.skeleton import Keypoint, Skeleton
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
 from tryon_masks.vision.compact.garment_parser import GarmentParser
-from tryon_masks.vision.compact.part_map import OWN, REACH, compose, perhaps_lower
+from tryon_masks.vision.compact.calibration import CALIBRATION
+from tryon_masks.vision.compact.part_map import compose, perhaps_lower
 from tryon_masks.vision.compact.people import PeopleFinder, outline_of, outline_of_any
 
 WARM_UP_SIDE = 256
@@ -66,7 +67,7 @@ class CompactVision:
         if unit is None:
             raise ValueError("a skeleton without shoulders cannot be parsed")
         box = chosen.box
-        region = box.surroundings(frame, REACH * unit / max(box.width, box.height))
+        region = box.surroundings(frame, (CALIBRATION.near + CALIBRATION.far) * unit / max(box.width, box.height))
         whole = (slice(0, frame[0]), slice(0, frame[1]))
         with step("parse_garments", "garment_parser"):
             outline = outline_of(chosen, whole)
@@ -78,7 +79,7 @@ class CompactVision:
             skeleton = chosen.skeleton.moved(-columns.start, -rows.start)
             answer = answer.moved(-columns.start, -rows.start)
             parts, sure = compose(answer, skeleton, outline[region], theirs[region])
-            part_map = np.where(theirs > OWN, np.uint8(Part.OTHER_PERSON), np.uint8(0))
+            part_map = np.where(theirs > CALIBRATION.other_person, np.uint8(Part.OTHER_PERSON), np.uint8(0))
             confidence = np.ones(frame, np.float32)
             part_map[region], confidence[region] = parts, sure
             perhaps = np.zeros(frame, bool)

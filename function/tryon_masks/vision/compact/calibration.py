@@ -1,0 +1,100 @@
+"""Every number by which the part map weighs the parser against the skeleton, in one place.
+
+``python -m benchmarks.calibrate`` fits the class weights and thresholds anew after a training, on
+folds of the validation photos; ``python -m benchmarks.rules`` counts how often each rule is right.
+Lengths are in units of the torso length T.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tryon_masks.vision.compact.classes import Class
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Constants of :mod:`tryon_masks.vision.compact.part_map`.
+
+    Attributes
+    ----------
+    nobody, nobody_on_limb
+        Probability of the background from which a pixel is background: elsewhere, and on a limb
+        that the pose model sees. What is left goes to the other classes by weight.
+    class_weights
+        Factor of each class's probability, 1 where nothing is said. The weights move the borders
+        between classes, not the outline: a slip does not cost a mask the same both ways.
+    floor
+        Least probability that the parser must give a class before a rule moves a pixel to it.
+    limb_core
+        Share of a limb's width that is surely that limb.
+    near
+        How far beyond the pose model's outline everything is believed.
+    far, cloth
+        How far beyond it cloth is believed, if it is connected to the person and its probability
+        is at least ``cloth``.
+    other_person
+        Probability from which the pose model's outline of somebody else is believed.
+    jaw
+        How fast the log odds of face against neck rise with the height over the jaw, in units of
+        the distance from eyes to mouth.
+    wrist
+        What a pixel's log odds of hand against arm gain for every half width that it is nearer to
+        the hand's bone than to the arm's.
+    ankle
+        Heights above the ankle, and the weight of leg against shoe at each.
+    leg_or_shoe
+        Least probability of leg and shoe together at which the ankle has a say.
+    hair_on_throat
+        How many times likelier than skin hair on the throat must be.
+    on_limb, clear, astray
+        Distances from a bone in its half widths: up to which skin may be the limb's, beyond which
+        it is clear of another limb, and beyond which a part cannot be its own bone's.
+    waist
+        How far above the hips a garment of the lower body must begin at the latest.
+    perhaps_lower
+        Probability of the classes worn below from which what seems a top may be one of them.
+    """
+
+    nobody: float = 0.43
+    nobody_on_limb: float = 0.95
+    class_weights: Mapping[Class, float] = field(
+        default_factory=lambda: {
+            Class.HAIR: 2.6,
+            Class.FACE: 5.5,
+            Class.NECK: 15.0,
+            Class.ARM: 2.9,
+            Class.HAND: 2.5,
+            Class.LEG: 7.5,
+            Class.TOP: 1.6,
+            Class.OUTERWEAR: 1.6,
+            Class.DRESS: 2.0,
+            Class.SKIRT: 1.3,
+            Class.TROUSERS: 1.15,
+            Class.SHOE: 1.5,
+            Class.BAG: 0.4,
+        }
+    )
+    floor: float = 0.02
+    limb_core: float = 0.7
+    near: float = 0.06
+    far: float = 0.6
+    cloth: float = 0.6
+    other_person: float = 0.5
+    jaw: float = 45.0
+    wrist: float = 30.0
+    ankle: tuple[tuple[float, ...], tuple[float, ...]] = (
+        (-0.12, -0.07, 0.0, 0.1),
+        (1.0, 7.0, 7.0, 1.0),
+    )
+    leg_or_shoe: float = 0.3
+    hair_on_throat: float = 5.5
+    on_limb: float = 1.5
+    clear: float = 1.3
+    astray: float = 2.5
+    waist: float = 0.2
+    perhaps_lower: float = 0.25
+
+
+CALIBRATION = Calibration()
