@@ -1,9 +1,12 @@
 """How good a parser is on the photos that nobody trained on.
 
     python -m models.garment_parser.evaluate CCP PEOPLE PARSER.onnx [--teachers FOLDER]
+        [--parts DATASET PEOPLE] [--skin DATASET PEOPLE] [--dyed]
 
 Prints Markdown: IoU and boundary IoU a class, the reliability of the confidence, and beside the
-public models what they and the parser make of the same tasks, in the same run.
+public models what they and the parser make of the same tasks, in the same run. ``--parts`` and
+``--skin``: how often the likeliest class is one that a label of these sets allows. ``--dyed``: the
+garments' IoU where one garment has the colours of another.
 Boundary IoU: Cheng et al., 2021; here the bands of all photos are counted together.
 """
 
@@ -21,8 +24,8 @@ import cv2
 import numpy as np
 import torch
 from models.garment_parser.cloth import ClothSegmenter
-from models.garment_parser.data import IGNORE, Example, labelled, laid_out, view
-from models.garment_parser.partial import NAMES, allowed
+from models.garment_parser.data import IGNORE, Example, dye, labelled, laid_out, view
+from models.garment_parser.partial import NAMES, allowed, body_parts, skins
 from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
 from numpy.typing import NDArray
@@ -117,21 +120,32 @@ def mean_iou(model: torch.nn.Module, examples: list[Example], size: tuple[int, i
 def partial_accuracy(
     model: torch.nn.Module, examples: list[Example], size: tuple[int, int]
 ) -> dict[str, float]:
-    """Share of each set label's pixels whose likeliest class is one that it allows."""
+    """Accuracy at set labels, of weights in training; see :class:`Allowed`."""
     device = next(model.parameters()).device
-    table, hits = allowed() > 0, np.zeros((256, 2))
+    tally = Allowed()
     for example in examples:
         inputs, matrix = view(example, size)
         shares = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
-        found = laid_out(Answer.of(shares, matrix), example.labels.shape).argmax(0)
-        right = table[example.labels, found]
-        hits[:, 0] += np.bincount(example.labels.ravel(), right.ravel(), 256)
-        hits[:, 1] += np.bincount(example.labels.ravel(), minlength=256)
-    return {
-        NAMES[label]: round(float(hits[label, 0] / hits[label, 1]), 4)
-        for label in NAMES
-        if hits[label, 1]
-    }
+        tally.add(example.labels, laid_out(Answer.of(shares, matrix), example.labels.shape))
+    return tally.accuracy()
+
+
+class Allowed:
+    """How often the likeliest class is one that a pixel's set label allows, a label."""
+
+    def __init__(self) -> None:
+        self._table, self._hits = allowed() > 0, np.zeros((2, 256))
+
+    def add(self, labels: NDArray[np.uint8], probabilities: Floats) -> None:
+        """Count one photo: labels (H, W), probabilities (20, H, W)."""
+        right = self._table[labels, probabilities.argmax(0)]
+        self._hits[0] += np.bincount(labels.ravel(), right.ravel(), 256)
+        self._hits[1] += np.bincount(labels.ravel(), minlength=256)
+
+    def accuracy(self) -> dict[str, float]:
+        """Return the share of right pixels for each label that was seen."""
+        right, seen = self._hits
+        return {name: round(float(right[i] / seen[i]), 4) for i, name in NAMES.items() if seen[i]}
 
 
 def main() -> None:
@@ -141,6 +155,9 @@ def main() -> None:
     parser.add_argument("people", type=Path, help="folder of garment_parser.people")
     parser.add_argument("parser", type=Path)
     parser.add_argument("--teachers", type=Path, help="folder of the built set 'teachers'")
+    for name in ("parts", "skin"):
+        parser.add_argument(f"--{name}", type=Path, nargs=2, metavar=("DATASET", "PEOPLE"))
+    parser.add_argument("--dyed", action="store_true")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--photos", type=int, help="only the first so many")
     parser.add_argument(
@@ -154,6 +171,12 @@ def main() -> None:
     examples = labelled(args.ccp, args.people, validation=True, as_labelled=args.as_labelled)
     examples = examples[: args.photos]
     _own_table(args, examples)
+    if args.parts:
+        _allowed_table(args, body_parts(*args.parts, validation=True)[: args.photos])
+    if args.skin:
+        _allowed_table(args, skins(*args.skin, validation=True)[: args.photos])
+    if args.dyed:
+        _dyed_table(args, examples)
     if args.teachers:
         _beside(args, examples, "selfie", KINDS)
         _beside(args, examples, "cloth", GARMENTS)
@@ -198,6 +221,30 @@ def _own_table(args: argparse.Namespace, examples: list[Example]) -> None:
     error = (np.abs(hits - sums)[there]).sum() / counts.sum()
     best = min(likelihood, key=lambda t: likelihood[t])
     print(f"\nexpected calibration error {error:.3f}; likeliest temperature {best}\n")
+
+
+def _allowed_table(args: argparse.Namespace, examples: list[Example]) -> None:
+    parser, tally = GarmentParser(args.parser, args.threads), Allowed()
+    for example in examples:
+        tally.add(example.labels, _parse(parser, example))
+    print(f"{len(examples)} photos\n\n| label | right |\n|---|--:|")
+    for name, accuracy in tally.accuracy().items():
+        print(f"| {name} | {accuracy:.3f} |")
+    print()
+
+
+def _dyed_table(args: argparse.Namespace, examples: list[Example]) -> None:
+    parser, rng = GarmentParser(args.parser, args.threads), np.random.default_rng(7)
+    dyed = [dye(example, rng) for example in examples]
+    tallies = [Tally([cls.name for cls in CLASSES]) for _ in range(2)]
+    for tally, some in zip(tallies, (examples, dyed), strict=True):
+        for example in some:
+            found = _parse(parser, example).argmax(0).astype(np.uint8)
+            tally.add(example.labels, found, bands=False)
+    print("| garment | IoU | IoU, dyed |\n|---|--:|--:|")
+    for cls in CLOTHES:
+        print(f"| {cls.name.lower()} | {' | '.join(f'{t.iou(cls):.3f}' for t in tallies)} |")
+    print()
 
 
 def _parse(parser: GarmentParser, example: Example) -> Floats:

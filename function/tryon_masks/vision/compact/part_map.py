@@ -175,7 +175,7 @@ def decide(evidence: Evidence, outline: Floats, others: Floats) -> tuple[PartMap
     parts, confidence = np.zeros(own.shape, np.uint8), np.ones(own.shape, np.float32)
     near = grow(own, evidence.calibration.near * evidence.unit)
     pixels = Points.of(near)
-    _label(parts, confidence, pixels, evidence, _limbs(evidence, own))
+    _label(parts, confidence, pixels, evidence, limbs_of(evidence, own))
     _reach_for_cloth(parts, confidence, near, others, evidence)
     return parts, confidence
 
@@ -194,7 +194,7 @@ def perhaps_lower(
 # What the parser sees
 
 
-def _limbs(evidence: Evidence, own: BoolMask) -> BoolMask:
+def limbs_of(evidence: Evidence, own: BoolMask) -> BoolMask:
     """Return the cores of arms, hands and legs, where the pose model has bones and person."""
     limbs = np.zeros(own.shape, bool)
     for bone in evidence.of({"arm", "hand", "thigh", "shin"}):
