@@ -68,7 +68,7 @@ models: $(RUNTIME) ## fetch, check and convert the models; HAVE=DIR has some alr
 docs: $(DOCS) ## the documents as a site, in site/; a broken link stops it
 	@rm -rf .make/pages && mkdir -p .make/pages
 	@tar -c --exclude=__pycache__ $(PAGES) | tar -x -C .make/pages
-	NO_MKDOCS_2_WARNING=1 .docs/bin/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 .docs/bin/mkdocs build --strict
 
 sam: $(SAM) ## the SAM CLI, in .sam
 
