@@ -20,7 +20,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from tests import fakes, figures
 
 from tryon_masks import images
-from tryon_masks.domain.masks import MaskKind, make_mask
+from tryon_masks.domain.kinds import MaskKind
+from tryon_masks.domain.masks import make_mask
 from tryon_masks.domain.parts import Part, PartMap
 from tryon_masks.domain.profiles import Expand, Profile
 from tryon_masks.service import MaskOptions
