@@ -9,11 +9,13 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.contract.template_file import PARAMETERS, RESOURCES, TEMPLATE, of_type
 
 from tryon_masks.domain.errors import Refusal, StartError, TryonMasksError
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.profiles import Profile
+from tryon_masks.entrypoints import cli
 from tryon_masks.entrypoints.http import routes
 from tryon_masks.schema.requests import DOCUMENT_KEY, MaskRequestBody
 from tryon_masks.settings import Settings
@@ -146,6 +148,28 @@ def test_every_route_is_listed() -> None:
     paths = json.loads((ROOT / "docs" / "openapi.json").read_text())["paths"]
     routes = {f"{method.upper()} {path}" for path, how in paths.items() for method in how}
     assert listed == routes | {"POST /"}
+
+
+def options(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
+    """What the help of a command of the command line offers, beside help and log."""
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    offered = re.findall(r"(?<![\w-])--[a-z][a-z-]*", capsys.readouterr().out)
+    return set(offered) - {"--help", "--verbose"}
+
+
+def test_every_option_of_the_command_line_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    _, *parts = re.split(r"^## ", page("cli"), flags=re.MULTILINE)
+    sections = {part.partition("\n")[0]: part for part in parts}
+    commands = {names([row[0]])[0] for row in table("cli", "command")}
+    assert commands == sections.keys()
+    listed = {
+        command: set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text)) - {"--verbose"}
+        for command, text in sections.items()
+    }
+    listed["data-json"] ^= listed["generate"]  # "generate's options, except"
+    for command in commands:
+        assert listed[command] == options(command, capsys), command
 
 
 def anchors(path: Path) -> set[str]:
