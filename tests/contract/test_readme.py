@@ -150,6 +150,11 @@ def test_every_route_is_listed() -> None:
     assert listed == routes | {"POST /"}
 
 
+def test_every_event_is_listed() -> None:
+    listed = names([row[0] for row in table("local", "event")])
+    assert sorted(listed) == sorted(path.name for path in (ROOT / "events").glob("*.json"))
+
+
 def options(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
     """What the help of a command of the command line offers, beside help and log."""
     with pytest.raises(SystemExit):
