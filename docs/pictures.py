@@ -2,7 +2,7 @@
 
 Run it in the repository's root with the models built, whenever a rule or a model changes. The photo
 is NASA's portrait of Eileen Collins, in the public domain, as scikit-image carries it. The figure
-is the tests' own: its part map is painted, and the masks are shaped as those of photos are.
+is painted, the tests' own. The real models make all masks.
 """
 
 from __future__ import annotations
@@ -21,17 +21,19 @@ from tests import fakes, figures
 
 from tryon_masks import images
 from tryon_masks.domain.kinds import MaskKind
-from tryon_masks.domain.masks import make_mask
-from tryon_masks.domain.parts import Part, PartMap
-from tryon_masks.domain.profiles import Expand, Profile
+from tryon_masks.domain.parts import Part
+from tryon_masks.domain.profiles import Profile
 from tryon_masks.service import MaskOptions
 
 FOLDER = Path(__file__).parent / "img"
 PORTRAIT = FOLDER / "astronaut.jpg"
 SIDE = 224
 """Pixels of the portrait in a picture."""
-FIGURE = (slice(8, 396), slice(70, 230))
-"""Rows and columns of the painted photo that the figure needs with its margins."""
+ENLARGED = 2
+"""Photo pixels per pixel of the painted figure."""
+FIGURE = (140, 16, 460, 792)
+"""Left, top, right, bottom of what a picture shows of the enlarged figure."""
+FIGURE_SIZE = (160, 388)
 OTHERS = {
     MaskKind.UPPER: (MaskKind.FULL, MaskKind.FACE, MaskKind.HAIR, MaskKind.ARMS),
     MaskKind.LOWER: (MaskKind.PROTECT, MaskKind.HANDS, MaskKind.LEGS, MaskKind.FEET),
@@ -41,7 +43,7 @@ SKIN = dict.fromkeys((Part.LEFT_LEG, Part.RIGHT_LEG), (222, 178, 148))
 CAPTION = 20
 GAP = 8
 
-Rgb = NDArray[np.uint8]
+Grey = NDArray[np.uint8]
 Cell = tuple[str, Image.Image]
 
 
@@ -49,43 +51,47 @@ def main() -> None:
     """Draw all of them."""
     portrait = Image.open(PORTRAIT).convert("RGB")
     with TemporaryDirectory() as scratch:
-        look = _Look(Path(scratch))
-        _save("result.jpg", [look.result(portrait)])
-        _save("failures.jpg", [[look.failure(photo) for photo in _hard(portrait)]])
-    _save("masks.png", _masks())
+        product = _Product(Path(scratch))
+        _save("result.jpg", [_result(product, portrait)])
+        _save("failures.jpg", [[_failure(product, photo) for photo in _hard(portrait)]])
+        _save("masks.png", _masks(product))
 
 
-class _Look:
-    """The real service, asked for the upper mask of one picture after the other."""
+class _Product:
+    """The real service, asked for one mask after the other."""
 
     def __init__(self, scratch: Path) -> None:
         self._scratch = scratch
         self._service = open_service(scratch, threads=2)
 
-    def result(self, photo: Image.Image) -> list[Cell]:
-        """The photo, its mask as it is stored, and the mask laid over it."""
-        mask, code = self._upper(photo)
-        if mask is None:
-            sys.exit(f"The portrait's mask was refused: {code}")
-        overlay = _overlay(np.array(photo), {"upper": mask > 0})
-        cells = {"photo": photo, "upper mask": Image.fromarray(mask), "overlay": overlay}
-        return [(name, _square(image.convert("RGB"))) for name, image in cells.items()]
-
-    def failure(self, photo: Image.Image) -> Cell:
-        """The photo with its mask, or in grey under the refusal's code."""
-        mask, code = self._upper(photo)
-        if mask is None:
-            return code, _square(photo.convert("L").convert("RGB"))
-        return "flaws", _square(_overlay(np.array(photo), {"upper": mask > 0}))
-
-    def _upper(self, photo: Image.Image) -> tuple[NDArray[np.uint8] | None, str]:
+    def mask(
+        self, photo: Image.Image, kind: MaskKind, profile: Profile = Profile.BODY
+    ) -> Grey | str:
+        """The mask as it is stored, uint8 (H, W), or the code of its refusal."""
         path = self._scratch / "photo.png"
         photo.save(path)
-        options = MaskOptions(masks=(MaskKind.UPPER,))
+        options = MaskOptions(masks=(kind,), profile=profile)
         refused = make_one(self._service, "photo", path, self._scratch, options)
         if refused:
-            return None, refused["upper"]
-        return read_mask(mask_file(self._scratch, "photo", "upper")), ""
+            return refused[kind]
+        return read_mask(mask_file(self._scratch, "photo", kind))
+
+
+def _result(product: _Product, photo: Image.Image) -> list[Cell]:
+    """The photo, its mask, and the mask laid over it."""
+    mask = product.mask(photo, MaskKind.UPPER)
+    if isinstance(mask, str):
+        sys.exit(f"The portrait's mask was refused: {mask}")
+    cells = {"photo": photo, "upper mask": Image.fromarray(mask), "overlay": _overlay(photo, mask)}
+    return [(name, _square(image.convert("RGB"))) for name, image in cells.items()]
+
+
+def _failure(product: _Product, photo: Image.Image) -> Cell:
+    """The photo with its mask, or in grey under the refusal's code."""
+    mask = product.mask(photo, MaskKind.UPPER)
+    if isinstance(mask, str):
+        return mask, _square(photo.convert("L").convert("RGB"))
+    return "flaws", _square(_overlay(photo, mask))
 
 
 def _hard(portrait: Image.Image) -> list[Image.Image]:
@@ -97,36 +103,39 @@ def _hard(portrait: Image.Image) -> list[Image.Image]:
     return [portrait, two, portrait.resize((90, 90)), portrait.crop(face), portrait.crop(headless)]
 
 
-def _square(image: Image.Image) -> Image.Image:
-    return ImageOps.pad(image, (SIDE, SIDE), Image.Resampling.LANCZOS, "white")
-
-
-def _masks() -> list[list[Cell]]:
+def _masks(product: _Product) -> list[list[Cell]]:
     """Both garments' masks in every profile, and beside them the other kinds."""
-    parts = figures.bare_legged()
-    person = figures.person(parts)
-    rgb = _painted(parts)
+    photo = _painted()
 
-    def cell(kind: MaskKind, profile: Profile = Profile.BODY, name: str = "") -> Cell:
-        mask = make_mask(person, kind, profile, Expand())
-        return name or kind.value, _overlay(rgb[FIGURE], {kind.value: mask.pixels[FIGURE]})
+    def cell(kind: MaskKind, profile: Profile, name: str) -> Cell:
+        mask = product.mask(photo, kind, profile)
+        if isinstance(mask, str):
+            sys.exit(f"The figure's mask {name} was refused: {mask}")
+        shown = _overlay(photo, mask).crop(FIGURE)
+        return name, shown.resize(FIGURE_SIZE, Image.Resampling.LANCZOS)
 
-    rows = []
-    for kind, others in OTHERS.items():
-        shapes = [cell(kind, profile, f"{kind}, {profile}") for profile in Profile]
-        rows.append(shapes + [cell(other) for other in others])
-    return rows
+    return [
+        [cell(kind, profile, f"{kind}, {profile}") for profile in Profile]
+        + [cell(other, Profile.BODY, other.value) for other in others]
+        for kind, others in OTHERS.items()
+    ]
 
 
-def _painted(parts: PartMap) -> Rgb:
+def _painted() -> Image.Image:
+    """The figure in shorts, enlarged."""
     table = np.zeros((256, 3), np.uint8)
     for part, colour in {**fakes.COLOURS, **SKIN}.items():
         table[part] = colour
-    return np.asarray(table[parts])
+    photo = Image.fromarray(table[figures.bare_legged()])
+    return photo.resize((ENLARGED * photo.width, ENLARGED * photo.height), Image.Resampling.NEAREST)
 
 
-def _overlay(rgb: Rgb, masks: dict[str, NDArray[np.bool_]]) -> Image.Image:
-    return Image.open(BytesIO(images.overlay(np.ascontiguousarray(rgb), masks).data))
+def _overlay(photo: Image.Image, mask: Grey) -> Image.Image:
+    return Image.open(BytesIO(images.overlay(np.array(photo), {"mask": mask > 0}).data))
+
+
+def _square(image: Image.Image) -> Image.Image:
+    return ImageOps.pad(image, (SIDE, SIDE), Image.Resampling.LANCZOS, "white")
 
 
 def _save(name: str, rows: Sequence[Sequence[Cell]]) -> None:
