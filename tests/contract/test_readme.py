@@ -155,6 +155,15 @@ def test_every_event_is_listed() -> None:
     assert sorted(listed) == sorted(path.name for path in (ROOT / "events").glob("*.json"))
 
 
+def test_every_module_of_the_architecture_is_there() -> None:
+    files = [
+        str(path) for part in ("function", "tests", "docs") for path in (ROOT / part).rglob("*.py")
+    ]
+    named = set(re.findall(r"`([\w/]+\.py)`", page("architecture")))
+    assert len(named) > 40
+    assert [name for name in named if not any(path.endswith(f"/{name}") for path in files)] == []
+
+
 def options(command: str, capsys: pytest.CaptureFixture[str]) -> set[str]:
     """What the help of a command of the command line offers, beside help and log."""
     with pytest.raises(SystemExit):
