@@ -152,9 +152,7 @@ def main() -> None:
     samples = [sample(parser, example, rng) for example in examples]
     folds = samples[::2], samples[1::2]
     before = [costs(fold, CALIBRATION) for fold in folds]
-    after = [
-        costs(fold, fit(other, CALIBRATION)) for fold, other in (folds, (folds[1], folds[0]))
-    ]
+    after = [costs(fold, fit(other, CALIBRATION)) for fold, other in (folds, (folds[1], folds[0]))]
     print("| line | now | fitted on the other fold |\n|---|--:|--:|")
     for name in LINES:
         now, then = (np.mean([found[name] for found in side]) for side in (before, after))

@@ -1,6 +1,6 @@
 """Write the trained parser as ONNX.
 
-    python -m models.garment_parser.export WEIGHTS OUT.onnx
+    python -m models.garment_parser.export WEIGHTS OUT.onnx [TEMPERATURE]
 
 The file is checked against the weights before it is kept.
 """
@@ -28,10 +28,11 @@ TOLERANCE = 1e-3
 
 def main() -> None:
     """Export from the command line."""
-    weights, out = (Path(argument) for argument in sys.argv[1:])
+    weights, out = (Path(argument) for argument in sys.argv[1:3])
+    temperature = float(sys.argv[3]) if len(sys.argv) > 3 else TEMPERATURE
     model = Parser(pretrained=False).eval()
     model.load_state_dict(torch.load(weights, map_location="cpu"))
-    model.temper(TEMPERATURE)
+    model.temper(temperature)
     inputs = torch.rand(1, CHANNELS, HEIGHT, WIDTH) * 2 - 1
     unchecked = out.with_suffix(".unchecked")
     torch.onnx.export(

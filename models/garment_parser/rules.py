@@ -43,7 +43,11 @@ def count(parser: GarmentParser, examples: list[Example]) -> NDArray[np.int64]:
             after = CLASSES_OF[parts]
             moved = (before != after) & (example.labels != IGNORE)
             labels = example.labels[moved]
-            row += len(labels), table[labels, before[moved]].sum(), table[labels, after[moved]].sum()
+            row += (
+                len(labels),
+                table[labels, before[moved]].sum(),
+                table[labels, after[moved]].sum(),
+            )
     return counts
 
 

@@ -39,20 +39,16 @@ class Calibration:
     jaw
         How fast the log odds of face against neck rise with the height over the jaw, in units of
         the distance from eyes to mouth.
-    wrist
+    wrist, wrist_bias
         What a pixel's log odds of hand against arm gain for every half width that it is nearer to
-        the hand's bone than to the arm's.
+        the hand's bone than to the arm's, and the log odds from which it is hand.
     ankle
         Heights above the ankle, and the weight of leg against shoe at each.
     leg_or_shoe
         Least probability of leg and shoe together at which the ankle has a say.
-    hair_on_throat
-        How many times likelier than skin hair on the throat must be.
     on_limb, clear, astray
         Distances from a bone in its half widths: up to which skin may be the limb's, beyond which
         it is clear of another limb, and beyond which a part cannot be its own bone's.
-    waist
-        How far above the hips a garment of the lower body must begin at the latest.
     perhaps_lower
         Probability of the classes worn below from which what seems a top may be one of them.
     """
@@ -79,21 +75,20 @@ class Calibration:
     floor: float = 0.02
     limb_core: float = 0.7
     near: float = 0.06
-    far: float = 0.6
-    cloth: float = 0.6
+    far: float = 0.35
+    cloth: float = 0.8
     other_person: float = 0.5
     jaw: float = 45.0
     wrist: float = 30.0
+    wrist_bias: float = 0.0
     ankle: tuple[tuple[float, ...], tuple[float, ...]] = (
         (-0.12, -0.07, 0.0, 0.1),
         (1.0, 7.0, 7.0, 1.0),
     )
     leg_or_shoe: float = 0.3
-    hair_on_throat: float = 5.5
     on_limb: float = 1.5
     clear: float = 1.3
     astray: float = 2.5
-    waist: float = 0.2
     perhaps_lower: float = 0.25
 
 

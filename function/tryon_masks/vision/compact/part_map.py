@@ -153,9 +153,7 @@ def compose(
     return parts, confidence
 
 
-def gather(
-    answer: Answer, skeleton: Skeleton, calibration: Calibration = CALIBRATION
-) -> Evidence:
+def gather(answer: Answer, skeleton: Skeleton, calibration: Calibration = CALIBRATION) -> Evidence:
     """Return the evidence of one person.
 
     Raises
@@ -278,16 +276,6 @@ def face_or_neck(parts: PartMap, evidence: Evidence) -> None:
     evidence.move(parts, pixels, np.where(odds > 0, Part.FACE, Part.NECK).astype(np.uint8))
 
 
-def neck_or_hair(parts: PartMap, evidence: Evidence) -> None:
-    """Call shadows and beards on the throat neck, not hair."""
-    pixels, _, _ = _near(evidence.of({"neck"}), Points.of(parts == Part.HAIR), 1)
-    neck, face, hair = evidence.answer.at(
-        (Class.NECK, Class.FACE, Class.HAIR), pixels.x, pixels.y
-    )
-    skin = pixels.only(evidence.calibration.hair_on_throat * (neck + face) > hair)
-    np.put(parts, skin.index, Part.NECK)
-
-
 def strays(parts: PartMap, evidence: Evidence) -> None:
     """Take parts that lie on a limb, and far from all their own bones, back to that limb."""
     for astray, own, limbs in STRAYS:
@@ -320,22 +308,6 @@ def arm_or_leg(parts: PartMap, evidence: Evidence) -> None:
         evidence.move(parts, moved, np.full(len(moved.index), meant, np.uint8))
 
 
-def top_or_bottom(parts: PartMap, evidence: Evidence) -> None:
-    """Call a skirt or trousers that lie wholly above the waist a top."""
-    axis = anatomy.axis(evidence.skeleton)
-    if axis is None:
-        return
-    worn = where(parts, BOTTOMS)
-    pixels = Points.of(worn)
-    count, pieces = cv2.connectedComponents(worn.astype(np.uint8))
-    piece = np.take(pieces, pixels.index)
-    low = axis.height(pixels.x, pixels.y) < evidence.calibration.waist * evidence.unit
-    reaches = np.zeros(count, bool)
-    reaches[piece[low]] = True
-    high = pixels.only(~reaches[piece])
-    evidence.move(parts, high, np.full(len(high.index), Part.TOP, np.uint8))
-
-
 def arm_or_hand(parts: PartMap, evidence: Evidence) -> None:
     """Tell the sides of arms and hands, and part them: the parser says it at the wrist itself."""
     pixels = Points.of(where(parts, ARMS | HANDS))
@@ -348,12 +320,15 @@ def arm_or_hand(parts: PartMap, evidence: Evidence) -> None:
         to_arm, to_hand = (
             anatomy.nearest(
                 [bone for bone in evidence.of({segment}) if bone.side == side],
-                some.x, some.y, OFF,
+                some.x,
+                some.y,
+                OFF,
             )[1]
             for segment in ("arm", "hand")
         )
         odds = evidence.log_odds(Class.HAND, Class.ARM, some)
-        hand[own] = odds + evidence.calibration.wrist * (to_arm - to_hand) > 0
+        nearer = evidence.calibration.wrist * (to_arm - to_hand)
+        hand[own] = odds + nearer > evidence.calibration.wrist_bias
     goals = np.where(
         hand,
         np.where(left, Part.LEFT_HAND, Part.RIGHT_HAND),
@@ -388,8 +363,6 @@ def leg_or_shoe(parts: PartMap, evidence: Evidence) -> None:
 RULES: tuple[Rule, ...] = (
     strays,
     arm_or_leg,
-    top_or_bottom,
-    neck_or_hair,
     arm_or_hand,
     face_or_neck,
     leg_or_shoe,

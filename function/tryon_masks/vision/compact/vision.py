@@ -67,7 +67,9 @@ class CompactVision:
         if unit is None:
             raise ValueError("a skeleton without shoulders cannot be parsed")
         box = chosen.box
-        region = box.surroundings(frame, (CALIBRATION.near + CALIBRATION.far) * unit / max(box.width, box.height))
+        region = box.surroundings(
+            frame, (CALIBRATION.near + CALIBRATION.far) * unit / max(box.width, box.height)
+        )
         whole = (slice(0, frame[0]), slice(0, frame[1]))
         with step("parse_garments", "garment_parser"):
             outline = outline_of(chosen, whole)
@@ -79,7 +81,9 @@ class CompactVision:
             skeleton = chosen.skeleton.moved(-columns.start, -rows.start)
             answer = answer.moved(-columns.start, -rows.start)
             parts, sure = compose(answer, skeleton, outline[region], theirs[region])
-            part_map = np.where(theirs > CALIBRATION.other_person, np.uint8(Part.OTHER_PERSON), np.uint8(0))
+            part_map = np.where(
+                theirs > CALIBRATION.other_person, np.uint8(Part.OTHER_PERSON), np.uint8(0)
+            )
             confidence = np.ones(frame, np.float32)
             part_map[region], confidence[region] = parts, sure
             perhaps = np.zeros(frame, bool)
