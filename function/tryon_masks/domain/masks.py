@@ -242,14 +242,14 @@ def _sleeves(person: Person, cloth: BoolMask) -> BoolMask:
 def _belt_below(person: Person, above: BoolMask) -> BoolMask:
     """Return what of belts ``lower`` repaints: belts on trousers or skirts, others by height."""
     parts = person.part_map
-    belt = parts == Part.BELT
+    belt = where(parts, {Part.BELT})
     if not belt.any():
         return belt
     _, pieces = cv2.connectedComponents(belt.astype(np.uint8))
     touched = pieces[grow(where(parts, BOTTOMS), BUCKLE * person.torso) & belt]
     on_trousers = np.isin(pieces, touched) & belt
-    on_dress = belt & grow(parts == Part.DRESS, BUCKLE * person.torso)
-    return on_trousers | (on_dress & ~above)
+    on_dress = belt & grow(where(parts, {Part.DRESS}), BUCKLE * person.torso)
+    return np.asarray(on_trousers | (on_dress & ~above))
 
 
 def _misplaced(person: Person, pixels: BoolMask) -> BoolMask:

@@ -13,8 +13,8 @@ from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
-from tryon_masks.vision.compact.garment_parser import GarmentParser
 from tryon_masks.vision.compact.calibration import CALIBRATION
+from tryon_masks.vision.compact.garment_parser import GarmentParser
 from tryon_masks.vision.compact.part_map import compose, perhaps_lower
 from tryon_masks.vision.compact.people import PeopleFinder, outline_of, outline_of_any
 
