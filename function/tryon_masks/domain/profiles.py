@@ -20,7 +20,7 @@ class Profile(StrEnum):
         return _MARGINS[self]
 
 
-_MARGINS = {Profile.BODY: 0.06, Profile.TIGHT: 0.015, Profile.HULL: 0.04, Profile.BOX: 0.08}
+_MARGINS = {Profile.BODY: 0.06, Profile.TIGHT: 0.005, Profile.HULL: 0.04, Profile.BOX: 0.08}
 
 
 @dataclass(frozen=True)
