@@ -192,7 +192,7 @@ def starting(path: Path | None) -> Parser:
 
 
 @torch.no_grad()
-def both_ways(teacher: Parser, inputs: torch.Tensor) -> torch.Tensor:
+def flip_tta(teacher: Parser, inputs: torch.Tensor) -> torch.Tensor:
     """Mean probabilities (N, 20, h, w) of the views (N, 13, H, W) and of their mirror images."""
     there, back = teacher(torch.cat([inputs, inputs.flip(3)])).softmax(1).chunk(2)
     result: torch.Tensor = (there + back.flip(3)) / 2

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from models.garment_parser.data import IGNORE, as_skeleton, laid_out
-from models.garment_parser.network import both_ways, starting
+from models.garment_parser.network import flip_tta, starting
 from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
 from numpy.typing import NDArray
@@ -60,7 +60,7 @@ def main() -> None:
         outline = np.asarray(Image.open(args.people / f"{Path(name).stem}.png"))
         matrix = crop_matrix(box, skeleton, size)
         inputs = torch.from_numpy(tensor(rgb, outline, skeleton, matrix, size)).to(device)
-        (shares,) = both_ways(model, inputs).cpu().numpy()
+        (shares,) = flip_tta(model, inputs).cpu().numpy()
         planes = laid_out(Answer.of(shares, matrix), outline.shape)
         labels = planes.argmax(0).astype(np.uint8)
         labels[planes.max(0) < SURE] = IGNORE

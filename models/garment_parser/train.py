@@ -17,13 +17,22 @@ import json
 import math
 import time
 from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import torch
-from models.garment_parser.data import IGNORE, Mix, Samples, labelled, pseudo_labelled, weights
+from models.garment_parser.data import (
+    IGNORE,
+    Example,
+    Mix,
+    Samples,
+    labelled,
+    pseudo_labelled,
+    weights,
+)
 from models.garment_parser.evaluate import mean_iou, partial_accuracy
-from models.garment_parser.network import exported, starting
+from models.garment_parser.network import Parser, exported, starting
 from models.garment_parser.partial import SETS, allowed, body_parts, skins
 from torch.nn import functional
 from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
@@ -57,6 +66,8 @@ FIRST_SET = min(SETS)
 """The least label that stands for a set of classes: nobody."""
 WARM_UP = 0.06
 """Share of the training in which the rate rises."""
+SHARES = {"ccp": 0.55, "parts": 0.3, "skin": 0.15, "pseudo": 0.3}
+"""How often a view is of each set, relative to the others."""
 CCP_MIX = Mix(0.5, 0.25, 0.3)
 PARTS_MIX = Mix(0.75, 0.1)
 SKIN_MIX = Mix(0.1, 0.55)
@@ -116,110 +127,188 @@ def stages(text: str) -> list[tuple[int, int]]:
     return [(int(height), int(number)) for height, number in pairs]
 
 
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Inputs, labels, and which of the views are dyed."""
+
+
 def train(args: argparse.Namespace) -> None:
     """Run the epochs that are still missing in ``args.out``."""
     torch.manual_seed(7)
     torch.set_num_threads(args.threads)
     # OpenCV's pool does not survive the fork into workers: the second stage would wait for ever.
     cv2.setNumThreads(1)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     args.out.mkdir(parents=True, exist_ok=True)
-    ccp = labelled(args.ccp, args.people, validation=False)[: args.photos]
-    parts = body_parts(*args.parts, validation=False)[: args.photos] if args.parts else []
-    sets = [(ccp, CCP_MIX, weights(ccp), 0.55), (parts, PARTS_MIX, torch.ones(len(parts)), 0.3)]
-    if args.skin:
-        skin = skins(*args.skin, validation=False)[: args.photos]
-        sets.append((skin, SKIN_MIX, torch.ones(len(skin)), 0.15))
-    if args.pseudo:
-        pseudo = pseudo_labelled(args.ccp, args.people, args.pseudo)
-        sets.append((pseudo, CCP_MIX, weights(pseudo), 0.3))
-    sets = [one for one in sets if one[0]]
-    often = torch.cat([share * shown / shown.sum() for _, _, shown, share in sets]).tolist()
-    number = args.samples or len(often)
+    data, held_back = TrainingData.of(args), HeldBack.of(args)
+    heights = [height for height, epochs in args.epochs for _ in range(epochs)]
+    trainer = Trainer(args, steps=len(heights) * (data.number // args.batch))
+    height = 0
+    for epoch in range(trainer.resume() + 1, len(heights) + 1):
+        if height != heights[epoch - 1]:
+            height = heights[epoch - 1]
+            size = (height, height // 48 * 32)
+            loader = data.loader(size)
+        begun = time.perf_counter()
+        loss = trainer.run_epoch(loader, epoch)
+        seconds = time.perf_counter() - begun
+        trainer.save(epoch)
+        figures = {"epoch": epoch, "loss": round(loss, 4), "s": round(seconds)}
+        if epoch % 4 == 0 or epoch == len(heights):
+            figures |= held_back.figures(trainer.average, size)
+        with (args.out / "log.jsonl").open("a") as log:
+            log.write(json.dumps(figures) + "\n")
+        print(figures, flush=True)
+    torch.save(trainer.average.state_dict(), args.out / "best.pt")
 
-    def load(size: tuple[int, int]) -> DataLoader[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+
+@dataclass(frozen=True)
+class TrainingData:
+    """The photos that are trained on: each set with how its views are changed."""
+
+    sets: list[tuple[list[Example], Mix]]
+    often: list[float]
+    number: int
+    batch: int
+    workers: int
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> TrainingData:
+        """Load the sets that the command line names."""
+        ccp = labelled(args.ccp, args.people, validation=False)[: args.photos]
+        sets = [(ccp, CCP_MIX)]
+        often = [SHARES["ccp"] * _normed(weights(ccp))]
+        for name, load, mix in (("parts", body_parts, PARTS_MIX), ("skin", skins, SKIN_MIX)):
+            if folders := getattr(args, name):
+                examples = load(*folders, validation=False)[: args.photos]
+                sets.append((examples, mix))
+                often.append(SHARES[name] * _normed(torch.ones(len(examples))))
+        if args.pseudo:
+            pseudo = pseudo_labelled(args.ccp, args.people, args.pseudo)
+            sets.append((pseudo, CCP_MIX))
+            often.append(SHARES["pseudo"] * _normed(weights(pseudo)))
+        all_often = torch.cat(often).tolist()
+        number = args.samples or len(all_often)
+        return cls(sets, all_often, number, args.batch, args.workers)
+
+    def loader(self, size: tuple[int, int]) -> DataLoader[Batch]:
+        """Return random views of ``size`` (height, width), an epoch of them."""
+        hosts = [
+            example for examples, mix in self.sets if mix is not SKIN_MIX for example in examples
+        ]
         return DataLoader(
-            ConcatDataset([Samples(some, size, mix, ccp + parts) for some, mix, *_ in sets]),
-            args.batch,
-            sampler=WeightedRandomSampler(often, number),
-            num_workers=args.workers,
+            ConcatDataset([Samples(examples, size, mix, hosts) for examples, mix in self.sets]),
+            self.batch,
+            sampler=WeightedRandomSampler(self.often, self.number),
+            num_workers=self.workers,
             drop_last=True,
             persistent_workers=True,
         )
 
-    held_back = labelled(args.ccp, args.people, validation=True)[: args.photos]
-    held_parts = body_parts(*args.parts, validation=True)[: args.photos] if args.parts else []
 
-    model = starting(args.init).to(device, memory_format=torch.channels_last)
-    teacher = args.teacher and starting(args.teacher).to(device, memory_format=torch.channels_last)
-    average = deepcopy(model).eval()
-    frozen = [model.stem, model.stem_norm, *model.blocks[: args.freeze]] if args.freeze else []
-    if args.fine:
-        frozen = [part for part in model.children() if part is not model.fine]
-    for part in frozen:
-        part.requires_grad_(False)
-    still = [*frozen, *(model.norms() if exported(args.init) else [])]
-    encoder = [*model.stem.parameters(), *model.stem_norm.parameters(), *model.blocks.parameters()]
-    known = {id(p) for p in encoder}
-    decoder = [p for p in model.parameters() if id(p) not in known]
-    heights = [height for height, epochs in args.epochs for _ in range(epochs)]
-    steps = len(heights) * (number // args.batch)
-    optimizer = torch.optim.AdamW(
-        [{"params": encoder}, {"params": decoder}], lr=args.rate, weight_decay=0.02
-    )
-    peaks = [args.rate / args.encoder, args.rate]
-    state = {"model": model, "average": average, "optimizer": optimizer}
-    last, done = args.out / "last.pt", 0
-    if last.exists():
-        saved = torch.load(last, map_location=device)
-        done = saved.pop("epoch")
-        for name, value in saved.items():
-            state[name].load_state_dict(value)
-    table = torch.from_numpy(allowed()).to(device)
+def _normed(weight: torch.Tensor) -> torch.Tensor:
+    return weight / weight.sum()
 
-    size = (0, 0)
-    for epoch in range(done + 1, len(heights) + 1):
-        if size[0] != heights[epoch - 1]:
-            size = (heights[epoch - 1], heights[epoch - 1] // 48 * 32)
-            loader = load(size)
-        begun, total = time.perf_counter(), 0.0
-        model.train()
-        for part in still:
+
+@dataclass(frozen=True)
+class HeldBack:
+    """The validation photos, which are only looked at."""
+
+    ccp: list[Example]
+    parts: list[Example]
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> HeldBack:
+        """Load the sets that the command line names."""
+        ccp = labelled(args.ccp, args.people, validation=True)[: args.photos]
+        parts = body_parts(*args.parts, validation=True)[: args.photos] if args.parts else []
+        return cls(ccp, parts)
+
+    def figures(self, model: Parser, size: tuple[int, int]) -> dict[str, float]:
+        """Return how good a parser is at them."""
+        found = {"miou": round(mean_iou(model, self.ccp, size), 4)}
+        return found | (partial_accuracy(model, self.parts, size) if self.parts else {})
+
+
+class Trainer:
+    """The parser in training, its averaged weights and the optimiser."""
+
+    def __init__(self, args: argparse.Namespace, steps: int) -> None:
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._last, self._steps = args.out / "last.pt", steps
+        self.model = self._load(args.init)
+        self.average = deepcopy(self.model).eval()
+        self._teacher = self._load(args.teacher) if args.teacher else None
+        model, frozen = self.model, []
+        if args.fine:
+            frozen = [part for part in model.children() if part is not model.fine]
+        elif args.freeze:
+            frozen = [model.stem, model.stem_norm, *model.blocks[: args.freeze]]
+        for part in frozen:
+            part.requires_grad_(False)
+        self._still = [*frozen, *(model.norms() if exported(args.init) else [])]
+        encoder = [*model.stem.parameters(), *model.stem_norm.parameters()]
+        encoder += model.blocks.parameters()
+        known = {id(p) for p in encoder}
+        decoder = [p for p in model.parameters() if id(p) not in known]
+        self._peaks = (args.rate / args.encoder, args.rate)
+        groups = [{"params": encoder}, {"params": decoder}]
+        self._optimizer = torch.optim.AdamW(groups, lr=args.rate, weight_decay=0.02)
+        self._table = torch.from_numpy(allowed()).to(self._device)
+
+    def _load(self, path: Path | None) -> Parser:
+        return starting(path).to(self._device, memory_format=torch.channels_last)
+
+    def resume(self) -> int:
+        """Take up what was saved; return the number of epochs that are done."""
+        if not self._last.exists():
+            return 0
+        saved = torch.load(self._last, map_location=self._device)
+        done: int = saved.pop("epoch")
+        for name, part in self._parts().items():
+            part.load_state_dict(saved[name])
+        return done
+
+    def save(self, epoch: int) -> None:
+        """Save all that the next epoch goes on from."""
+        saved = {name: part.state_dict() for name, part in self._parts().items()}
+        unfinished = self._last.with_suffix(".part")
+        torch.save({"epoch": epoch, **saved}, unfinished)
+        unfinished.replace(self._last)
+
+    def _parts(self) -> dict[str, Parser | torch.optim.Optimizer]:
+        return {"model": self.model, "average": self.average, "optimizer": self._optimizer}
+
+    def run_epoch(self, loader: DataLoader[Batch], epoch: int) -> float:
+        """Learn from each batch once; return the mean loss."""
+        self.model.train()
+        for part in self._still:
             part.eval()
+        total = 0.0
         for step, (inputs, labels, dyed) in enumerate(loader):
             now = (epoch - 1) * len(loader) + step
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-                group["lr"] = peak * rate_at(now / steps)
-            inputs = inputs.to(device, memory_format=torch.channels_last)
-            labels = labels.to(device)
-            logits = model(inputs)
-            loss = criterion(logits, labels) + partial_loss(logits, labels, table)
-            if teacher:
-                # Of dyed garments the teacher knows no better than the labels.
-                own = ~dyed & (labels < FIRST_SET).flatten(1).any(1).cpu()
-                if own.any():
-                    with torch.no_grad():
-                        targets = teacher(inputs[own]).softmax(1)
-                    loss = loss + own.float().mean() * imitation(logits[own], targets)
-            optimizer.zero_grad()
+            for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
+                group["lr"] = peak * rate_at(now / self._steps)
+            inputs = inputs.to(self._device, memory_format=torch.channels_last)
+            loss = self._loss(inputs, labels.to(self._device), dyed)
+            self._optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-            optimizer.step()
-            follow(average, model, min(0.998, (1 + now) / (10 + now)))
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
+            self._optimizer.step()
+            update_ema(self.average, self.model, min(0.998, (1 + now) / (10 + now)))
             total += loss.item()
-        seconds = time.perf_counter() - begun
-        saved = {name: thing.state_dict() for name, thing in state.items()}
-        torch.save({"epoch": epoch, **saved}, args.out / "last.part")
-        (args.out / "last.part").replace(last)
-        figures = {"epoch": epoch, "loss": round(total / len(loader), 4), "s": round(seconds)}
-        if epoch % 4 == 0 or epoch == len(heights):
-            figures["miou"] = round(mean_iou(average, held_back, size), 4)
-            if held_parts:
-                figures |= partial_accuracy(average, held_parts, size)
-        with (args.out / "log.jsonl").open("a") as log:
-            log.write(json.dumps(figures) + "\n")
-        print(figures, flush=True)
-    torch.save(average.state_dict(), args.out / "best.pt")
+        return total / len(loader)
+
+    def _loss(self, inputs: torch.Tensor, labels: torch.Tensor, dyed: torch.Tensor) -> torch.Tensor:
+        logits = self.model(inputs)
+        loss = partial_loss(logits, labels, self._table)
+        if (labels < FIRST_SET).any():
+            loss = loss + criterion(logits, labels)
+        # Of dyed garments the teacher knows no better than the labels.
+        own = (labels < FIRST_SET).flatten(1).any(1) & ~dyed.to(self._device)
+        if self._teacher is not None and own.any():
+            with torch.no_grad():
+                targets = self._teacher(inputs[own]).softmax(1)
+            loss = loss + own.float().mean() * distillation_loss(logits[own], targets)
+        return loss
 
 
 def rate_at(done: float) -> float:
@@ -243,9 +332,9 @@ def partial_loss(logits: torch.Tensor, labels: torch.Tensor, table: torch.Tensor
     return -(weight * (right + 1e-5).log()).sum() / weight.sum()
 
 
-def imitation(logits: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
-    """Divergence of ``logits`` (N, 20, h, w) from the probabilities ``shares``, mean over cells."""
-    off = functional.kl_div(logits.log_softmax(1), shares, reduction="none")
+def distillation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Return the mean divergence of ``logits`` (N, 20, h, w) from the probabilities ``targets``."""
+    off = functional.kl_div(logits.log_softmax(1), targets, reduction="none")
     return off.sum(1).mean()
 
 
@@ -279,7 +368,7 @@ def criterion(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 @torch.no_grad()
-def follow(average: torch.nn.Module, model: torch.nn.Module, keep: float) -> None:
+def update_ema(average: torch.nn.Module, model: torch.nn.Module, keep: float) -> None:
     """Move the averaged weights a step towards the model's."""
     for a, b in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
         if a.dtype.is_floating_point:

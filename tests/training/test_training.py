@@ -28,7 +28,7 @@ from tryon_masks.vision.runtime import Model
 torch = pytest.importorskip("torch", reason="the training's environment is not this one")
 
 from models.garment_parser import data, export, quantise, train  # noqa: E402
-from models.garment_parser.network import Parser, both_ways, starting  # noqa: E402
+from models.garment_parser.network import Parser, flip_tta, starting  # noqa: E402
 
 Labels = NDArray[np.uint8]
 
@@ -107,15 +107,15 @@ class Stopped(Exception):
 def trained(ccp: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two epochs, stopped in the second and started again."""
     out = tmp_path_factory.mktemp("trained")
-    follow, steps = train.follow, iter(range(100))
+    update_ema, steps = train.update_ema, iter(range(100))
 
     def stopping(*arguments: Any) -> None:
         if next(steps) == 5:
             raise Stopped
-        follow(*arguments)
+        update_ema(*arguments)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "follow", stopping)
+        patch.setattr(train, "update_ema", stopping)
         with pytest.raises(Stopped):
             start(ccp, out)
     assert [one["epoch"] for one in epochs(out)] == [1]
@@ -136,7 +136,8 @@ def test_it_goes_on_with_the_weights_and_the_schedule_that_it_had(trained: Path)
     last = torch.load(trained / "last.pt", map_location="cpu")
 
     assert last["epoch"] == 2
-    assert last["schedule"]["last_epoch"] == 2 * 32 // 8
+    (rate,) = {group["lr"] for group in last["optimizer"]["param_groups"][1:]}
+    assert rate == pytest.approx(4e-3 * train.rate_at(7 / 8))
     counted = {int(state["step"]) for state in last["optimizer"]["state"].values()}
     assert counted == {2 * 32 // 8}
 
@@ -249,13 +250,13 @@ def test_it_learns_from_a_teacher_and_leaves_the_norms_of_an_exported_file_alone
 def test_a_teacher_says_the_same_of_a_view_and_of_its_mirror_image(exported: Path) -> None:
     teacher, shown = starting(exported), torch.rand(2, 13, 96, 64) * 2 - 1
 
-    shares = both_ways(teacher, shown)
+    shares = flip_tta(teacher, shown)
 
     assert shares.sum(1).numpy() == pytest.approx(1, abs=1e-5)
-    mirrored = both_ways(teacher, shown.flip(3)).flip(3)
+    mirrored = flip_tta(teacher, shown.flip(3)).flip(3)
     assert mirrored.numpy() == pytest.approx(shares.numpy(), abs=1e-5)
-    assert float(train.imitation(shares.log(), shares)) == pytest.approx(0, abs=1e-5)
-    assert float(train.imitation(teacher(shown), shares)) > 0
+    assert float(train.distillation_loss(shares.log(), shares)) == pytest.approx(0, abs=1e-5)
+    assert float(train.distillation_loss(teacher(shown), shares)) > 0
 
 
 # What it learns from
@@ -311,10 +312,11 @@ def test_every_label_is_mapped_once_and_jewellery_is_not_learnt() -> None:
 
 def test_every_sample_has_the_inputs_and_labels_that_the_network_expects(ccp: Path) -> None:
     torch.manual_seed(0)
-    samples = data.Samples(data.labelled(ccp, ccp / "people", validation=False), (96, 64))
+    examples = data.labelled(ccp, ccp / "people", validation=False)
+    samples = data.Samples(examples, (96, 64), data.Mix(0.3, 0.2, dyed=0.5), examples)
 
     for index in [*range(len(samples))] * 3:
-        inputs, labels = samples[index]
+        inputs, labels, _ = samples[index]
         assert inputs.shape == (13, 96, 64)
         assert inputs.dtype == torch.float32
         assert inputs.min() >= -1

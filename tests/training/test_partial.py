@@ -1,0 +1,119 @@
+"""Labels that name parts of the body, but no garments: learnt from as sets of classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from tests import figures
+
+from tryon_masks.vision.compact.classes import CLASSES, Class
+
+torch = pytest.importorskip("torch", reason="the training's environment is not this one")
+
+from models.garment_parser import data, partial, train  # noqa: E402
+from models.garment_parser.evaluate import Allowed  # noqa: E402
+
+pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("default")]
+
+
+def logits_for(cls: Class, height: int = 1, width: int = 1) -> torch.Tensor:
+    logits = torch.zeros(1, len(CLASSES), height, width)
+    logits[0, cls] = 9
+    return logits
+
+
+def loss(cls: Class, label: int) -> float:
+    table = torch.from_numpy(partial.allowed())
+    return float(train.partial_loss(logits_for(cls), torch.full((1, 1, 1), label), table))
+
+
+@pytest.mark.parametrize("worn", [Class.LEG, Class.TROUSERS, Class.SKIRT, Class.OUTERWEAR])
+def test_a_thigh_may_be_anything_that_is_worn_on_it(worn: Class) -> None:
+    assert loss(worn, partial.UPPER_LEG) < 0.01
+
+
+@pytest.mark.parametrize("other", [Class.BACKGROUND, Class.FACE, Class.HAND, Class.SHOE])
+def test_and_nothing_else(other: Class) -> None:
+    assert loss(other, partial.UPPER_LEG) > 3
+
+
+def test_what_nobody_knows_costs_nothing() -> None:
+    assert loss(Class.FACE, data.IGNORE) == 0
+
+
+def test_a_batch_without_an_exact_label_still_has_a_loss() -> None:
+    labels = torch.full((1, 1, 1), partial.TORSO)
+
+    assert np.isfinite(loss(Class.TOP, int(labels[0, 0, 0])))
+    assert not (labels < train.FIRST_SET).any()
+
+
+def test_accuracy_counts_the_likeliest_class_against_the_set() -> None:
+    tally = Allowed()
+    labels = np.array([[partial.HEAD, partial.HEAD, partial.TORSO, data.IGNORE]], np.uint8)
+    probabilities = np.zeros((len(CLASSES), 1, 4), np.float32)
+    for x, cls in enumerate((Class.FACE, Class.TOP, Class.DRESS, Class.BAG)):
+        probabilities[cls, 0, x] = 1
+
+    tally.add(labels, probabilities)
+
+    assert tally.accuracy() == {"head": 0.5, "torso": 1.0}
+
+
+def test_the_figure_of_a_cut_out_is_all_but_the_black_around_it() -> None:
+    rgb = np.zeros((60, 60, 3), np.uint8)
+    rgb[10:50, 20:40] = 200
+    rgb[28:31, 28:31] = 0  # black print on the shirt
+
+    figure = partial.figure_of(rgb)
+
+    assert figure[10:50, 20:40].all()
+    assert not figure[:9].any()
+    assert not figure[:, :19].any()
+
+
+def test_the_border_between_two_labels_is_not_learnt() -> None:
+    labels = np.array([[1, 1, 1, 2, 2, 2]] * 3, np.uint8)
+
+    assert partial.without_borders(labels)[1].tolist() == [1, 1, 255, 255, 2, 2]
+
+
+def test_a_dyed_garment_has_the_colours_of_another_and_all_else_stays() -> None:
+    painted = figures.classes(figures.equipped())
+    rgb = np.full((*painted.shape, 3), 90, np.uint8)
+    rgb[painted == Class.TOP] = (200, 30, 30)
+    rgb[painted == Class.TROUSERS] = (20, 40, 160)
+    nobody = np.zeros(painted.shape, np.uint8)
+    skeleton = figures.skeleton()
+    example = data.Example("x", rgb, painted, nobody, skeleton, data.body_box(painted, skeleton))
+
+    dyed = data.dye(example, np.random.default_rng(0))
+
+    near = cv2.dilate(np.isin(painted, data.DYED).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
+    changed = np.abs(dyed.rgb.astype(int) - rgb).max(2)
+    assert changed[near].max() > 40
+    assert changed[~near].max() <= 4  # there and back through another colour space
+    assert (dyed.labels == painted).all()
+
+
+def test_validation_photos_are_those_whose_name_ends_in_3_or_8(tmp_path: Path) -> None:
+    for folder in ("photos", "labels", "people"):
+        (tmp_path / folder).mkdir()
+    points = {name: [k.x, k.y, k.score] for name, k in figures.skeleton().keypoints.items()}
+    about = {}
+    for name in ("2008_000003", "2008_000004", "2008_000008"):
+        Image.new("RGB", (160, 360), (90, 90, 90)).save(tmp_path / "photos" / f"{name}.jpg")
+        Image.new("L", (160, 360), 2).save(tmp_path / "labels" / f"{name}.png")
+        Image.new("L", (160, 360), 255).save(tmp_path / "people" / f"{name}.png")
+        about[name] = {"box": [0, 0, 160, 360], "points": points}
+    (tmp_path / "people" / "people.json").write_text(data.json.dumps(about))
+
+    learnt = partial.body_parts(tmp_path, tmp_path / "people", validation=False)
+    held_back = partial.body_parts(tmp_path, tmp_path / "people", validation=True)
+
+    assert [one.name for one in learnt] == ["2008_000004"]
+    assert [one.name for one in held_back] == ["2008_000003", "2008_000008"]
