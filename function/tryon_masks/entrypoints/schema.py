@@ -580,9 +580,7 @@ def answer_for(
             score=None if person is None else round(person.score, 4),
             people_found=result.people_found,
         ),
-        people=[
-            FoundAnswer(box=_box(one.box), score=round(one.score, 4)) for one in result.people
-        ]
+        people=[FoundAnswer(box=_box(one.box), score=round(one.score, 4)) for one in result.people]
         or None,
         quality={
             name: QualityAnswer(
