@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tryon_masks.domain.person import Candidate
+from tryon_masks.domain.shapes import grow
 from tryon_masks.telemetry import step
-from tryon_masks.vision.blazepose import Crop, PersonDetector, Pose, PoseModel, to_candidate
+from tryon_masks.vision.blazepose import (
+    OUTLINE_THRESHOLD,
+    SHOULDERS,
+    SURE,
+    Crop,
+    Detection,
+    PersonDetector,
+    Pose,
+    PoseModel,
+    to_candidate,
+)
 from tryon_masks.vision.catalog import ModelSet
 from tryon_masks.vision.runtime import Floats
 
-SAME_PERSON = 0.6
-"""Overlap of two poses' boxes from which they are one person, found twice."""
+APART = 0.35
+"""Distance of two necks, in the larger body's units, from which they are two people's."""
+HINTED_APART = 0.5
+"""The same for a detection that no pose has confirmed yet."""
+FOUND_BEHIND = 0.25
+"""Detector score of somebody who is left when those who were found are painted over."""
+CONFIRMED = 0.9
+"""Pose score of somebody whom the detector alone is not sure of."""
+HALO = 0.03
+"""How far beyond its outline a body is painted over, in its units."""
+PRESENT = 0.5
+"""Presence of both shoulders of a body that the detector is not sure of."""
+MOST_HINTS, WHOLE_PHOTO = 2, (1.0, 1.25)
+"""Where the pose model looks when the detector is sure of nobody: at so many of its hints, and at
+the whole photo, in squares of so many longer sides."""
+LOOKS = 3
+"""How many of these must have seen one body."""
+SAME_NECK, SAME_SIZE, SAME_OUTLINE = 0.35, 0.6, 0.6
+"""They have where necks are no further apart, in the larger body's units, where the ratio of the
+units is no smaller, and where the outlines overlap by more."""
 
 Region = tuple[slice, slice]
 """Rows and columns."""
@@ -51,18 +81,106 @@ class PeopleFinder:
 
     def find(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
         """Everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
-        frame = (rgb.shape[0], rgb.shape[1])
         with step("detect_people", "blazepose"):
-            crops = self._detector.find(rgb)
-        with step("estimate_poses", "blazepose", crops=len(crops)):
-            poses = [pose for crop in crops if (pose := self._poses.look(rgb, crop)) is not None]
-        people: list[Candidate] = []
-        for pose in sorted(poses, key=lambda pose: -pose.score):
-            one = to_candidate(pose, frame)
-            if one is None or any(one.box.overlap(other.box) > SAME_PERSON for other in people):
-                continue
-            people.append(Seen(one.box, one.score, one.skeleton, pose))
+            found = self._detector.find(rgb)
+        sure = [one for one in found if one.score >= SURE]
+        with step("estimate_poses", "blazepose", crops=len(sure)):
+            poses = _each_once(self._look(rgb, sure))
+        if not poses:
+            with step("ask_for_one_body", "blazepose"):
+                poses = self._agreed(rgb, found)
+        elif any(_apart(one.neck, poses, HINTED_APART) for one in found):
+            with step("look_behind", "blazepose", people=len(poses)):
+                poses = _each_once([*poses, *self._behind(rgb, poses)])
+        people = [
+            seen
+            for pose in poses
+            if (seen := _seen(pose, (rgb.shape[0], rgb.shape[1]))) is not None
+        ]
         return sorted(people, key=lambda one: -one.box.area)
+
+    def _look(self, rgb: NDArray[np.uint8], found: Iterable[Detection]) -> Iterator[Pose]:
+        poses = (self._poses.look(rgb, one.crop) for one in found)
+        return (pose for pose in poses if pose is not None)
+
+    def _behind(self, rgb: NDArray[np.uint8], poses: Sequence[Pose]) -> list[Pose]:
+        """Who is seen when the bodies of ``poses`` are painted over.
+
+        A pose model that is shown two bodies, one before the other, sees the nearer one twice.
+        """
+        bare = rgb.copy()
+        bodies = np.zeros(rgb.shape[:2], bool)
+        for pose in poses:
+            bodies |= grow(pose.outline_on(*_all_of(rgb)) >= OUTLINE_THRESHOLD, HALO * pose.unit)
+        if bodies.all():
+            return []
+        bare[bodies] = rgb[~bodies].mean(axis=0)
+        found = [
+            one
+            for one in self._detector.find(bare)
+            if one.score >= FOUND_BEHIND and _apart(one.neck, poses, APART)
+        ]
+        return [pose for pose in self._look(bare, found) if pose.score >= CONFIRMED]
+
+    def _agreed(self, rgb: NDArray[np.uint8], hints: Sequence[Detection]) -> list[Pose]:
+        """The one body that most looks agree about, where the detector is sure of nobody."""
+        height, width = rgb.shape[:2]
+        sides = (share * max(height, width) for share in WHOLE_PHOTO)
+        whole = (Crop(width / 2, height / 2, side, 0.0) for side in sides)
+        seen: list[Pose] = []
+        for crop in chain((one.crop for one in hints[:MOST_HINTS]), whole):
+            pose = self._poses.look(rgb, crop)
+            if pose is None or not _shoulders_in(pose, width, height):
+                continue
+            seen.append(pose)
+            alike = [pose, *(other for other in seen[:-1] if _agree(pose, other, rgb.shape))]
+            if len(alike) == LOOKS:
+                return [max(alike, key=lambda one: one.score)]
+        return []
+
+
+def _all_of(rgb: NDArray[np.uint8]) -> Region:
+    return slice(0, rgb.shape[0]), slice(0, rgb.shape[1])
+
+
+def _apart(neck: ArrayLike, poses: Iterable[Pose], distance: float, unit: float = 0.0) -> bool:
+    """Whether ``neck`` (x, y) is further than ``distance`` from everybody else's.
+
+    In the larger body's units; ``unit`` is the neck's own, in pixels, where it is known.
+    """
+    return all(
+        np.hypot(*np.subtract(neck, pose.neck)) > distance * max(unit, pose.unit) for pose in poses
+    )
+
+
+def _each_once(poses: Iterable[Pose]) -> list[Pose]:
+    """Two bodies are two when their necks are apart, whatever their boxes do; surest first."""
+    people: list[Pose] = []
+    for pose in sorted(poses, key=lambda pose: -pose.score):
+        if _apart(pose.neck, people, APART, pose.unit):
+            people.append(pose)
+    return people
+
+
+def _shoulders_in(pose: Pose, width: int, height: int) -> bool:
+    shoulders = pose.points[SHOULDERS]
+    inside = (shoulders >= 0).all() and (shoulders < [width, height]).all()
+    return bool(inside and (pose.presence[SHOULDERS] >= PRESENT).all())
+
+
+def _agree(one: Pose, other: Pose, shape: tuple[int, ...]) -> bool:
+    """Whether two looks at a photo of ``shape`` saw one body."""
+    smaller, larger = sorted((one.unit, other.unit))
+    if smaller < SAME_SIZE * larger or _apart(one.neck, [other], SAME_NECK, one.unit):
+        return False
+    whole = slice(0, shape[0]), slice(0, shape[1])
+    a, b = (pose.outline_on(*whole) >= OUTLINE_THRESHOLD for pose in (one, other))
+    return bool(np.count_nonzero(a & b) > SAME_OUTLINE * np.count_nonzero(a | b))
+
+
+def _seen(pose: Pose, frame: tuple[int, int]) -> Seen | None:
+    one = to_candidate(pose, frame)
+    return None if one is None else Seen(one.box, one.score, one.skeleton, pose)
 
 
 def outline_of(person: Candidate, region: Region) -> Floats:
