@@ -20,7 +20,7 @@ from tryon_masks.domain.errors import (
     UpperNotVisible,
 )
 from tryon_masks.domain.masks import Mask, MaskKind, make_mask
-from tryon_masks.domain.parts import Part
+from tryon_masks.domain.parts import Part, where
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
 
@@ -129,8 +129,8 @@ def test_without_both_shoulders_nothing_can_be_measured(shoulder: str) -> None:
 
 @pytest.mark.parametrize("kind", MaskKind)
 def test_a_half_body_has_no_legs_and_everything_above(kind: MaskKind) -> None:
-    """Cut at the hips. The pose model still says where the knees must be: outside."""
-    half = figures.cropped(figures.person(), 0, 0, fakes.WIDTH, 250)
+    """Cut below the hips. The pose model still says where the knees must be: outside."""
+    half = figures.cropped(figures.person(), 0, 0, fakes.WIDTH, figures.HIP_LINE + 30)
 
     if kind in LOWER:
         with pytest.raises(LegsNotVisible):
@@ -157,6 +157,44 @@ def test_knees_in_the_frame_are_enough_and_the_mask_runs_to_its_edge() -> None:
     trousers = to_the_knees.part_map == Part.TROUSERS
     assert lower[-1][trousers[-1]].all()
     assert trousers[-1].any()
+
+
+@pytest.mark.parametrize("kind", sorted(LOWER - {MaskKind.LEGS}))
+def test_half_of_a_thigh_is_enough(kind: MaskKind) -> None:
+    """Of 80 pixels, 45."""
+    to_the_thighs = figures.cropped(figures.person(), 0, 0, fakes.WIDTH, figures.HIP_LINE + 45)
+
+    assert mask(to_the_thighs, kind).pixels[-1].any()
+
+
+def test_legs_behind_a_table_are_refused() -> None:
+    """The pose model says where they must be; the part map has nothing of them there."""
+    parts = fakes.part_map()
+    parts[figures.HIP_LINE + 10 :] = Part.BACKGROUND
+    parts[figures.HIP_LINE + 10 : figures.HIP_LINE + 30, 60:240] = Part.TOP
+
+    for kind in (MaskKind.LOWER, MaskKind.FULL):
+        with pytest.raises(LowConfidence, match="legs were not found"):
+            mask(figures.person(parts), kind)
+    assert mask(figures.person(parts), MaskKind.UPPER).pixels.any()
+
+
+def test_legs_that_hang_below_a_long_coat_are_enough() -> None:
+    parts = fakes.part_map()
+    parts[(parts == Part.TROUSERS) & (np.indices(parts.shape)[0] < figures.KNEES)] = Part.OUTERWEAR
+
+    assert mask(figures.person(parts), MaskKind.LOWER).pixels.any()
+
+
+def test_what_may_be_a_dress_or_a_skirt_counts_as_legs() -> None:
+    parts = fakes.part_map()
+    trousers = parts == Part.TROUSERS
+    parts[trousers] = Part.TOP
+    one = figures.person(parts)
+
+    with pytest.raises(LowConfidence, match="legs were not found"):
+        mask(one, MaskKind.LOWER)
+    assert mask(replace(one, perhaps_lower=trousers), MaskKind.LOWER).pixels.any()
 
 
 def test_one_leg_is_enough() -> None:
@@ -197,6 +235,35 @@ def test_a_garment_mostly_off_the_person_is_refused() -> None:
 
     with pytest.raises(LowConfidence):
         mask(figures.person(parts), MaskKind.UPPER)
+
+
+@pytest.mark.parametrize("kind", [MaskKind.UPPER, MaskKind.LOWER, MaskKind.FULL, MaskKind.ARMS])
+def test_a_skeleton_in_a_larger_body_is_refused(kind: MaskKind) -> None:
+    """A small skeleton in a headless torso that fills the photo."""
+    parts = fakes.part_map()
+    grown = cv2.dilate((parts > 0).astype(np.uint8), np.ones((91, 91), np.uint8)) > 0
+    parts[grown & (parts == 0)] = Part.TOP
+
+    with pytest.raises(LowConfidence, match="joints do not fit"):
+        mask(figures.person(parts), kind)
+
+
+def test_of_a_torso_bent_towards_us_the_shoulders_say_how_large_a_body_may_be() -> None:
+    bent = {f"{side}_hip": (x, 160.0) for side, x in (("left", 166.0), ("right", 134.0))}
+    one = figures.person(moved=bent)
+
+    assert one.torso < 0.6 * figures.person().torso
+    assert mask(one, MaskKind.UPPER).pixels.any()
+
+
+def test_a_chest_whose_hips_are_out_of_the_frame_has_an_upper_mask() -> None:
+    """The pose model gives no hips there: the trunk has no bone of its own."""
+    chest = figures.cropped(
+        figures.person(lost=["left_hip", "right_hip"]), 0, 0, fakes.WIDTH, figures.HIP_LINE - 10
+    )
+
+    assert fitness.near_bones(chest)[where(chest.part_map, {Part.TOP})].mean() > 0.95
+    assert mask(chest, MaskKind.UPPER).pixels.any()
 
 
 def test_a_part_map_of_noise_is_refused() -> None:

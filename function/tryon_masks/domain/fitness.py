@@ -16,9 +16,9 @@ from tryon_masks.domain.errors import (
     SeveralPeople,
     UpperNotVisible,
 )
-from tryon_masks.domain.parts import BoolMask
+from tryon_masks.domain.parts import BOTTOMS, LEGS, SHOES, BoolMask, Part, where
 from tryon_masks.domain.person import Box, Candidate, Person
-from tryon_masks.domain.skeleton import SIDES, Skeleton
+from tryon_masks.domain.skeleton import SHOULDER_WIDTHS_PER_TORSO, SIDES, Skeleton
 
 COMPARABLE = 0.5
 """A second person whose box has this share of the largest one's area is comparable."""
@@ -34,6 +34,14 @@ RAGGED = 25.0
 """Raggedness from which a part map is noise: up to 19 on labelled street photos."""
 SMALLEST_CORE = 0.01
 WHOLE_FRAME = 0.95
+HALF_THIGH = 0.5
+"""Share of a thigh's length that must be seen, where the knee is not."""
+LARGEST_BODY = 5.5
+"""Area over the unit squared, up to 3.2 on labelled street photos and 5.4 on everyday ones: a
+skeleton inside a larger body is not that body's."""
+WORN_BELOW = BOTTOMS | LEGS | SHOES | {Part.LEGWEAR, Part.DRESS}
+STEPS = 40
+"""Points along a limb."""
 
 
 def choose(
@@ -80,11 +88,11 @@ def choose(
 
 
 def check(person: Person, kind: str) -> None:
-    """Whether the joints that a mask rests on are in the photo.
+    """Whether the joints that a mask rests on are in the photo, and the body is theirs.
 
     Raises
     ------
-    UpperNotVisible, LegsNotVisible
+    UpperNotVisible, LegsNotVisible, LowConfidence
     """
     shape = person.part_map.shape
     skeleton = person.skeleton
@@ -92,12 +100,55 @@ def check(person: Person, kind: str) -> None:
         _inside(skeleton, f"{side}_shoulder", shape) for side in SIDES
     ):
         raise UpperNotVisible
-    if kind in ("lower", "full", "legs") and not any(
-        skeleton.has(f"{side}_hip") and _inside(skeleton, f"{side}_knee", shape) for side in SIDES
-    ):
-        raise LegsNotVisible
+    if kind in ("lower", "full", "legs"):
+        _check_legs(person)
     if kind == "feet" and not any(_inside(skeleton, f"{side}_ankle", shape) for side in SIDES):
         raise LegsNotVisible("The feet are not visible.")
+    if kind in ("upper", "lower", "full", "arms", "legs"):
+        body = np.count_nonzero(~where(person.part_map, {Part.BACKGROUND, Part.OTHER_PERSON}))
+        if body > LARGEST_BODY * _unit(person) ** 2:
+            raise LowConfidence("The joints do not fit the body that is seen.")
+
+
+def _check_legs(person: Person) -> None:
+    """At least a knee or half of a thigh is in the photo, and half a thigh of leg is there.
+
+    Raises
+    ------
+    LegsNotVisible
+        By the pose model, they are out of the frame.
+    LowConfidence
+        The part map has something else there: a table, say.
+    """
+    worn = where(person.part_map, WORN_BELOW)
+    if person.perhaps_lower is not None:
+        worn |= person.perhaps_lower
+    shown = found = False
+    for side in SIDES:
+        hip, knee, ankle = (person.skeleton.get(f"{side}_{n}") for n in ("hip", "knee", "ankle"))
+        if hip is None or knee is None:
+            continue
+        along = np.linspace(hip, knee, STEPS)
+        if ankle is not None:
+            along = np.concatenate([along, np.linspace(knee, ankle, STEPS)])
+        inside = np.all((along >= 0) & (along < worn.shape[::-1]), axis=1).nonzero()[0]
+        thigh = np.count_nonzero(inside < STEPS)
+        shown |= bool(STEPS - 1 in inside or thigh >= HALF_THIGH * STEPS)
+        x, y = along[inside].astype(int).T
+        found |= bool(np.count_nonzero(worn[y, x]) >= HALF_THIGH * STEPS)
+    if not shown:
+        raise LegsNotVisible
+    if not found:
+        raise LowConfidence("The legs were not found where the joints are.")
+
+
+def _unit(person: Person) -> float:
+    """T, or that of shoulders so wide, in pixels: of a torso bent towards us, T says little."""
+    left, right = (person.skeleton.get(f"{side}_shoulder") for side in SIDES)
+    if left is None or right is None:
+        return person.torso
+    across = float(np.hypot(left[0] - right[0], left[1] - right[1]))
+    return max(person.torso, SHOULDER_WIDTHS_PER_TORSO * across)
 
 
 def check_mask(person: Person, core: BoolMask, pixels: BoolMask) -> None:
@@ -125,11 +176,18 @@ def _raggedness(core: BoolMask, area: int) -> float:
 
 
 def near_bones(person: Person) -> BoolMask:
-    """Pixels within :data:`NEAR_BONES` x T of the skeleton: shape (H, W)."""
+    """Pixels within :data:`NEAR_BONES` x T of the skeleton: shape (H, W).
+
+    A trunk whose hips are out of the frame ends where they must be.
+    """
     canvas = np.zeros(person.part_map.shape, np.uint8)
     width = round(2 * NEAR_BONES * person.torso)
-    for bone in anatomy.bones(person.skeleton, person.torso):
-        start, end = np.round(np.array([bone.start, bone.end])).astype(int).tolist()
+    lines = [(bone.start, bone.end) for bone in anatomy.bones(person.skeleton, person.torso)]
+    neck, axis = person.skeleton.neck_base, anatomy.axis(person.skeleton)
+    if neck is not None and axis is not None:
+        lines.append((neck, axis.hip))
+    for line in lines:
+        start, end = np.round(np.array(line)).astype(int).tolist()
         cv2.line(canvas, start, end, 1, width)
     return canvas.view(bool)
 

@@ -28,12 +28,8 @@ from tryon_masks.vision.runtime import Floats
 
 APART = 0.35
 """Distance of two necks, in the larger body's units, from which they are two people's."""
-HINTED_APART = 0.5
-"""The same for a detection that no pose has confirmed yet."""
-FOUND_BEHIND = 0.25
-"""Detector score of somebody who is left when those who were found are painted over."""
-CONFIRMED = 0.9
-"""Pose score of somebody whom the detector alone is not sure of."""
+MOST_BEHIND = 3
+"""How often those who were found are painted over to see who else is there."""
 HALO = 0.03
 """How far beyond its outline a body is painted over, in its units."""
 PRESENT = 0.5
@@ -43,9 +39,9 @@ MOST_HINTS, WHOLE_PHOTO = 2, (1.0, 1.25)
 the whole photo, in squares of so many longer sides."""
 LOOKS = 3
 """How many of these must have seen one body."""
-SAME_NECK, SAME_SIZE, SAME_OUTLINE = 0.35, 0.6, 0.6
-"""They have where necks are no further apart, in the larger body's units, where the ratio of the
-units is no smaller, and where the outlines overlap by more."""
+SAME_SIZE, SAME_OUTLINE = 0.6, 0.6
+"""They have where the necks are one, the ratio of the units is no smaller, and the outlines
+overlap by more."""
 
 Region = tuple[slice, slice]
 """Rows and columns."""
@@ -89,38 +85,31 @@ class PeopleFinder:
         if not poses:
             with step("ask_for_one_body", "blazepose"):
                 poses = self._agreed(rgb, found)
-        elif any(_apart(one.neck, poses, HINTED_APART) for one in found):
-            with step("look_behind", "blazepose", people=len(poses)):
-                poses = _each_once([*poses, *self._behind(rgb, poses)])
-        people = [
-            seen
-            for pose in poses
-            if (seen := _seen(pose, (rgb.shape[0], rgb.shape[1]))) is not None
-        ]
+        elif any(_apart(one.neck, poses) for one in found):
+            with step("look_behind", "blazepose"):
+                poses = self._with_those_behind(rgb, poses)
+        people = [one for pose in poses if (one := _seen(pose, rgb.shape)) is not None]
         return sorted(people, key=lambda one: -one.box.area)
 
     def _look(self, rgb: NDArray[np.uint8], found: Iterable[Detection]) -> Iterator[Pose]:
         poses = (self._poses.look(rgb, one.crop) for one in found)
         return (pose for pose in poses if pose is not None)
 
-    def _behind(self, rgb: NDArray[np.uint8], poses: Sequence[Pose]) -> list[Pose]:
-        """Who is seen when the bodies of ``poses`` are painted over.
+    def _with_those_behind(self, rgb: NDArray[np.uint8], poses: list[Pose]) -> list[Pose]:
+        """``poses``, and who is seen when their bodies are painted over.
 
-        A pose model that is shown two bodies, one before the other, sees the nearer one twice.
+        Shown two bodies, one before the other, the detector is unsure of one of them, and the pose
+        model sees the nearer one twice.
         """
-        bare = rgb.copy()
-        bodies = np.zeros(rgb.shape[:2], bool)
-        for pose in poses:
-            bodies |= grow(pose.outline_on(*_all_of(rgb)) >= OUTLINE_THRESHOLD, HALO * pose.unit)
-        if bodies.all():
-            return []
-        bare[bodies] = rgb[~bodies].mean(axis=0)
-        found = [
-            one
-            for one in self._detector.find(bare)
-            if one.score >= FOUND_BEHIND and _apart(one.neck, poses, APART)
-        ]
-        return [pose for pose in self._look(bare, found) if pose.score >= CONFIRMED]
+        for _ in range(MOST_BEHIND):
+            bare = _without(rgb, poses)
+            sure = (one for one in self._detector.find(bare) if one.score >= SURE)
+            found = self._look(bare, (one for one in sure if _apart(one.neck, poses)))
+            people = _each_once([*poses, *found])
+            if len(people) == len(poses):
+                break
+            poses = people
+        return poses
 
     def _agreed(self, rgb: NDArray[np.uint8], hints: Sequence[Detection]) -> list[Pose]:
         """The one body that most looks agree about, where the detector is sure of nobody."""
@@ -143,21 +132,31 @@ def _all_of(rgb: NDArray[np.uint8]) -> Region:
     return slice(0, rgb.shape[0]), slice(0, rgb.shape[1])
 
 
-def _apart(neck: ArrayLike, poses: Iterable[Pose], distance: float, unit: float = 0.0) -> bool:
-    """Whether ``neck`` (x, y) is further than ``distance`` from everybody else's.
+def _apart(neck: ArrayLike, poses: Iterable[Pose], unit: float = 0.0) -> bool:
+    """Whether ``neck`` (x, y) is nobody's of ``poses``.
 
-    In the larger body's units; ``unit`` is the neck's own, in pixels, where it is known.
+    ``unit`` is that of its own body in pixels, where it is known.
     """
     return all(
-        np.hypot(*np.subtract(neck, pose.neck)) > distance * max(unit, pose.unit) for pose in poses
+        np.hypot(*np.subtract(neck, pose.neck)) > APART * max(unit, pose.unit) for pose in poses
     )
+
+
+def _without(rgb: NDArray[np.uint8], poses: Iterable[Pose]) -> NDArray[np.uint8]:
+    """The photo with the bodies of ``poses`` painted over, in the mean colour of what is left."""
+    bodies = np.zeros(rgb.shape[:2], bool)
+    for pose in poses:
+        bodies |= grow(pose.outline_on(*_all_of(rgb)) >= OUTLINE_THRESHOLD, HALO * pose.unit)
+    bare = rgb.copy()
+    bare[bodies] = rgb[~bodies].mean(axis=0) if not bodies.all() else 0
+    return bare
 
 
 def _each_once(poses: Iterable[Pose]) -> list[Pose]:
     """Two bodies are two when their necks are apart, whatever their boxes do; surest first."""
     people: list[Pose] = []
     for pose in sorted(poses, key=lambda pose: -pose.score):
-        if _apart(pose.neck, people, APART, pose.unit):
+        if _apart(pose.neck, people, pose.unit):
             people.append(pose)
     return people
 
@@ -171,15 +170,15 @@ def _shoulders_in(pose: Pose, width: int, height: int) -> bool:
 def _agree(one: Pose, other: Pose, shape: tuple[int, ...]) -> bool:
     """Whether two looks at a photo of ``shape`` saw one body."""
     smaller, larger = sorted((one.unit, other.unit))
-    if smaller < SAME_SIZE * larger or _apart(one.neck, [other], SAME_NECK, one.unit):
+    if smaller < SAME_SIZE * larger or _apart(one.neck, [other], one.unit):
         return False
     whole = slice(0, shape[0]), slice(0, shape[1])
     a, b = (pose.outline_on(*whole) >= OUTLINE_THRESHOLD for pose in (one, other))
     return bool(np.count_nonzero(a & b) > SAME_OUTLINE * np.count_nonzero(a | b))
 
 
-def _seen(pose: Pose, frame: tuple[int, int]) -> Seen | None:
-    one = to_candidate(pose, frame)
+def _seen(pose: Pose, shape: tuple[int, ...]) -> Seen | None:
+    one = to_candidate(pose, (shape[0], shape[1]))
     return None if one is None else Seen(one.box, one.score, one.skeleton, pose)
 
 
