@@ -23,6 +23,7 @@ from tryon_masks.domain.masks import Mask, MaskKind, make_mask
 from tryon_masks.domain.parts import Part, where
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
+from tryon_masks.domain.skeleton import SIDES
 
 UPPER = {MaskKind.UPPER, MaskKind.FULL, MaskKind.ARMS}
 LOWER = {MaskKind.LOWER, MaskKind.FULL, MaskKind.LEGS}
@@ -257,10 +258,9 @@ def test_of_a_torso_bent_towards_us_the_shoulders_say_how_large_a_body_may_be() 
 
 
 def test_a_chest_whose_hips_are_out_of_the_frame_has_an_upper_mask() -> None:
-    """The pose model gives no hips there: the trunk has no bone of its own."""
-    chest = figures.cropped(
-        figures.person(lost=["left_hip", "right_hip"]), 0, 0, fakes.WIDTH, figures.HIP_LINE - 10
-    )
+    """The pose model gives no hips and no elbows there: trunk and arms have no bones."""
+    lost = [f"{side}_{joint}" for side in SIDES for joint in ("elbow", "wrist", "hip")]
+    chest = figures.cropped(figures.person(lost=lost), 0, 0, fakes.WIDTH, figures.HIP_LINE - 10)
 
     assert fitness.near_bones(chest)[where(chest.part_map, {Part.TOP})].mean() > 0.95
     assert mask(chest, MaskKind.UPPER).pixels.any()

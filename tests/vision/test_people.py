@@ -70,7 +70,7 @@ class Poses:
         self.planted = planted
         self.looks: list[tuple[Photo, Crop]] = []
 
-    def look(self, rgb: Photo, crop: Crop) -> Pose | None:
+    def look(self, rgb: Photo, crop: Crop, least: float = 0.5) -> Pose | None:
         self.looks.append((rgb, crop))
         return self.planted.get(crop.x if crop.side == 2 * SIDE else crop.side)
 
@@ -240,6 +240,18 @@ def test_a_body_that_three_looks_agree_about_is_found(finder: Finder, log: Reque
     assert found.score == 0.97
     done = [one["step"] for one in log.records if one["status"] == "done"]
     assert done == ["detect_people", "estimate_poses", "ask_for_one_body"]
+
+
+def test_two_that_do_not_agree_may_both_agree_with_a_third(finder: Finder, log: RequestLog) -> None:
+    """Their necks are 24 pixels apart, and two bodies' are from 21 on."""
+    detector = Detector([detection(100, score=0.3), detection(112, score=0.2)])
+    poses = Poses({100: body(112, score=0.7), 112: body(100), SIDE: body(124)})
+    wide = np.max([body(x).outline for x in (100, 112, 124)], axis=0)
+    planted = {where: replace(one, outline=wide) for where, one in poses.planted.items() if one}
+
+    (found,) = finder(detector, Poses(dict(planted))).find(photo())
+
+    assert found.score == 0.99
 
 
 def out_of_the_photo() -> Pose:

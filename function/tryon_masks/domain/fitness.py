@@ -178,7 +178,8 @@ def _raggedness(core: BoolMask, area: int) -> float:
 def near_bones(person: Person) -> BoolMask:
     """Pixels within :data:`NEAR_BONES` x T of the skeleton: shape (H, W).
 
-    A trunk whose hips are out of the frame ends where they must be.
+    A trunk whose hips are out of the frame ends where they must be; an arm whose elbow is may hang
+    beside it.
     """
     canvas = np.zeros(person.part_map.shape, np.uint8)
     width = round(2 * NEAR_BONES * person.torso)
@@ -186,6 +187,11 @@ def near_bones(person: Person) -> BoolMask:
     neck, axis = person.skeleton.neck_base, anatomy.axis(person.skeleton)
     if neck is not None and axis is not None:
         lines.append((neck, axis.hip))
+        dx, dy = axis.hip[0] - neck[0], axis.hip[1] - neck[1]
+        for side in SIDES:
+            shoulder = person.skeleton.get(f"{side}_shoulder")
+            if shoulder is not None and not person.skeleton.has(f"{side}_elbow"):
+                lines.append((shoulder, (shoulder[0] + dx, shoulder[1] + dy)))
     for line in lines:
         start, end = np.round(np.array(line)).astype(int).tolist()
         cv2.line(canvas, start, end, 1, width)

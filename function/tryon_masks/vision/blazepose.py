@@ -191,19 +191,20 @@ class PoseModel:
         outputs = ("Identity", "Identity_1", "Identity_2", "Identity_3")
         self._model = Model(path, threads, outputs)
 
-    def look(self, rgb: NDArray[np.uint8], crop: Crop) -> Pose | None:
+    def look(
+        self, rgb: NDArray[np.uint8], crop: Crop, least: float = POSE_THRESHOLD
+    ) -> Pose | None:
         """The pose in ``crop``, or on the better crop that the first look suggests if it differs.
 
-        None where the model sees nobody.
+        None where the model sees nobody, or at first less of somebody than ``least``, 0 to 1.
         """
-        first = self._run(rgb, crop)
-        if first.score < POSE_THRESHOLD:
+        pose = self._run(rgb, crop)
+        if pose.score < least:
             return None
-        better = Crop.around(first.points[CENTRE], first.points[RIM])
-        if crop.near(better):
-            return first
-        second = self._run(rgb, better)
-        return second if second.score >= POSE_THRESHOLD else None
+        better = Crop.around(pose.points[CENTRE], pose.points[RIM])
+        if better.side > 0 and not crop.near(better):
+            pose = self._run(rgb, better)
+        return pose if pose.score >= POSE_THRESHOLD else None
 
     def _run(self, rgb: NDArray[np.uint8], crop: Crop) -> Pose:
         tensor = crop.cut(rgb).astype(np.float32)[None] / 255.0

@@ -118,13 +118,14 @@ class PeopleFinder:
         whole = (Crop(width / 2, height / 2, side, 0.0) for side in sides)
         seen: list[Pose] = []
         for crop in chain((one.crop for one in hints[:MOST_HINTS]), whole):
-            pose = self._poses.look(rgb, crop)
+            pose = self._poses.look(rgb, crop, least=0.0)
             if pose is None or not _shoulders_in(pose, width, height):
                 continue
             seen.append(pose)
-            alike = [pose, *(other for other in seen[:-1] if _agree(pose, other, rgb.shape))]
-            if len(alike) == LOOKS:
-                return [max(alike, key=lambda one: one.score)]
+            for one in seen:
+                alike = [other for other in seen if _agree(one, other, rgb.shape)]
+                if len(alike) == LOOKS:
+                    return [max(alike, key=lambda one: one.score)]
         return []
 
 
@@ -169,6 +170,8 @@ def _shoulders_in(pose: Pose, width: int, height: int) -> bool:
 
 def _agree(one: Pose, other: Pose, shape: tuple[int, ...]) -> bool:
     """Whether two looks at a photo of ``shape`` saw one body."""
+    if one is other:
+        return True
     smaller, larger = sorted((one.unit, other.unit))
     if smaller < SAME_SIZE * larger or _apart(one.neck, [other], one.unit):
         return False
