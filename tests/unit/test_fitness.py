@@ -63,6 +63,25 @@ def test_two_of_a_size_are_too_many() -> None:
         fitness.choose([somebody(), somebody(120, 0.95)], 400)
 
 
+def test_arms_held_out_do_not_make_the_other_one_small() -> None:
+    """The box of somebody who spreads their arms is three times as large."""
+    one, other = somebody(), somebody(120)
+    wide = replace(one, box=Box(one.box.x0 - 124, one.box.y0, one.box.x1 + 124, one.box.y1))
+
+    with pytest.raises(SeveralPeople):
+        fitness.choose([wide, other], 400)
+
+
+def test_somebody_of_the_same_size_who_is_half_hidden_counts() -> None:
+    one, other = somebody(), somebody(60)
+    head = replace(other, box=Box(other.box.x0, other.box.y0, other.box.x1, other.box.y0 + 110))
+
+    with pytest.raises(SeveralPeople):
+        fitness.choose([one, head], 400)
+    hand = replace(other, box=Box(other.box.x0, other.box.y0, other.box.x1, other.box.y0 + 50))
+    assert fitness.choose([one, hand], 400) is one
+
+
 def test_somebody_small_in_the_background_does_not_count() -> None:
     one = somebody()
 

@@ -22,6 +22,9 @@ from tryon_masks.domain.skeleton import SHOULDER_WIDTHS_PER_TORSO, SIDES, Skelet
 
 COMPARABLE = 0.5
 """A second person whose box has this share of the largest one's area is comparable."""
+AS_LARGE, HALF_HIDDEN = 0.7, 0.2
+"""So is one whose body unit and box have these shares: arms held out make a box wide, and who
+stands behind somebody has a small one. Passers-by on street photos have up to 0.67 of the unit."""
 SAME_BOX = 0.3
 """Overlap (intersection over union) from which ``person_box`` means a person."""
 SMALLEST_BOX = 0.20
@@ -76,8 +79,7 @@ def choose(
             raise NoPerson("Nobody was found at person_box.")
     else:
         chosen = ranked[0]
-        comparable = [one for one in ranked if one.box.area >= COMPARABLE * chosen.box.area]
-        if not largest and len(comparable) > 1:
+        if not largest and any(_comparable(one, chosen) for one in ranked[1:]):
             raise SeveralPeople
     torso = chosen.skeleton.torso
     if torso is None:
@@ -85,6 +87,13 @@ def choose(
     if chosen.box.height < SMALLEST_BOX * frame_height or torso * photo_px_per_px < SMALLEST_TORSO:
         raise PersonTooSmall
     return chosen
+
+
+def _comparable(one: Candidate, chosen: Candidate) -> bool:
+    area = one.box.area / chosen.box.area
+    unit, other = _unit(one.skeleton), _unit(chosen.skeleton)
+    alike = unit is not None and other is not None and unit >= AS_LARGE * other
+    return area >= COMPARABLE or (alike and area >= HALF_HIDDEN)
 
 
 def check(person: Person, kind: str) -> None:
@@ -106,7 +115,7 @@ def check(person: Person, kind: str) -> None:
         raise LegsNotVisible("The feet are not visible.")
     if kind in ("upper", "lower", "full", "arms", "legs"):
         body = np.count_nonzero(~where(person.part_map, {Part.BACKGROUND, Part.OTHER_PERSON}))
-        if body > LARGEST_BODY * _unit(person) ** 2:
+        if body > LARGEST_BODY * (_unit(person.skeleton) or person.torso) ** 2:
             raise LowConfidence("The joints do not fit the body that is seen.")
 
 
@@ -142,13 +151,17 @@ def _check_legs(person: Person) -> None:
         raise LowConfidence("The legs were not found where the joints are.")
 
 
-def _unit(person: Person) -> float:
-    """T, or that of shoulders so wide, in pixels: of a torso bent towards us, T says little."""
-    left, right = (person.skeleton.get(f"{side}_shoulder") for side in SIDES)
-    if left is None or right is None:
-        return person.torso
+def _unit(skeleton: Skeleton) -> float | None:
+    """T, or that of shoulders so wide, in pixels: of a torso bent towards us, T says little.
+
+    None where a shoulder is missing.
+    """
+    torso = skeleton.torso
+    left, right = (skeleton.get(f"{side}_shoulder") for side in SIDES)
+    if torso is None or left is None or right is None:
+        return None
     across = float(np.hypot(left[0] - right[0], left[1] - right[1]))
-    return max(person.torso, SHOULDER_WIDTHS_PER_TORSO * across)
+    return max(torso, SHOULDER_WIDTHS_PER_TORSO * across)
 
 
 def check_mask(person: Person, core: BoolMask, pixels: BoolMask) -> None:
