@@ -269,6 +269,13 @@ def test_a_skeleton_in_a_larger_body_is_refused(kind: MaskKind) -> None:
         mask(figures.person(parts), kind)
 
 
+def test_a_train_that_trails_makes_no_body_too_large() -> None:
+    parts = figures.in_a_long_dress()
+    cv2.ellipse(parts, (150, 395), (149, 110), 0, 180, 360, int(Part.DRESS), -1)
+
+    assert mask(figures.person(parts), MaskKind.UPPER).pixels.any()
+
+
 def test_of_a_torso_bent_towards_us_the_shoulders_say_how_large_a_body_may_be() -> None:
     bent = {f"{side}_hip": (x, 160.0) for side, x in (("left", 166.0), ("right", 134.0))}
     one = figures.person(moved=bent)
