@@ -25,7 +25,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tryon_masks.domain.person import Box
-from tryon_masks.vision.compact.blazepose import Crop, PersonDetector, PoseModel, to_candidate
+from tryon_masks.vision.compact.blazepose import (
+    SURE,
+    Crop,
+    PersonDetector,
+    PoseModel,
+    to_candidate,
+)
 from tryon_masks.vision.compact.classes import CLASSES, Class
 
 VALIDATION = ("3", "8")
@@ -157,7 +163,8 @@ def main() -> None:
         label = folder / "labels" / f"{path.stem}.png"
         body = np.asarray(Image.open(label)) > 0 if label.exists() else figure_of(rgb)
         best, found = None, AGREEMENT
-        for crop in [*detector.find(rgb), *crops_about(body)]:
+        sure = [one.crop for one in detector.find(rgb) if one.score >= SURE]
+        for crop in [*sure, *crops_about(body)]:
             pose = poses.look(rgb, crop)
             one = pose and to_candidate(pose, frame)
             if pose is None or one is None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tryon_masks.domain import anatomy, fitness
 from tryon_masks.domain.anatomy import Points, Segment
-from tryon_masks.domain.errors import LegsNotVisible
+from tryon_masks.domain.errors import LegsNotVisible, LowConfidence
 from tryon_masks.domain.kinds import LOWER_PARTS, SINGLE_PARTS, UPPER_PARTS, MaskKind
 from tryon_masks.domain.parts import (
     BOTTOMS,
@@ -221,7 +221,7 @@ def _split(person: Person, profile: Profile, above: BoolMask) -> tuple[BoolMask,
 def _allows_lower(person: Person) -> bool:
     try:
         fitness.check(person, MaskKind.LOWER.value)
-    except LegsNotVisible:
+    except (LegsNotVisible, LowConfidence):
         return False
     return True
 
