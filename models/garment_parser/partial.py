@@ -36,26 +36,62 @@ from tryon_masks.vision.compact.classes import CLASSES, Class
 
 VALIDATION = ("3", "8")
 """Last characters of the names that are never trained on."""
-_GARMENTS = {Class.TOP, Class.OUTERWEAR, Class.DRESS}
-_BELOW = {Class.TROUSERS, Class.SKIRT, Class.DRESS, Class.LEGWEAR, Class.OUTERWEAR}
 _SKIN = {Class.FACE, Class.NECK, Class.TORSO_SKIN, Class.ARM, Class.HAND, Class.LEG}
 LOWER_ARM, TORSO, LOWER_LEG, HEAD, UPPER_LEG, UPPER_ARM, SKIN, NO_SKIN = range(
     NOBODY + 1, NOBODY + 9
 )
-SETS: dict[int, set[Class]] = {
-    NOBODY: {Class.BACKGROUND, Class.BAG},
-    LOWER_ARM: _GARMENTS | {Class.ARM, Class.HAND},
-    TORSO: _GARMENTS
-    | {Class.SKIRT, Class.TROUSERS, Class.BELT}
-    | {Class.TORSO_SKIN, Class.NECK, Class.SCARF},
-    LOWER_LEG: _BELOW | {Class.LEG, Class.SHOE},
-    HEAD: {Class.HAT, Class.HAIR, Class.EYEWEAR, Class.FACE, Class.NECK, Class.SCARF},
-    UPPER_LEG: _BELOW | {Class.LEG},
-    UPPER_ARM: _GARMENTS | {Class.ARM},
-    SKIN: _SKIN | {Class.LEGWEAR, Class.SHOE},
-    NO_SKIN: set(CLASSES) - _SKIN - {Class.BACKGROUND},
+SETS: dict[int, dict[Class, float]] = {
+    NOBODY: {Class.BACKGROUND: 1, Class.BAG: 1},
+    LOWER_ARM: {
+        Class.ARM: 1,
+        Class.HAND: 1,
+        Class.TOP: 0.8,
+        Class.OUTERWEAR: 0.8,
+        Class.DRESS: 0.2,
+    },
+    TORSO: {
+        Class.TOP: 1,
+        Class.OUTERWEAR: 0.6,
+        Class.DRESS: 0.35,
+        Class.SKIRT: 0.2,
+        Class.TROUSERS: 0.2,
+        Class.BELT: 1,
+        Class.TORSO_SKIN: 1,
+        Class.NECK: 0.5,
+        Class.SCARF: 0.5,
+    },
+    LOWER_LEG: {
+        Class.LEG: 1,
+        Class.TROUSERS: 1,
+        Class.SHOE: 1,
+        Class.LEGWEAR: 0.7,
+        Class.SKIRT: 0.15,
+        Class.DRESS: 0.15,
+        Class.OUTERWEAR: 0.05,
+    },
+    HEAD: {
+        Class.HAT: 1,
+        Class.HAIR: 1,
+        Class.EYEWEAR: 1,
+        Class.FACE: 1,
+        Class.NECK: 0.5,
+        Class.SCARF: 0.2,
+    },
+    UPPER_LEG: {
+        Class.LEG: 1,
+        Class.TROUSERS: 1,
+        Class.SKIRT: 0.5,
+        Class.LEGWEAR: 0.5,
+        Class.DRESS: 0.35,
+        Class.OUTERWEAR: 0.15,
+    },
+    UPPER_ARM: {Class.ARM: 1, Class.TOP: 1, Class.OUTERWEAR: 0.7, Class.DRESS: 0.3},
+    SKIN: {cls: 1.0 for cls in _SKIN} | {Class.LEGWEAR: 0.3, Class.SHOE: 0.2},
+    NO_SKIN: {cls: 1.0 for cls in CLASSES if cls not in _SKIN and cls is not Class.BACKGROUND},
 }
-"""The classes that each set allows. A bare foot counts as a shoe; sheer tights pass for skin."""
+"""The classes that each set allows, and the weight of each: how common it is there, about. Without
+weights a dress, which every region allows, would be the cheapest answer everywhere. A bare foot
+counts as a shoe; sheer tights pass for skin."""
 NAMES = {
     NOBODY: "nobody",
     TORSO: "torso",
@@ -80,12 +116,15 @@ AGREEMENT = 0.3
 
 
 def allowed() -> NDArray[np.float32]:
-    """Return which classes a label allows: shape (256, 20), 1 or 0; all where nobody knows."""
+    """Return the weights of the classes that a label allows, 0 to 1: shape (256, 20).
+
+    All are 1 where nobody knows.
+    """
     table = np.ones((256, len(CLASSES)), np.float32)
     table[: len(CLASSES)] = np.eye(len(CLASSES))
     for label, classes in SETS.items():
         table[label] = 0
-        table[label, list(classes)] = 1
+        table[label, list(classes)] = list(classes.values())
     return table
 
 

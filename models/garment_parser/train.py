@@ -64,6 +64,8 @@ EMPHASIS = {
 """What a pixel of a class counts in the cross-entropy; 1 where nothing is said."""
 FIRST_SET = min(SETS)
 """The least label that stands for a set of classes: nobody."""
+SURE = 0.15
+"""Probability that the teacher must give to the classes of a set to choose among them."""
 WARM_UP = 0.06
 """Share of the training in which the rate rises."""
 SHARES = {"ccp": 0.55, "parts": 0.3, "skin": 0.15, "pseudo": 0.3}
@@ -302,13 +304,15 @@ class Trainer:
         loss = partial_loss(logits, labels, self._table)
         if (labels < FIRST_SET).any():
             loss = loss + criterion(logits, labels)
+        if self._teacher is None:
+            return loss
+        with torch.no_grad():
+            targets = self._teacher(inputs).softmax(1)
         # Of dyed garments the teacher knows no better than the labels.
-        own = (labels < FIRST_SET).flatten(1).any(1) & ~dyed.to(self._device)
-        if self._teacher is not None and own.any():
-            with torch.no_grad():
-                targets = self._teacher(inputs[own]).softmax(1)
-            loss = loss + own.float().mean() * distillation_loss(logits[own], targets)
-        return loss
+        own = ~is_set(labels).flatten(1).any(1) & ~dyed.to(self._device)
+        if own.any():
+            loss = loss + own.float().mean() * distillation_loss(logits[own], targets[own])
+        return loss + 0.5 * partial_distillation_loss(logits, targets, labels, self._table)
 
 
 def rate_at(done: float) -> float:
@@ -318,18 +322,42 @@ def rate_at(done: float) -> float:
     return 0.01 + 0.99 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
 
 
+def is_set(labels: torch.Tensor) -> torch.Tensor:
+    """Return where ``labels`` stands for a set of classes."""
+    return (labels >= FIRST_SET) & (labels != IGNORE)
+
+
 def partial_loss(logits: torch.Tensor, labels: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
     """Return the mean negative log of the probability of the classes that a set label allows.
 
     ``logits`` (N, 20, h, w); ``labels`` (N, h, w); ``table`` (256, 20), see ``partial.allowed``.
     """
-    known = (labels >= FIRST_SET) & (labels != IGNORE)
+    known = is_set(labels)
     if not known.any():
         return logits.sum() * 0
     probabilities = logits.permute(0, 2, 3, 1)[known].softmax(1)
     right = (probabilities * table[labels[known]]).sum(1)
     weight = torch.where(labels[known] == FIRST_SET, 0.6, 1.0)
     return -(weight * (right + 1e-5).log()).sum() / weight.sum()
+
+
+def partial_distillation_loss(
+    logits: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor, table: torch.Tensor
+) -> torch.Tensor:
+    """Return the mean divergence from the teacher's choice among the classes that a set allows.
+
+    A pixel counts where the teacher gives these classes more than :data:`SURE` together. So the
+    names of garments stay those that full labels taught.
+    """
+    known = is_set(labels)
+    if not known.any():
+        return logits.sum() * 0
+    goals = targets.permute(0, 2, 3, 1)[known] * (table[labels[known]] > 0)
+    together = goals.sum(1)
+    sure = together > SURE
+    log = logits.permute(0, 2, 3, 1)[known][sure].log_softmax(1)
+    goals = goals[sure] / together[sure, None]
+    return functional.kl_div(log, goals, reduction="sum") / max(1, len(goals))
 
 
 def distillation_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
