@@ -86,7 +86,7 @@ SETS: dict[int, dict[Class, float]] = {
         Class.OUTERWEAR: 0.15,
     },
     UPPER_ARM: {Class.ARM: 1, Class.TOP: 1, Class.OUTERWEAR: 0.7, Class.DRESS: 0.3},
-    SKIN: {cls: 1.0 for cls in _SKIN} | {Class.LEGWEAR: 0.3, Class.SHOE: 0.2},
+    SKIN: dict.fromkeys(_SKIN, 1.0) | {Class.LEGWEAR: 0.3, Class.SHOE: 0.2},
     NO_SKIN: {cls: 1.0 for cls in CLASSES if cls not in _SKIN and cls is not Class.BACKGROUND},
 }
 """The classes that each set allows, and the weight of each: how common it is there, about. Without

@@ -33,7 +33,19 @@ def loss(cls: Class, label: int) -> float:
 
 @pytest.mark.parametrize("worn", [Class.LEG, Class.TROUSERS, Class.SKIRT, Class.OUTERWEAR])
 def test_a_thigh_may_be_anything_that_is_worn_on_it(worn: Class) -> None:
-    assert loss(worn, partial.UPPER_LEG) < 0.01
+    weight = partial.SETS[partial.UPPER_LEG][worn]
+
+    assert loss(worn, partial.UPPER_LEG) == pytest.approx(-np.log(weight), abs=0.01)
+
+
+def test_a_dress_is_not_the_cheapest_answer_everywhere() -> None:
+    for label, likelier in (
+        (partial.TORSO, Class.TOP),
+        (partial.UPPER_ARM, Class.TOP),
+        (partial.UPPER_LEG, Class.TROUSERS),
+        (partial.LOWER_LEG, Class.TROUSERS),
+    ):
+        assert loss(Class.DRESS, label) > loss(likelier, label) + 1
 
 
 @pytest.mark.parametrize("other", [Class.BACKGROUND, Class.FACE, Class.HAND, Class.SHOE])
@@ -43,6 +55,21 @@ def test_and_nothing_else(other: Class) -> None:
 
 def test_what_nobody_knows_costs_nothing() -> None:
     assert loss(Class.FACE, data.IGNORE) == 0
+
+
+def test_the_teacher_names_the_garment_among_those_that_are_allowed() -> None:
+    table = torch.from_numpy(partial.allowed())
+    labels = torch.full((1, 1, 1), partial.UPPER_LEG)
+    coat = torch.zeros(1, len(CLASSES), 1, 1)
+    coat[0, [Class.BACKGROUND, Class.SKIRT]] = torch.tensor([[[0.6]], [[0.4]]])
+
+    found = {
+        worn: float(train.partial_distillation_loss(logits_for(worn), coat, labels, table))
+        for worn in (Class.SKIRT, Class.TROUSERS)
+    }
+
+    assert found[Class.SKIRT] < 0.01
+    assert found[Class.TROUSERS] > 3
 
 
 def test_a_batch_without_an_exact_label_still_has_a_loss() -> None:
