@@ -23,6 +23,7 @@ from tryon_masks.adapters.side_by_side import save_side_by_side
 from tryon_masks.domain.errors import (
     PhotoFetchFailed,
     PhotoFetchTimeout,
+    PhotoNotFound,
     PhotoTooLarge,
     StateUnavailable,
     StoreFailed,
@@ -33,6 +34,8 @@ from tryon_masks.telemetry import step
 
 _TIMEOUTS = (ConnectTimeoutError, ReadTimeoutError)
 _ERRORS = (BotoCoreError, ClientError)
+_GONE = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "InvalidObjectState", "404"})
+"""Why an object cannot be read now or later: it was deleted, or moved to an archive."""
 _CACHE_S = 86_400
 _BATCH = 1000
 """Most objects that S3 deletes in one call."""
@@ -253,6 +256,8 @@ class S3Objects:
         ------
         PhotoTooLarge
             It has more than ``max_bytes`` bytes; none of them is read.
+        PhotoNotFound
+            It is gone, or archived. S3 says so only to whoever may list the bucket.
         PhotoFetchFailed, PhotoFetchTimeout
         """
         try:
@@ -268,7 +273,8 @@ class S3Objects:
         except _TIMEOUTS as error:
             raise PhotoFetchTimeout(detail=str(error)) from error
         except _ERRORS as error:
-            raise PhotoFetchFailed(detail=str(error)) from error
+            gone = isinstance(error, ClientError) and error.response["Error"]["Code"] in _GONE
+            raise (PhotoNotFound if gone else PhotoFetchFailed)(detail=str(error)) from error
 
     def put_json(
         self, bucket: str, key: str, document: object, metadata: Mapping[str, str]

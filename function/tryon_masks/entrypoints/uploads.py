@@ -20,6 +20,8 @@ from tryon_masks.service import MaskRequest
 from tryon_masks.telemetry import ANONYMOUS, RequestLog, request_log, step
 
 DOCUMENT_ENDING = ".json"
+FOLDER_ENDINGS = ("/", "_$folder$")
+"""Of the empty objects that consoles and file systems on S3 make for folders."""
 
 
 class Uploads:
@@ -77,7 +79,7 @@ class Uploads:
             raise ExceptionGroup("Several uploads must be delivered again.", failed)
 
     def _record(self, bucket: str, key: str, request_id: str, *, last: bool) -> None:
-        if self._is_ours(bucket, key):
+        if key.endswith(FOLDER_ENDINGS) or self._is_ours(bucket, key):
             with request_log(request_id, ANONYMOUS), step("ignore_upload", "worker", key=key):
                 return
         job: Job | None = None
