@@ -73,7 +73,7 @@ lock: $(TOOLS) ## bring the requirements files in line with pyproject.toml
 
 openapi: $(RUNTIME) ## write docs/openapi.json anew
 	@mkdir -p .make
-	$(BIN)/python -m tryon_masks.entrypoints.openapi > .make/openapi.json
+	$(BIN)/python -m tryon_masks.entrypoints.http.openapi > .make/openapi.json
 	mv .make/openapi.json docs/openapi.json
 
 clean: ## remove everything that was made here; the cache folder stays

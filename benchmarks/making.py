@@ -17,9 +17,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from tryon_masks.domain.errors import TryonMasksError
+from tryon_masks.domain.identity import ANONYMOUS
 from tryon_masks.service import MaskOptions, MaskRequest, MaskResult, MaskService
 from tryon_masks.settings import Settings
-from tryon_masks.telemetry import ANONYMOUS, RequestLog, init_log, request_log
+from tryon_masks.telemetry import RequestLog, init_log, request_log
 from tryon_masks.wiring import build_service
 
 USED_SETTINGS = ("MODEL_SET", "MODELS_DIR")

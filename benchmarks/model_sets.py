@@ -30,17 +30,18 @@ from PIL import Image
 from benchmarks.graphs import make_int8_set, make_published, make_set
 from benchmarks.making import positive
 from benchmarks.speed import peak_mb, resized
+from tryon_masks.domain.identity import ANONYMOUS
 from tryon_masks.domain.parts import TOPS, where
 from tryon_masks.images import Limits, decode, to_grid
 from tryon_masks.ports import Vision
 from tryon_masks.settings import Settings
-from tryon_masks.telemetry import ANONYMOUS, init_log, request_log, step
+from tryon_masks.telemetry import init_log, request_log, step
 from tryon_masks.vision.catalog import load_model_set
-from tryon_masks.vision.classic import ClassicVision
-from tryon_masks.vision.dwpose import PoseModel
+from tryon_masks.vision.dwpose_schp.dwpose import PoseModel
+from tryon_masks.vision.dwpose_schp.schp import BGR_MEAN, BGR_STD, Atr, Lip
+from tryon_masks.vision.dwpose_schp.vision import ClassicVision
+from tryon_masks.vision.dwpose_schp.yolox import PersonDetector
 from tryon_masks.vision.runtime import Floats
-from tryon_masks.vision.schp import BGR_MEAN, BGR_STD, Atr, Lip
-from tryon_masks.vision.yolox import PersonDetector
 from tryon_masks.wiring import build_vision
 
 SIZES = ((768, 1024), (3000, 4000))

@@ -26,8 +26,8 @@ from tryon_masks.adapters.addresses import AddressRules
 from tryon_masks.adapters.directory import DirectoryMaskStore
 from tryon_masks.adapters.http import HttpPhotoSource, dial
 from tryon_masks.domain.errors import StartError
-from tryon_masks.entrypoints.app import Handler, create_handler
-from tryon_masks.entrypoints.desk import Desk
+from tryon_masks.entrypoints.http.routes import Handler, create_handler
+from tryon_masks.jobs.submit import Desk
 from tryon_masks.service import MaskService
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log

@@ -25,7 +25,7 @@ from tryon_masks.domain.errors import (
 from tryon_masks.domain.parts import Part, PartMap
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
-from tryon_masks.entrypoints.desk import Desk
+from tryon_masks.jobs.submit import Desk
 from tryon_masks.ports import Batch, EncodedImage, Job, JobState, Run, UploadForm
 
 WIDTH, HEIGHT = 300, 400

@@ -17,7 +17,7 @@ from tests import fakes
 from tryon_masks.domain.parts import BoolMask, Part, PartMap, where
 from tryon_masks.domain.person import Box, Person
 from tryon_masks.domain.skeleton import Keypoint, Point, Skeleton
-from tryon_masks.vision.parser_classes import CLASSES, Class
+from tryon_masks.vision.compact.classes import CLASSES, Class
 
 HIP_LINE = 210
 """Row of the hips."""

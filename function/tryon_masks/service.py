@@ -15,7 +15,8 @@ from tryon_masks import images
 from tryon_masks.deadline import need, time_left, time_limit
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import InvalidRequest, NoPerson, Refusal
-from tryon_masks.domain.masks import Mask, MaskKind, make_mask
+from tryon_masks.domain.kinds import MaskKind
+from tryon_masks.domain.masks import Mask, make_mask
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
 from tryon_masks.ports import (

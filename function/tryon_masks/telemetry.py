@@ -49,11 +49,11 @@ from tryon_masks.domain.errors import (
     Refusal,
     TryonMasksError,
 )
+from tryon_masks.domain.identity import ANONYMOUS
 from tryon_masks.ports import StepLog
 
 SERVICE = "tryon-masks"
 NAMESPACE = "TryonMasks"
-ANONYMOUS = "anonymous"
 INIT = "init"
 
 _ON_LAMBDA = "AWS_LAMBDA_RUNTIME_API" in os.environ

@@ -55,13 +55,13 @@ CHECKOUT_MODELS = Path(__file__).resolve().parents[2] / "models" / "build"
 
 
 def _compact(model_set: ModelSet, settings: Settings) -> Vision:
-    from tryon_masks.vision.compact import CompactVision
+    from tryon_masks.vision.compact.vision import CompactVision
 
     return CompactVision(model_set, settings.ort_threads)
 
 
 def _classic(model_set: ModelSet, settings: Settings) -> Vision:
-    from tryon_masks.vision.classic import ClassicVision
+    from tryon_masks.vision.dwpose_schp.vision import ClassicVision
 
     return ClassicVision(model_set, settings.ort_threads, settings.schp_view, lip=settings.schp_lip)
 

@@ -21,10 +21,10 @@ from tryon_masks.domain import anatomy
 from tryon_masks.domain.anatomy import Points
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.skeleton import SIDES, Keypoint, Skeleton
-from tryon_masks.vision.blazepose import LANDMARKS
-from tryon_masks.vision.garment_parser import Answer
-from tryon_masks.vision.parser_classes import CLASSES, Class
-from tryon_masks.vision.parser_input import crop_matrix, tensor
+from tryon_masks.vision.compact.blazepose import LANDMARKS
+from tryon_masks.vision.compact.classes import CLASSES, Class
+from tryon_masks.vision.compact.garment_parser import Answer
+from tryon_masks.vision.compact.input import crop_matrix, tensor
 
 IGNORE = 255
 VALIDATION = "1"

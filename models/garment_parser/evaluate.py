@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
-from tryon_masks.vision.garment_parser import Answer, GarmentParser
-from tryon_masks.vision.parser_classes import CLASSES, Class
+from tryon_masks.vision.compact.classes import CLASSES, Class
+from tryon_masks.vision.compact.garment_parser import Answer, GarmentParser
 from tryon_masks.vision.runtime import Floats
 
 BAND = 0.02

@@ -16,7 +16,7 @@ import onnxruntime
 import torch
 from models.garment_parser.network import Parser
 
-from tryon_masks.vision.parser_input import CHANNELS, HEIGHT, WIDTH
+from tryon_masks.vision.compact.input import CHANNELS, HEIGHT, WIDTH
 
 OPSET = 17
 TEMPERATURE = 1.35

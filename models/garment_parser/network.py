@@ -18,8 +18,8 @@ from efficientnet_lite_pytorch import EfficientNet
 from torch import nn
 from torch.nn import functional
 
-from tryon_masks.vision.parser_classes import CLASSES
-from tryon_masks.vision.parser_input import CHANNELS, PLANES
+from tryon_masks.vision.compact.classes import CLASSES
+from tryon_masks.vision.compact.input import CHANNELS, PLANES
 
 WIDTH = 64
 """Channels of the pyramid."""

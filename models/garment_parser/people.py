@@ -23,8 +23,8 @@ from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import Refusal
 from tryon_masks.domain.person import Candidate
 from tryon_masks.domain.skeleton import Skeleton
-from tryon_masks.vision.blazepose import PersonDetector, PoseModel, to_candidate
-from tryon_masks.vision.people import Seen, outline_of
+from tryon_masks.vision.compact.blazepose import PersonDetector, PoseModel, to_candidate
+from tryon_masks.vision.compact.people import Seen, outline_of
 
 ASTRAY = 0.5
 """Mean distance of the shoulders and hips, in T, from which a skeleton is another person's."""

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tryon_masks.domain.person import Box
-from tryon_masks.vision.garment_parser import Answer
-from tryon_masks.vision.parser_classes import CLASSES, Class
-from tryon_masks.vision.parser_input import crop_matrix, tensor
+from tryon_masks.vision.compact.classes import CLASSES, Class
+from tryon_masks.vision.compact.garment_parser import Answer
+from tryon_masks.vision.compact.input import crop_matrix, tensor
 from tryon_masks.vision.runtime import Floats
 
 SURE = 0.6

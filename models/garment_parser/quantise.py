@@ -14,7 +14,7 @@ from pathlib import Path
 from models.convert import INT8_OPERATORS, quantise
 from models.garment_parser.data import labelled, view
 
-from tryon_masks.vision.parser_input import HEIGHT, WIDTH
+from tryon_masks.vision.compact.input import HEIGHT, WIDTH
 
 KEPT = ("/stem/", "/Clip", "/blocks.0/", "/blocks.1/")
 """How the names of the nodes begin that stay in 32 bits."""

@@ -24,7 +24,7 @@ from models.garment_parser.network import both_ways, exported, starting
 from torch.nn import functional
 from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
 
-from tryon_masks.vision.parser_classes import CLASSES, Class
+from tryon_masks.vision.compact.classes import CLASSES, Class
 
 GROUPS = (
     (Class.TOP, Class.OUTERWEAR, Class.SCARF, Class.NECK, Class.TORSO_SKIN, Class.ARM),

@@ -15,7 +15,7 @@ from tests.contract.event_files import read_event
 
 from tryon_masks import __version__, telemetry
 from tryon_masks.domain.errors import LogUnavailable
-from tryon_masks.entrypoints.app import create_handler
+from tryon_masks.entrypoints.http.routes import create_handler
 from tryon_masks.images import Limits
 from tryon_masks.service import MaskService
 

@@ -26,12 +26,12 @@ from tryon_masks.adapters.once import DynamoOnce
 from tryon_masks.adapters.s3 import S3BatchFiles, S3Objects, s3_client
 from tryon_masks.domain.errors import StoreFailed
 from tryon_masks.domain.person import Candidate
-from tryon_masks.entrypoints.app import create_handler
-from tryon_masks.entrypoints.desk import Desk
-from tryon_masks.entrypoints.maker import Maker
-from tryon_masks.entrypoints.uploads import Uploads
-from tryon_masks.entrypoints.work import Worker
-from tryon_masks.entrypoints.workdesk import JobDesk
+from tryon_masks.entrypoints.http.routes import create_handler
+from tryon_masks.entrypoints.queue.messages import Worker
+from tryon_masks.entrypoints.queue.uploads import Uploads
+from tryon_masks.jobs.progress import JobDesk
+from tryon_masks.jobs.run import Maker
+from tryon_masks.jobs.submit import Desk
 from tryon_masks.ports import Run
 from tryon_masks.service import MaskService
 

@@ -18,13 +18,13 @@ from tests.standins.cloudinary import CloudinaryStandIn
 
 from tryon_masks.adapters.s3 import S3Objects, s3_client
 from tryon_masks.entrypoints import cli
-from tryon_masks.entrypoints.app import create_handler
-from tryon_masks.entrypoints.desk import Desk
-from tryon_masks.entrypoints.maker import Maker
-from tryon_masks.entrypoints.schema import BatchBody
-from tryon_masks.entrypoints.uploads import Uploads
-from tryon_masks.entrypoints.work import Worker
-from tryon_masks.entrypoints.workdesk import JobDesk
+from tryon_masks.entrypoints.http.routes import create_handler
+from tryon_masks.entrypoints.queue.messages import Worker
+from tryon_masks.entrypoints.queue.uploads import Uploads
+from tryon_masks.jobs.progress import JobDesk
+from tryon_masks.jobs.run import Maker
+from tryon_masks.jobs.submit import Desk
+from tryon_masks.schema.requests import BatchBody
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log, request_log
 from tryon_masks.wiring import (

@@ -11,11 +11,11 @@ from tests import fakes
 from tests.contract.event_files import event_names, read_event
 
 from tryon_masks.adapters.s3 import S3Objects
-from tryon_masks.entrypoints.app import create_handler
-from tryon_masks.entrypoints.maker import Maker
-from tryon_masks.entrypoints.uploads import Uploads
-from tryon_masks.entrypoints.work import Worker
-from tryon_masks.entrypoints.workdesk import JobDesk
+from tryon_masks.entrypoints.http.routes import create_handler
+from tryon_masks.entrypoints.queue.messages import Worker
+from tryon_masks.entrypoints.queue.uploads import Uploads
+from tryon_masks.jobs.progress import JobDesk
+from tryon_masks.jobs.run import Maker
 from tryon_masks.service import MaskService
 
 URL = "https://example.com/photos/standing.jpg"

@@ -34,8 +34,8 @@ from tryon_masks.adapters.once import DynamoOnce
 from tryon_masks.adapters.s3 import S3MaskStore, S3Objects, s3_client
 from tryon_masks.adapters.secrets import read_secret, secrets_client
 from tryon_masks.domain.errors import SettingsError, TryonMasksError
-from tryon_masks.entrypoints.app import create_handler
-from tryon_masks.entrypoints.desk import Desk
+from tryon_masks.entrypoints.http.routes import create_handler
+from tryon_masks.jobs.submit import Desk
 from tryon_masks.ports import MaskStore, Once, PhotoSource, StepLog, UserProfiles
 from tryon_masks.service import ANSWER_S, STORE_S, MaskService
 from tryon_masks.settings import Settings

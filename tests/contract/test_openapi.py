@@ -3,15 +3,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tryon_masks.entrypoints import openapi
-from tryon_masks.entrypoints.app import METHODS
+from tryon_masks.entrypoints.http import openapi
+from tryon_masks.entrypoints.http.routes import METHODS
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 
 
 def test_the_committed_document_is_the_codes_own() -> None:
     assert json.loads(COMMITTED.read_text()) == openapi.document(), (
-        "python -m tryon_masks.entrypoints.openapi > docs/openapi.json"
+        "python -m tryon_masks.entrypoints.http.openapi > docs/openapi.json"
     )
 
 

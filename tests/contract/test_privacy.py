@@ -25,7 +25,7 @@ from tryon_masks import telemetry
 from tryon_masks.adapters.addresses import AddressRules
 from tryon_masks.adapters.cloudinary import CloudinaryMaskStore
 from tryon_masks.adapters.http import HttpPhotoSource, dial
-from tryon_masks.entrypoints.app import create_handler
+from tryon_masks.entrypoints.http.routes import create_handler
 from tryon_masks.service import MaskService
 
 PLACE = "52 12.345 N planted place"

@@ -18,12 +18,12 @@ from tests.contract.event_files import read_event
 from tryon_masks.adapters.s3 import S3Objects
 from tryon_masks.domain.errors import InProgress, PhotoFetchFailed
 from tryon_masks.domain.person import Candidate
-from tryon_masks.entrypoints.desk import Desk
-from tryon_masks.entrypoints.maker import Maker
-from tryon_masks.entrypoints.schema import MaskRequestBody
-from tryon_masks.entrypoints.uploads import Uploads
-from tryon_masks.entrypoints.work import Worker
-from tryon_masks.entrypoints.workdesk import JobDesk
+from tryon_masks.entrypoints.queue.messages import Worker
+from tryon_masks.entrypoints.queue.uploads import Uploads
+from tryon_masks.jobs.progress import JobDesk
+from tryon_masks.jobs.run import Maker
+from tryon_masks.jobs.submit import Desk
+from tryon_masks.schema.requests import MaskRequestBody
 from tryon_masks.service import MaskService
 from tryon_masks.telemetry import request_log
 

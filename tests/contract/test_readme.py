@@ -11,10 +11,10 @@ from typing import Any
 from tests.contract.template_file import PARAMETERS, of_type
 
 from tryon_masks.domain.errors import Refusal, StartError, TryonMasksError
-from tryon_masks.domain.masks import MaskKind
+from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.profiles import Profile
-from tryon_masks.entrypoints import app
-from tryon_masks.entrypoints.schema import DOCUMENT_KEY, MaskRequestBody
+from tryon_masks.entrypoints.http import routes
+from tryon_masks.schema.requests import DOCUMENT_KEY, MaskRequestBody
 from tryon_masks.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,7 @@ def test_every_error_is_listed_with_its_status() -> None:
         for error in (TryonMasksError, *family(TryonMasksError))
         if "code" in vars(error) and not issubclass(error, StartError | Refusal)
     }
-    assert {app.NotFound.code, app.MethodNotAllowed.code} < coded.keys()
+    assert {routes.NotFound.code, routes.MethodNotAllowed.code} < coded.keys()
     assert listed == coded
 
 

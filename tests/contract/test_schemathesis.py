@@ -24,7 +24,7 @@ from tests import fakes
 from tests.standins.gateway import Gateway
 
 from tryon_masks.adapters.addresses import AddressRules
-from tryon_masks.entrypoints.app import create_handler
+from tryon_masks.entrypoints.http.routes import create_handler
 from tryon_masks.service import MaskService
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"

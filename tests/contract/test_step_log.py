@@ -21,7 +21,7 @@ from tests.standins.firestore import FirestoreEmulator, NodeMissingError
 from tryon_masks import telemetry
 from tryon_masks.adapters.directory import DirectoryMaskStore
 from tryon_masks.adapters.firestore import FirestoreLog
-from tryon_masks.entrypoints.app import create_handler
+from tryon_masks.entrypoints.http.routes import create_handler
 from tryon_masks.service import MaskService
 
 PROJECT = "demo-tryon"

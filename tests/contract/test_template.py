@@ -15,7 +15,7 @@ from cfnlint import lint
 from tests.contract.template_file import PARAMETERS, RESOURCES, ROOT, TEMPLATE, Deployment, of_type
 
 from tryon_masks.adapters.s3 import BATCHES
-from tryon_masks.entrypoints.app import HEALTH, METHODS
+from tryon_masks.entrypoints.http.routes import HEALTH, METHODS
 from tryon_masks.service import ANSWER_S, STORE_S
 from tryon_masks.settings import MANIFESTS, UPLOADS, Settings
 from tryon_masks.telemetry import NAMESPACE

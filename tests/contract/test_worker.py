@@ -13,10 +13,10 @@ from tests.contract.event_files import read_event
 
 from tryon_masks.adapters.s3 import S3MaskStore, S3Objects
 from tryon_masks.domain.errors import CallbackFailed, UrlNotAllowed
-from tryon_masks.entrypoints.maker import Maker
-from tryon_masks.entrypoints.uploads import Uploads
-from tryon_masks.entrypoints.work import Worker as RealWorker
-from tryon_masks.entrypoints.workdesk import JobDesk
+from tryon_masks.entrypoints.queue.messages import Worker as RealWorker
+from tryon_masks.entrypoints.queue.uploads import Uploads
+from tryon_masks.jobs.progress import JobDesk
+from tryon_masks.jobs.run import Maker
 from tryon_masks.service import MaskService
 
 BUCKET = "tryon-masks-photos"

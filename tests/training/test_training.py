@@ -17,12 +17,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from tests import figures
-from tests.vision.painted import Scene, photo
+from tests.vision.compact.painted import Scene, photo
 
 from tryon_masks.domain.parts import Part
-from tryon_masks.vision.blazepose import LANDMARKS
-from tryon_masks.vision.garment_parser import GarmentParser
-from tryon_masks.vision.parser_classes import CLASSES, Class
+from tryon_masks.vision.compact.blazepose import LANDMARKS
+from tryon_masks.vision.compact.classes import CLASSES, Class
+from tryon_masks.vision.compact.garment_parser import GarmentParser
 from tryon_masks.vision.runtime import Model
 
 torch = pytest.importorskip("torch", reason="the training's environment is not this one")

@@ -20,7 +20,8 @@ from tryon_masks.adapters.directory import DirectoryMaskStore
 from tryon_masks.domain.errors import InvalidRequest, ModelSetError
 from tryon_masks.domain.person import Candidate
 from tryon_masks.entrypoints import cli
-from tryon_masks.entrypoints.batch import Results, read_list
+from tryon_masks.entrypoints.commands import batch
+from tryon_masks.entrypoints.commands.photo_list import Results, read_list
 from tryon_masks.ports import StepLog
 from tryon_masks.service import MaskService
 from tryon_masks.settings import Settings
@@ -148,7 +149,7 @@ def test_what_other_models_or_rules_made_is_made_again(
     assert folder.run() == (0, {"items": 1, "skipped": 0, "success": 1})
     assert folder.run() == (0, {"items": 1, "skipped": 1, "success": 1})
 
-    monkeypatch.setattr(cli, "MASK_RULES", "others")
+    monkeypatch.setattr(batch, "MASK_RULES", "others")
     assert folder.run() == (0, {"items": 1, "skipped": 0, "success": 1})
     assert folder.run(MODEL_SET="dwpose-schp") == (0, {"items": 1, "skipped": 0, "success": 1})
 

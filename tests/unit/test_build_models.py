@@ -25,9 +25,9 @@ import onnx.numpy_helper
 import pytest
 
 from tryon_masks.vision.catalog import load_model_set
-from tryon_masks.vision.garment_parser import CELL
-from tryon_masks.vision.parser_classes import CLASSES
-from tryon_masks.vision.parser_input import CHANNELS, HEIGHT, WIDTH
+from tryon_masks.vision.compact.classes import CLASSES
+from tryon_masks.vision.compact.garment_parser import CELL
+from tryon_masks.vision.compact.input import CHANNELS, HEIGHT, WIDTH
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 

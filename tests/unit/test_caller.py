@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tryon_masks.domain.errors import InvalidRequest
-from tryon_masks.entrypoints.caller import Caller, NotSignedIn
+from tryon_masks.entrypoints.http.caller import Caller, NotSignedIn
 
 
 def jwt(**claims: Any) -> dict[str, Any]:

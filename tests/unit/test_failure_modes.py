@@ -16,7 +16,8 @@ from tests import fakes, figures
 
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import Refusal, UpperNotVisible
-from tryon_masks.domain.masks import MaskKind, make_mask
+from tryon_masks.domain.kinds import MaskKind
+from tryon_masks.domain.masks import make_mask
 from tryon_masks.domain.parts import BoolMask, Part, where
 from tryon_masks.domain.person import Person
 from tryon_masks.domain.profiles import Expand, Profile

@@ -19,7 +19,8 @@ from tryon_masks.domain.errors import (
     SeveralPeople,
     UpperNotVisible,
 )
-from tryon_masks.domain.masks import Mask, MaskKind, make_mask
+from tryon_masks.domain.kinds import MaskKind
+from tryon_masks.domain.masks import Mask, make_mask
 from tryon_masks.domain.parts import Part
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile

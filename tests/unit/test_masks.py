@@ -14,7 +14,8 @@ from tests import fakes, figures
 
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import Refusal
-from tryon_masks.domain.masks import Mask, MaskKind, make_mask
+from tryon_masks.domain.kinds import MaskKind
+from tryon_masks.domain.masks import Mask, make_mask
 from tryon_masks.domain.parts import BoolMask, Part, PartMap, where
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile

@@ -11,7 +11,7 @@ from benchmarks.graphs import make_published, make_set
 from benchmarks.model_sets import Figures, Reference, as_text, main
 from tests import fakes
 
-from tryon_masks.vision.schp import HumanParser
+from tryon_masks.vision.dwpose_schp.schp import HumanParser
 
 SLIM = 128
 

@@ -12,7 +12,8 @@ import pytest
 from moto import mock_aws
 
 from tryon_masks.adapters.runs import StepFunctionsRuns
-from tryon_masks.entrypoints import cli, remote
+from tryon_masks.entrypoints import cli
+from tryon_masks.entrypoints.commands import remote
 from tryon_masks.ports import Run
 
 BUCKET = "the-photo-bucket"

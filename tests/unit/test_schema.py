@@ -8,10 +8,11 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from tryon_masks.domain.errors import InvalidRequest
-from tryon_masks.domain.masks import MaskKind
+from tryon_masks.domain.identity import read_user_id
+from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.profiles import Expand, Profile
-from tryon_masks.entrypoints.schema import (
+from tryon_masks.schema.requests import (
     PROBLEMS_SHOWN,
     Body,
     DataJson,
@@ -20,7 +21,6 @@ from tryon_masks.entrypoints.schema import (
     mask_request,
     photo_of_document,
     read_options,
-    read_user_id,
 )
 from tryon_masks.service import MaskOptions
 

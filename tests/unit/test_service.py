@@ -20,7 +20,7 @@ from tryon_masks.domain.errors import (
     StoreFailed,
     UnsupportedPhoto,
 )
-from tryon_masks.domain.masks import MaskKind
+from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.parts import Part
 from tryon_masks.domain.person import Box, Candidate
 from tryon_masks.domain.profiles import Profile

@@ -20,7 +20,7 @@ class Witness(importlib.abc.MetaPathFinder):
             print("telemetry off:", os.environ.get("ORT_DISABLE_TELEMETRY"))
 
 sys.meta_path.insert(0, Witness())
-import tryon_masks.vision.compact
+import tryon_masks.vision.compact.vision
 """
 
 

@@ -27,7 +27,8 @@ from tryon_masks.domain.errors import (
     ProfileUnavailable,
     SettingsError,
 )
-from tryon_masks.telemetry import ANONYMOUS, step
+from tryon_masks.domain.identity import ANONYMOUS
+from tryon_masks.telemetry import step
 
 LOGS = "vton_logs"
 STEPS = "steps"

@@ -444,8 +444,7 @@ def _written(metadata: Mapping[str, str]) -> dict[str, str]:
 def _read(metadata: Mapping[str, str]) -> dict[str, str]:
     """What :func:`_written` wrote; and an id that somebody wrote as it is."""
     return {
-        name: unquote(value) if name == USER_METADATA else value
-        for name, value in metadata.items()
+        name: unquote(value) if name == USER_METADATA else value for name, value in metadata.items()
     }
 
 

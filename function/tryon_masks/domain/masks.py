@@ -9,26 +9,14 @@ same mask, twice the size.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import cv2
 import numpy as np
 
 from tryon_masks.domain import anatomy, fitness
 from tryon_masks.domain.anatomy import Segment
-from tryon_masks.domain.parts import (
-    ARMS,
-    BOTTOMS,
-    HANDS,
-    HEAD,
-    LEGS,
-    PROTECTED,
-    SHOES,
-    TOPS,
-    BoolMask,
-    Part,
-    where,
-)
+from tryon_masks.domain.kinds import BY_HEIGHT, LOWER_PARTS, SINGLE_PARTS, UPPER_PARTS, MaskKind
+from tryon_masks.domain.parts import HEAD, PROTECTED, SHOES, BoolMask, Part, where
 from tryon_masks.domain.person import Person
 from tryon_masks.domain.profiles import Expand, Profile
 from tryon_masks.domain.shapes import (
@@ -53,21 +41,6 @@ REACH = 0.3
 """How far a mask may lie off the parts, in T, before ``expand``: half a limb and a margin."""
 
 
-class MaskKind(StrEnum):
-    """What to repaint."""
-
-    UPPER = "upper"
-    LOWER = "lower"
-    FULL = "full"
-    FACE = "face"
-    ARMS = "arms"
-    LEGS = "legs"
-    HANDS = "hands"
-    FEET = "feet"
-    HAIR = "hair"
-    PROTECT = "protect"
-
-
 @dataclass(frozen=True)
 class Mask:
     """One mask on the working grid.
@@ -79,21 +52,6 @@ class Mask:
     kind: MaskKind
     pixels: BoolMask
     confidence: float
-
-
-UPPER_PARTS = TOPS | ARMS | {Part.NECK, Part.TORSO_SKIN, Part.SCARF}
-LOWER_PARTS = BOTTOMS | LEGS | {Part.LEGWEAR}
-BY_HEIGHT = frozenset({Part.DRESS, Part.BELT})
-"""Upper above the hips, lower below."""
-SINGLE_PARTS: dict[MaskKind, frozenset[Part]] = {
-    MaskKind.FACE: frozenset({Part.FACE, Part.EYEWEAR}),
-    MaskKind.ARMS: ARMS,
-    MaskKind.LEGS: LEGS | {Part.LEGWEAR},
-    MaskKind.HANDS: HANDS,
-    MaskKind.FEET: SHOES,
-    MaskKind.HAIR: frozenset({Part.HAIR}),
-    MaskKind.PROTECT: PROTECTED,
-}
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from tryon_masks.entrypoints.app import create_handler
-from tryon_masks.entrypoints.desk import Desk
+from tryon_masks.entrypoints.http.routes import create_handler
+from tryon_masks.jobs.submit import Desk
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log
 from tryon_masks.wiring import (

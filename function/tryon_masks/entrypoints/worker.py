@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 
 from tryon_masks.adapters.s3 import S3Objects, s3_client
-from tryon_masks.entrypoints.maker import Maker
-from tryon_masks.entrypoints.uploads import Uploads
-from tryon_masks.entrypoints.work import Worker
-from tryon_masks.entrypoints.workdesk import JobDesk
+from tryon_masks.entrypoints.queue.messages import Worker
+from tryon_masks.entrypoints.queue.uploads import Uploads
+from tryon_masks.jobs.progress import JobDesk
+from tryon_masks.jobs.run import Maker
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log
 from tryon_masks.wiring import (

@@ -1,0 +1,107 @@
+"""``tryon-masks erase``: one user's erasure, what was found where, and what is out of reach."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+from uuid import uuid4
+
+from tryon_masks.domain.errors import InvalidRequest
+from tryon_masks.domain.identity import ANONYMOUS, read_user_id
+from tryon_masks.entrypoints.commands.arguments import (
+    UsageError,
+    logging_arguments,
+    storing_arguments,
+)
+from tryon_masks.entrypoints.commands.making import Maker, Wire
+from tryon_masks.erasure import erase_user
+from tryon_masks.settings import Settings
+from tryon_masks.telemetry import init_log, request_log
+
+
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the parser's ``commands``."""
+    erasing = commands.add_parser(
+        "erase",
+        parents=[storing_arguments(), logging_arguments()],
+        help="count all that is kept of a user; with --yes, erase it",
+    )
+    erasing.add_argument("--user-id", required=True, metavar="ID")
+    erasing.add_argument("--yes", action="store_true", help="erase it: this cannot be undone")
+    erasing.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, environ: Mapping[str, str], _wire: Wire) -> int:
+    """Run the command and return its exit code."""
+    try:
+        user_id = read_person(args.user_id)
+    except InvalidRequest as error:
+        raise UsageError(str(error)) from error
+    answer = erase(Maker.settings(args, environ), user_id, really=args.yes)
+    print(json.dumps(answer))
+    if not args.yes:
+        print("Nothing was erased. The same with --yes erases it.", file=sys.stderr)
+    return 1 if answer["status"] == "failed" else 0
+
+
+def read_person(given: str) -> str:
+    """``given``, when it is the id of somebody.
+
+    Raises
+    ------
+    InvalidRequest
+    """
+    if given == ANONYMOUS:
+        raise InvalidRequest(f"{ANONYMOUS} is nobody: what has no owner is erased by its age.")
+    return read_user_id(given)
+
+
+def erase(settings: Settings, user_id: str, *, really: bool) -> dict[str, Any]:
+    """Find, and ``really`` erase, all of one user; the answer as JSON values.
+
+    Its steps do not go to Firestore, where they would name the user again.
+
+    Raises
+    ------
+    SettingsError
+        A place is set up wrongly; nothing was erased.
+    """
+    # Here, so that --version and --help need not load it.
+    from tryon_masks.wiring import build_places
+
+    with init_log("cli"):
+        places = build_places(settings)
+    request_id = uuid4().hex
+    with request_log(request_id, user_id):
+        reports = erase_user(places, user_id, really=really)
+    failed = any(report.state == "failed" for report in reports)
+    return {
+        "status": "failed" if failed else "erased" if really else "found",
+        "user_id": user_id,
+        "places": [asdict(report) for report in reports],
+        "out_of_reach": _out_of_reach(settings),
+        "request_id": request_id,
+    }
+
+
+def _out_of_reach(settings: Settings) -> list[str]:
+    told = ["What is being made at this moment: run this once more when it is done."]
+    if settings.jobs_table or settings.photo_bucket:
+        told += [
+            "CloudWatch: log lines with the user's id, until the log groups' retention is over.",
+            "SQS: numbers of jobs and keys of uploads, 4 days at most, 14 of what was given up.",
+            "Step Functions: the input of lists' runs, 90 days; a run that is on is not stopped.",
+        ]
+    match settings.mask_store:
+        case "cloudinary":
+            told.append("Cloudinary's CDN: it was told to forget the masks, and takes its time.")
+        case "s3" if settings.mask_public_base_url:
+            told.append("The CDN before the mask bucket: a day, unless you invalidate its copies.")
+        case "directory":
+            told.append("Mask files that are named after their photos: they name no user.")
+    told.append("What your app and its callback addresses were given.")
+    return told

@@ -1,0 +1,127 @@
+"""A list of photos, worked off by a deployed stack: submitted, followed, its answers fetched."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tryon_masks.adapters.aws import aws_client
+from tryon_masks.adapters.runs import StepFunctionsRuns
+from tryon_masks.adapters.s3 import S3BatchFiles, s3_client
+from tryon_masks.adapters.stack import stack_outputs
+from tryon_masks.domain.errors import InvalidRequest, SettingsError
+from tryon_masks.entrypoints.commands.photo_list import Item, read_list
+from tryon_masks.ports import BatchRuns, Run
+from tryon_masks.settings import MANIFESTS
+
+FROM_HERE = f"{MANIFESTS}command-line/"
+TIMEOUT_S = 60.0
+"""Of one call to AWS; a list may be large."""
+POLL_S = 2.0
+GIVEN_UP = "GIVEN_UP"
+"""The code of an item that the stack could not work on, however often."""
+
+
+def read_remote_list(path: Path) -> list[tuple[Item, dict[str, Any]]]:
+    """Every item of the list ``path``, and its line with the item's id.
+
+    Raises
+    ------
+    InvalidRequest
+        With the problems of every line. A photo that lies here is one.
+    OSError
+    """
+    items = read_list(path)
+    if local := [item.item_id for item in items if isinstance(item.photo, Path)]:
+        shown = ", ".join(local[:3])
+        raise InvalidRequest(f"a stack cannot see files of this machine, as of {shown}")
+    texts = [text for text in path.read_text("utf-8-sig").splitlines() if text.strip()]
+    lines = [
+        {**json.loads(text), "id": item.item_id} for item, text in zip(items, texts, strict=True)
+    ]
+    return list(zip(items, lines, strict=True))
+
+
+@dataclass(frozen=True)
+class RemoteStack:
+    """What is needed of a deployed stack."""
+
+    files: S3BatchFiles
+    runs: BatchRuns
+
+    @classmethod
+    def find(cls, name: str) -> RemoteStack:
+        """The stack of this name in the ambient account and region.
+
+        Raises
+        ------
+        SettingsError
+        """
+        outputs = stack_outputs(name, aws_client("cloudformation", TIMEOUT_S))
+        try:
+            bucket, machine = outputs["PhotoBucketName"], outputs["BatchMachineArn"]
+        except KeyError as missing:
+            raise SettingsError(f"The stack {name} has no output {missing}.") from missing
+        return cls(
+            S3BatchFiles(bucket, s3_client(TIMEOUT_S), "results/", 1),
+            StepFunctionsRuns(machine, aws_client("stepfunctions", TIMEOUT_S)),
+        )
+
+    def submit(self, lines: Sequence[dict[str, Any]]) -> str:
+        """Begin with a list, or go on with it: the same list is the same batch. Its number.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+        text = "\n".join(json.dumps(line, sort_keys=True) for line in lines)
+        batch_id = hashlib.sha256(text.encode()).hexdigest()[:32]
+        key = f"{FROM_HERE}{batch_id}.jsonl"
+        self.files.put_list(key, lines)
+        self.runs.start(batch_id, key, None)
+        return batch_id
+
+    def follow(self, batch_id: str, tell: Callable[[Run], None]) -> Run:
+        """Wait for the end, saying again and again how far it is.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+        while True:
+            run = self.runs.look(batch_id)
+            tell(run)
+            if run.state != "running":
+                return run
+            time.sleep(POLL_S)
+
+    def answers(self, results: str) -> Iterator[dict[str, Any]]:
+        """Every answer of a run's ``results``, each with its item's ``id``.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+        for key in self.files.parts(results):
+            text = self.files.read(key)
+            # Whichever way Step Functions writes what failed.
+            given = json.loads(text) if text.startswith("[") else map(json.loads, text.splitlines())
+            yield from map(_answer, given)
+
+
+def _answer(line: dict[str, Any]) -> dict[str, Any]:
+    """An answer as it is; of an item that was given up, what Step Functions says of it."""
+    if "Input" not in line:
+        return line
+    item = json.loads(line["Input"])["item"]
+    message = f"It was given up: {line.get('Error', line.get('Status', 'no cause is known'))}."
+    return {
+        "id": item["id"],
+        "status": "error",
+        "error": {"code": GIVEN_UP, "message": message},
+    }

@@ -1,0 +1,195 @@
+"""What workers get: from the queue uploads and jobs, from the state machine lines of lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    process_partial_response,
+)
+from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+
+from tryon_masks.deadline import time_limit
+from tryon_masks.domain.errors import BadRequest, InProgress
+from tryon_masks.domain.identity import ANONYMOUS, user_of
+from tryon_masks.entrypoints.queue.uploads import Uploads
+from tryon_masks.jobs.progress import JobDesk
+from tryon_masks.jobs.run import Maker
+from tryon_masks.jobs.task import item_job_id
+from tryon_masks.ports import Job
+from tryon_masks.schema.requests import item_name, read_item, read_options
+from tryon_masks.service import MaskRequest
+from tryon_masks.telemetry import RequestLog, request_log, step
+
+Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
+
+PAUSES_S = (10, 30, 90, 270)
+"""Before the second delivery, the third and so on, of what may work then."""
+
+
+class UnknownMessage(Exception):
+    """A message that nobody of ours sends; the queue gives it up after the last try."""
+
+
+class Worker:
+    """Serves the messages of a batch one after the other, and says which must come again.
+
+    Parameters
+    ----------
+    tries
+        How often the queue delivers a message before it gives it up.
+    """
+
+    def __init__(
+        self,
+        maker: Maker,
+        uploads: Uploads,
+        jobs: JobDesk,
+        *,
+        tries: int,
+    ) -> None:
+        self._maker = maker
+        self._uploads = uploads
+        self._jobs = jobs
+        self._tries = tries
+
+    def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
+        """Lambda's handler for SQS, with ``ReportBatchItemFailures``, and for one line of a list.
+
+        Raises
+        ------
+        TryonMasksError
+            A line of a list may be worked on another time.
+        """
+        if "Records" not in event:
+            with time_limit(context.get_remaining_time_in_millis() / 1000):
+                return self._line(event)
+        processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+        with time_limit(context.get_remaining_time_in_millis() / 1000):
+            answer = process_partial_response(
+                event=event, record_handler=self._message, processor=processor, context=context
+            )
+        return dict(answer)
+
+    def _line(self, line: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to one line of a list, as the state machine's ``ItemSelector`` hands it over.
+
+        What time does not mend is an answer. Anything else is raised, for the state machine to try
+        again and to count.
+        """
+        batch_id, number, given = line["batch_id"], line["number"], line["item"]
+        user_id = user_of(line["user_id"], _text(given, "user_id"))
+        answer: dict[str, Any] = {"id": item_name(_text(given, "id"), number), "user_id": user_id}
+
+        def read(log: RequestLog) -> MaskRequest:
+            with step("read_line", "worker", batch_id=batch_id, number=number):
+                item = read_item(given)
+                log.identify(user_id)
+                return MaskRequest(item.photo, user_id, item.options())
+
+        def write(made: dict[str, Any], _done: bool) -> None:
+            with step("count_line", "worker"):
+                answer.update(made)
+                self._jobs.batches.tally(batch_id, number, made["status"])
+
+        self._maker.serve(f"{batch_id}-{number}", read, write, last=False)
+        return answer
+
+    def _message(self, record: SQSRecord) -> None:
+        delivery = int(record.attributes.approximate_receive_count)
+        request_id = f"{record.message_id}-{delivery}"
+        try:
+            self._serve(record, request_id, last=delivery >= self._tries)
+        except InProgress:
+            # Whoever is at it may need all the time that the queue gives.
+            raise
+        except Exception:
+            with request_log(request_id, ANONYMOUS), step("try_again_later", "worker"):
+                self._jobs.queue.again(
+                    record.receipt_handle, PAUSES_S[min(delivery, len(PAUSES_S)) - 1]
+                )
+            raise
+
+    def _serve(self, record: SQSRecord, request_id: str, *, last: bool) -> None:
+        match _read(record.body):
+            case {"Records": [_, *_]} as event:
+                self._uploads.handle(event, request_id, last=last)
+            case {"job_id": str(job_id)}:
+                self._job(job_id, request_id, partial(self._jobs.get, job_id), last=last)
+            case {"batch_id": str(batch_id), "number": int(number)}:
+                take = partial(self._jobs.take_item, batch_id, number)
+                self._job(item_job_id(batch_id, number), request_id, take, last=last)
+            case {"batch_id": str(batch_id)}:
+                with (
+                    request_log(request_id, ANONYMOUS),
+                    step("fan_out", "worker", batch_id=batch_id),
+                ):
+                    self._jobs.fan_out(batch_id)
+            case {"callback": str(job_id)}:
+                self._call_back(job_id, request_id)
+            case {"Event": "s3:TestEvent"}:
+                with request_log(request_id, ANONYMOUS), step("ignore_test_event", "worker"):
+                    return
+            case _:
+                with request_log(request_id, ANONYMOUS), step("read_message", "worker"):
+                    raise UnknownMessage
+
+    def _job(
+        self, job_id: str, request_id: str, take: Callable[[], Job | None], *, last: bool
+    ) -> None:
+        with request_log(request_id, ANONYMOUS), step("take_job", "worker", job_id=job_id):
+            job = take()
+            # One that was given up comes again only when somebody sends it from that queue.
+            if job is None:
+                return
+            if job.done:
+                # Whoever did it may have died before it was counted.
+                self._jobs.settle(job)
+                return
+            self._jobs.start(job)
+        task = job.task
+
+        def read(log: RequestLog) -> MaskRequest:
+            log.identify(task["user_id"])
+            return MaskRequest(task["photo"], task["user_id"], read_options(task["options"]))
+
+        def write(answer: dict[str, Any], done: bool) -> None:
+            with step("write_answer", "worker"):
+                self._jobs.finish(job, answer, done=done)
+
+        self._maker.serve(
+            request_id,
+            read,
+            write,
+            last=last,
+            document=task["document"],
+            include_logs=task["include_logs"],
+        )
+
+    def _call_back(self, job_id: str, request_id: str) -> None:
+        # An address that is not allowed stays so. The log says it; nobody else would hear of it.
+        with (
+            suppress(BadRequest),
+            request_log(request_id, ANONYMOUS),
+            step("call_back", "worker", job_id=job_id),
+        ):
+            self._jobs.call_back(job_id, request_id)
+
+
+def _text(item: object, name: str) -> str | None:
+    value = item.get(name) if isinstance(item, Mapping) else None
+    return value if isinstance(value, str) else None
+
+
+def _read(body: str) -> dict[str, Any]:
+    try:
+        message = json.loads(body)
+    except ValueError:
+        return {}
+    return message if isinstance(message, dict) else {}

@@ -1,0 +1,148 @@
+"""The S3 way in: an uploaded photo or ``data.json`` becomes masks and a JSON answer beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote_plus
+
+from aws_lambda_powertools.utilities.data_classes import S3Event
+
+from tryon_masks.adapters.s3 import S3Objects
+from tryon_masks.domain.errors import InvalidRequest
+from tryon_masks.domain.identity import ANONYMOUS, read_user_id
+from tryon_masks.jobs.progress import JobDesk
+from tryon_masks.jobs.run import Maker
+from tryon_masks.jobs.task import JOB_METADATA, OPTIONS_METADATA
+from tryon_masks.ports import USER_METADATA, Job
+from tryon_masks.schema.requests import photo_of_document, read_options
+from tryon_masks.service import MaskRequest
+from tryon_masks.telemetry import RequestLog, request_log, step
+
+DOCUMENT_ENDING = ".json"
+FOLDER_ENDINGS = ("/", "_$folder$")
+"""Of the empty objects that consoles and file systems on S3 make for folders."""
+
+
+class Uploads:
+    """Makes masks from uploaded objects.
+
+    Parameters
+    ----------
+    results_prefix
+        Answers go to ``{results_prefix}{key}.json`` in the upload's own bucket.
+    mask_folder
+        (bucket, prefix) of the masks when they are kept in S3 too; None: they are kept elsewhere.
+    max_bytes
+        Of one upload.
+    """
+
+    def __init__(
+        self,
+        maker: Maker,
+        objects: S3Objects,
+        jobs: JobDesk,
+        *,
+        results_prefix: str,
+        mask_folder: tuple[str, str] | None,
+        max_bytes: int,
+    ) -> None:
+        self._maker = maker
+        self._objects = objects
+        self._jobs = jobs
+        self._results_prefix = results_prefix
+        self._mask_folder = mask_folder
+        self._max_bytes = max_bytes
+
+    def handle(self, event: dict[str, Any], request_id: str, *, last: bool) -> None:
+        """Serve every upload that one S3 notification tells of.
+
+        What the uploader can mend is written as the answer. Anything else is raised after the
+        last record, so that the event is delivered again; on the ``last`` delivery it is written
+        as well. A record done twice has the same masks and the same answer.
+
+        Raises
+        ------
+        InProgress, Unavailable
+            And any unexpected error; an ExceptionGroup of them where several records failed.
+        """
+        failed: list[Exception] = []
+        for number, record in enumerate(S3Event(event).records, start=1):
+            try:
+                key = unquote_plus(record.s3.get_object.key)
+                self._record(record.s3.bucket.name, key, f"{request_id}-{number}", last=last)
+            except Exception as error:  # noqa: BLE001 - raised below; the next record is due first
+                failed.append(error)
+        if len(failed) == 1:
+            raise failed[0]
+        if failed:
+            raise ExceptionGroup("Several uploads must be delivered again.", failed)
+
+    def _record(self, bucket: str, key: str, request_id: str, *, last: bool) -> None:
+        if key.endswith(FOLDER_ENDINGS) or self._is_ours(bucket, key):
+            with request_log(request_id, ANONYMOUS), step("ignore_upload", "worker", key=key):
+                return
+        job: Job | None = None
+        whose: dict[str, str] = {}
+
+        def read(log: RequestLog) -> MaskRequest:
+            nonlocal job
+            with step("read_upload", "worker", key=key):
+                data, metadata = self._objects.get(bucket, key, self._max_bytes)
+                job = self._job(key, metadata)
+                user_id = read_user_id(metadata.get(USER_METADATA, ANONYMOUS))
+                log.identify(user_id)
+                whose[USER_METADATA] = user_id
+                photo = photo_of_document(data) if _is_document(key) else data
+                return MaskRequest(photo, user_id, read_options(_options(metadata)))
+
+        def write(answer: dict[str, Any], done: bool) -> None:
+            with step("write_result", "worker"):
+                self._objects.put_json(bucket, f"{self._results_prefix}{key}.json", answer, whose)
+                if job is not None:
+                    self._jobs.finish(job, answer, done=done)
+
+        self._maker.serve(request_id, read, write, last=last, document=_is_document(key))
+
+    def _job(self, key: str, metadata: Mapping[str, str]) -> Job | None:
+        """The job that a form began, where the upload came by one."""
+        job_id = metadata.get(JOB_METADATA)
+        if job_id is None:
+            return None
+        job = self._jobs.get(job_id)
+        if job is not None and job.task.get("upload") != key:
+            raise InvalidRequest(f"The metadata {JOB_METADATA} is another upload's.")
+        if job is not None:
+            self._jobs.start(job)
+        return job
+
+    def _is_ours(self, bucket: str, key: str) -> bool:
+        if key.startswith(self._results_prefix):
+            return True
+        if self._mask_folder is None:
+            return False
+        mask_bucket, prefix = self._mask_folder
+        return bucket == mask_bucket and key.startswith(f"{prefix}/")
+
+
+def _is_document(key: str) -> bool:
+    return key.endswith(DOCUMENT_ENDING)
+
+
+def _options(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The options in an object's metadata: ``options`` as JSON, ``masks`` and ``profile`` plain."""
+    try:
+        options = json.loads(metadata.get(OPTIONS_METADATA, "{}"))
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest("The metadata options is not JSON.") from error
+    if not isinstance(options, dict):
+        raise InvalidRequest("The metadata options must be one JSON object.")
+    given: dict[str, Any] = {}
+    if "masks" in metadata:
+        given["masks"] = [name.strip() for name in metadata["masks"].split(",")]
+    if "profile" in metadata:
+        given["profile"] = metadata["profile"]
+    if twice := options.keys() & given.keys():
+        raise InvalidRequest(f"The metadata gives these twice: {', '.join(sorted(twice))}.")
+    return options | given

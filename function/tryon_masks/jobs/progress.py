@@ -1,0 +1,110 @@
+"""The workers' side of jobs and batches: begin a job, give it its answer, tell whoever waits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tryon_masks.domain.errors import CallbackFailed
+from tryon_masks.jobs.task import BATCH, CALLBACK, ITEM, NUMBER, item_job_id
+from tryon_masks.ports import Batches, BatchFiles, Callbacks, Job, Jobs, JobState, WorkQueue
+from tryon_masks.schema.answers import job_answer
+from tryon_masks.telemetry import step
+
+
+@dataclass(frozen=True)
+class JobDesk:
+    """What a worker does with jobs and batches."""
+
+    jobs: Jobs
+    queue: WorkQueue
+    callbacks: Callbacks
+    batches: Batches
+    files: BatchFiles
+
+    def get(self, job_id: str) -> Job | None:
+        """The job, or None."""
+        return self.jobs.get(job_id)
+
+    def start(self, job: Job) -> None:
+        """Say that somebody is at it."""
+        self.jobs.update(job.job_id, "running")
+        if BATCH in job.task:
+            batch_id, number = job.task[BATCH]
+            self.batches.count(batch_id, number, "running")
+
+    def finish(self, job: Job, answer: dict[str, Any], *, done: bool) -> None:
+        """Give the job its answer; its callback is queued. ``done``: it keeps that answer."""
+        if job.task[CALLBACK] is not None:
+            # First: of a job that has its answer nothing more is done. Too early is tried again.
+            self.queue.send({"callback": job.job_id})
+        self.jobs.update(job.job_id, answer["status"], answer, done=done)
+        if BATCH in job.task:
+            # Another may have given it another answer meanwhile, which stays.
+            answered = self.jobs.get(job.job_id)
+            if answered is not None:
+                self.settle(answered)
+
+    def fan_out(self, batch_id: str) -> None:
+        """Queue every item of a batch. Once more does no harm."""
+        batch = self.batches.get(batch_id)
+        if batch is None or batch.total is None:
+            return
+        # Numbers alone: from a queue nothing can be erased.
+        self.queue.send_all(
+            [{"batch_id": batch_id, "number": number} for number in range(batch.total)]
+        )
+
+    def take_item(self, batch_id: str, number: int) -> Job | None:
+        """The job that a batch's item is; it is made when it is first asked for.
+
+        None where the batch was forgotten, or the item erased, which counts as an error.
+        """
+        job_id = item_job_id(batch_id, number)
+        job = self.jobs.get(job_id)
+        if job is not None:
+            return job
+        batch = self.batches.get(batch_id)
+        if batch is None:
+            return None
+        for task in self.files.items(batch_id):
+            if task[NUMBER] == number:
+                return self.jobs.add(job_id, batch.owner, {**task, BATCH: [batch_id, number]})
+        self._count(batch_id, number, "error")
+        return None
+
+    def settle(self, job: Job) -> None:
+        """Count a job that has its answer in its batch; the last one writes the results."""
+        if BATCH in job.task:
+            batch_id, number = job.task[BATCH]
+            self._count(batch_id, number, job.state)
+
+    def _count(self, batch_id: str, number: int, state: JobState) -> None:
+        batch = self.batches.count(batch_id, number, state)
+        if batch is None or batch.total is None or not batch.answered or batch.results is not None:
+            return
+        with step("write_results", "worker", batch_id=batch_id):
+            job_ids = [item_job_id(batch_id, place) for place in range(batch.total)]
+            jobs = self.jobs.get_all(job_ids)
+            # Those that are not there any more were erased.
+            left = [jobs[job_id] for job_id in job_ids if job_id in jobs]
+            lines = (
+                {"id": job.task[ITEM], "user_id": job.task["user_id"], **(job.answer or {})}
+                for job in left
+            )
+            self.batches.close(batch_id, self.files.put_results(batch_id, lines))
+
+    def call_back(self, job_id: str, request_id: str) -> None:
+        """Post the job to its callback address.
+
+        Raises
+        ------
+        UrlNotAllowed, CallbackFailed
+        """
+        job = self.jobs.get(job_id)
+        if job is None:
+            return
+        if job.answer is None:
+            raise CallbackFailed(detail="the job is not done yet")
+        body = job_answer(job, request_id).model_dump_json()
+        self.callbacks.post(job.task[CALLBACK], body.encode())

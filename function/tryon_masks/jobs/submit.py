@@ -1,0 +1,179 @@
+"""Where work is handed in that is done later, and where one asks how far it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+from uuid import uuid4
+
+from tryon_masks.domain.errors import BadRequest, InvalidRequest
+from tryon_masks.domain.identity import user_of
+from tryon_masks.jobs.task import CALLBACK, JOB_METADATA, OPTIONS_METADATA, item_tasks, options_of
+from tryon_masks.ports import (
+    USER_METADATA,
+    Batch,
+    Batches,
+    BatchFiles,
+    BatchRuns,
+    Job,
+    Jobs,
+    UploadForm,
+    UploadForms,
+    WorkQueue,
+)
+from tryon_masks.schema.answers import Progress
+from tryon_masks.schema.requests import BatchBody, DataJson, MaskRequestBody, UploadBody
+from tryon_masks.settings import MANIFESTS, UPLOADS
+from tryon_masks.telemetry import step
+
+_ID = re.compile("[0-9a-f]{32}")
+
+
+class NotFound(BadRequest):
+    """No such path, or no such job or batch of this caller."""
+
+    code: ClassVar[str] = "NOT_FOUND"
+    status: ClassVar[int] = 404
+    message: ClassVar[str] = "There is nothing at this path."
+
+
+def _new_id() -> str:
+    return uuid4().hex
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Takes jobs and batches for their owners."""
+
+    jobs: Jobs
+    queue: WorkQueue
+    forms: UploadForms
+    batches: Batches
+    files: BatchFiles
+    runs: BatchRuns
+    new_id: Callable[[], str] = _new_id
+
+    def hand_in(self, owner: str, user_id: str, body: MaskRequestBody | DataJson) -> Job:
+        """Queue a request for masks.
+
+        Raises
+        ------
+        InvalidRequest
+            The photo comes in the body.
+        StateUnavailable
+        """
+        photo = body.photo
+        if isinstance(photo, bytes):
+            raise InvalidRequest(
+                "image cannot be sent with Prefer: respond-async; POST /v1/uploads instead."
+            )
+        task = {
+            "photo": photo,
+            "user_id": user_id,
+            "options": options_of(body),
+            "document": isinstance(body, DataJson),
+            "include_logs": body.include_logs,
+            CALLBACK: body.callback_url,
+        }
+        with step("queue_job", "jobs"):
+            job = self.jobs.add(self.new_id(), owner, task)
+            self.queue.send({"job_id": job.job_id})
+        return job
+
+    def hand_out_form(
+        self, owner: str, user_id: str | None, body: UploadBody
+    ) -> tuple[Job, UploadForm]:
+        """A form to upload one photo with; its job is queued from now on.
+
+        Raises
+        ------
+        StateUnavailable
+        """
+        with step("sign_upload", "jobs"):
+            job_id = self.new_id()
+            key = f"{UPLOADS}{owner}/{job_id}"
+            whose = user_of(None, user_id)
+            metadata = {
+                USER_METADATA: whose,
+                JOB_METADATA: job_id,
+                OPTIONS_METADATA: json.dumps(options_of(body)),
+            }
+            form = self.forms.make(key, body.content_type, metadata)
+            task = {"upload": key, "user_id": whose, CALLBACK: body.callback_url}
+            return self.jobs.add(job_id, owner, task), form
+
+    def look_up(self, owner: str, job_id: str) -> Job:
+        """How far the job is.
+
+        Raises
+        ------
+        NotFound
+            There is none, or it is somebody else's.
+        StateUnavailable
+        """
+        with step("look_up_job", "jobs"):
+            job = self.jobs.get(job_id) if _ID.fullmatch(job_id) else None
+            if job is None or job.owner != owner:
+                raise NotFound("There is no such job.")
+            return job
+
+    def hand_in_batch(self, owner: str, user_id: str | None, body: BatchBody) -> Progress:
+        """Queue many requests at once: a worker makes jobs of them, or a run works off a list.
+
+        ``user_id`` is whose all photos are; None: each item says it.
+
+        Raises
+        ------
+        InvalidRequest
+            The list is not the caller's.
+        StateUnavailable
+        """
+        with step("queue_batch", "jobs"):
+            batch_id = self.new_id()
+            if body.manifest is not None:
+                own = f"{MANIFESTS}{owner}/"
+                if not body.manifest.startswith(own):
+                    raise InvalidRequest(f"manifest: must be below {own}.")
+                batch = self.batches.add(batch_id, owner, None)
+                self.runs.start(batch_id, body.manifest, user_id)
+                return Progress(batch, "queued", 0, 0, batch.counts)
+            tasks = item_tasks(user_id, body)
+            self.files.put_items(batch_id, tasks)
+            batch = self.batches.add(batch_id, owner, len(tasks))
+            self.queue.send({"batch_id": batch_id})
+            return Progress(batch, "queued", len(tasks), len(tasks), batch.counts)
+
+    def look_up_batch(self, owner: str, batch_id: str) -> Progress:
+        """How far the batch is.
+
+        Raises
+        ------
+        NotFound
+            There is none, or it is somebody else's.
+        StateUnavailable
+        """
+        with step("look_up_batch", "jobs"):
+            batch = self.batches.get(batch_id) if _ID.fullmatch(batch_id) else None
+            if batch is None or batch.owner != owner:
+                raise NotFound("There is no such batch.")
+            if batch.total is None:
+                return self._look_up_run(batch)
+            begun = sum(batch.counts.values())
+            if batch.results is not None:
+                results = [self.files.address(batch.results)]
+                return Progress(batch, "done", batch.total, 0, batch.counts, results)
+            state: Literal["queued", "running"] = "running" if begun else "queued"
+            return Progress(batch, state, batch.total, batch.total - begun, batch.counts)
+
+    def _look_up_run(self, batch: Batch) -> Progress:
+        run = self.runs.look(batch.batch_id)
+        counts = self.batches.tallied(batch.batch_id, run.total)
+        counts["running"] = run.running
+        counts["error"] += run.given_up
+        results = None
+        if run.results is not None:
+            results = [self.files.address(key) for key in self.files.parts(run.results)]
+        return Progress(batch, run.state, run.total, run.queued, counts, results)
