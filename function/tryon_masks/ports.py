@@ -28,8 +28,8 @@ def user_folder(user_id: str) -> str:
 def user_key(user_id: str) -> str:
     """Name the user's folder of uploads and lists: the id itself, or as keys can hold it.
 
-    Percent-encoded beyond letters, digits and ``_.~@:+-``, and a dot in front; an id that this makes
-    longer than 512 characters is a digest behind ``~``.
+    All but letters, digits and ``_.~@:+-`` is percent-encoded, and a dot in front. Where that makes
+    more than 512 characters it is a digest behind ``~``.
     """
     name = quote(user_id, safe="@:+")
     if name.startswith("."):

@@ -170,7 +170,7 @@ def test_the_metadata_chooses(s3: Any) -> None:
         ({"options": "[]"}, "options"),
         ({"options": '{"colour": 1}'}, "colour"),
         ({"options": '{"profile": "body"}', "profile": "hull"}, "profile"),
-        ({"user-id": "a/b"}, "user id"),
+        ({"user-id": "a" * 129}, "user id"),
     ],
 )
 def test_bad_metadata_is_answered(s3: Any, metadata: dict[str, str], named: str) -> None:
