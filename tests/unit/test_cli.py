@@ -20,6 +20,7 @@ from tryon_masks import __version__, telemetry
 from tryon_masks.adapters.directory import DirectoryMaskStore
 from tryon_masks.domain.errors import ModelSetError
 from tryon_masks.entrypoints import cli
+from tryon_masks.entrypoints.commands.making import real_parts
 from tryon_masks.images import Limits
 from tryon_masks.ports import MaskStore, StepLog
 from tryon_masks.service import MaskService
@@ -595,3 +596,16 @@ def test_a_photo_of_this_machine_that_is_not_there(line: Line) -> None:
 
     assert line.run("data-json", document, "--local") == 1
     assert line.out[0]["error"]["code"] == "PHOTO_FETCH_FAILED"
+
+
+@pytest.mark.parametrize("command", [["models"], ["generate", "a.jpg"]])
+def test_models_that_are_not_there_are_named_with_folder_and_command(
+    line: Line, command: list[str]
+) -> None:
+    line.photo("a.jpg")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(line, "_wire", real_parts)
+        assert line.run(*command, MODELS_DIR=str(line.folder / "nowhere")) == 2
+
+    assert f"{line.folder / 'nowhere' / 'compact'}" in line.err
+    assert "`make models MODEL_SET=compact`" in line.err

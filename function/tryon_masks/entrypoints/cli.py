@@ -41,6 +41,8 @@ def main(
         parser.error(str(error))
     except StartError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
+        if error.detail is not None:
+            print(f"{parser.prog}: {error.detail}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED
