@@ -121,6 +121,7 @@ def _lines(name: str, problems: list[str]) -> str:
         (
             f"The model set {name} cannot be used:",
             *(f"- {problem}" for problem in problems),
-            f"In a checkout, `make models MODEL_SET={name}` builds it; MODELS_DIR names another folder.",
+            f"In a checkout, `make models MODEL_SET={name}` builds it; MODELS_DIR names another "
+            "folder.",
         )
     )

@@ -48,9 +48,16 @@ def read_call(event: Mapping[str, Any]) -> HttpCall:
             context = call["requestContext"]
         case _:
             raise UnknownEvent
+    if not isinstance(call.get("body"), str | None):
+        raise UnknownEvent
     mapping, path = _split(path, str(call.get("routeKey") or ""))
     call["rawPath"] = path
-    call["headers"] = dict(call.get("headers") or {})
+    call["rawQueryString"] = str(call.get("rawQueryString") or "")
+    for name in ("headers", "queryStringParameters"):
+        call[name] = _texts(call.get(name))
+    call["isBase64Encoded"] = bool(call.get("isBase64Encoded"))
+    # No route has any.
+    call.pop("cookies", None)
     # The framework would look for the stage in the path, which is out of it now.
     call["requestContext"] = {
         **context,
@@ -82,29 +89,32 @@ def _stands_for(name: str, asked: str) -> bool:
     return name == asked or bool(asked and re.fullmatch(r"\{\w+\}", name))
 
 
+def _texts(given: object) -> dict[str, str]:
+    """The members of ``given`` that are text."""
+    if not isinstance(given, Mapping):
+        return {}
+    return {str(name): value for name, value in given.items() if isinstance(value, str)}
+
+
 def _of_rest_api(event: Mapping[str, Any]) -> dict[str, Any]:
     """A REST API's event (payload 1) as an HTTP API's."""
     context, resource = event["requestContext"], event.get("resource") or ""
     method = event["httpMethod"]
-    query = event.get("multiValueQueryStringParameters") or {}
-    headers = {
-        **{name: ",".join(all_) for name, all_ in (event.get("multiValueHeaders") or {}).items()},
-        **(event.get("headers") or {}),
-    }
+    query = _texts(event.get("queryStringParameters"))
     return {
         "version": "2.0",
         "routeKey": f"{method} {resource}" if resource else "$default",
         "rawPath": quote(event["path"], safe="/%:@!$&'()*+,;=~"),
-        "rawQueryString": urlencode(query, doseq=True),
-        "queryStringParameters": {name: ",".join(all_) for name, all_ in query.items()},
-        "headers": {name: value for name, value in headers.items() if value is not None},
+        "rawQueryString": urlencode(query),
+        "queryStringParameters": query,
+        "headers": event.get("headers"),
         "requestContext": {
             "requestId": context["requestId"],
             "http": {"method": method, "path": event["path"]},
             **_authorizer(context),
         },
         "body": event.get("body"),
-        "isBase64Encoded": bool(event.get("isBase64Encoded")),
+        "isBase64Encoded": event.get("isBase64Encoded"),
     }
 
 
