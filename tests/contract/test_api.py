@@ -269,6 +269,17 @@ def test_json_as_clients_send_it(kind: str, header: str, packed: bool, mark: str
     assert (status, answer["status"]) == (200, "success")
 
 
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/x+json", "multipart/form-data"])
+@pytest.mark.parametrize("body", ["", None])
+def test_no_body_of_any_type_is_a_missing_one(kind: str, body: str | None) -> None:
+    event = post_event(body)
+    event["headers"]["content-type"] = kind
+
+    status, answer = Api().send(event)
+
+    assert (status, answer["error"]["code"]) == (400, "INVALID_REQUEST")
+
+
 def test_a_token_that_names_no_user_id_is_refused() -> None:
     api = Api()
 

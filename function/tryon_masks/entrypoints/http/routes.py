@@ -479,15 +479,14 @@ def _answer(event: dict[str, Any], context: Any, call: _Call) -> dict[str, Any]:
 
 def _with_json_body(event: dict[str, Any]) -> dict[str, Any]:
     """The event with its body as text. The framework would take forms as well."""
-    body = event.get("body")
-    if not body:
-        return event
-    given = event.get("headers", {})
+    body, given = event.get("body"), event.get("headers", {})
     kind = APIGatewayProxyEventV2(event).headers.get("content-type", "")
-    if not _JSON_TYPE.fullmatch(kind.partition(";")[0].strip()):
+    if body and not _JSON_TYPE.fullmatch(kind.partition(";")[0].strip()):
         raise InvalidRequest("Send the body with content-type: application/json.")
     headers = {name: value for name, value in given.items() if name.lower() != "content-type"}
     event = {**event, "headers": {**headers, "content-type": content_types.APPLICATION_JSON}}
+    if not body:
+        return event
     if not event.get("isBase64Encoded"):
         return event
     try:
