@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests import fakes, figures
 
 from tryon_masks.domain import fitness
-from tryon_masks.domain.errors import Refusal
+from tryon_masks.domain.errors import LegsNotVisible, Refusal
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.masks import Mask, make_mask
 from tryon_masks.domain.parts import BoolMask, Part, PartMap, where
@@ -44,7 +44,7 @@ REPAINTED = {
     MaskKind.HAIR: {Part.HAIR},
     MaskKind.PROTECT: UNTOUCHED,
 }
-"""The part map's share of each mask. A dress is parted at the hips."""
+"""The part map's share of each mask. Dresses and belts have their own tests."""
 
 KEPT = {
     MaskKind.UPPER: UNTOUCHED | LEGS | {Part.TROUSERS, Part.SKIRT},
@@ -58,11 +58,13 @@ KEPT = {
     MaskKind.HAIR: set(Part) - {Part.HAIR, Part.BACKGROUND},
 }
 IN_A_BOX = {
-    MaskKind.UPPER: HEAD | {Part.OTHER_PERSON},
+    MaskKind.UPPER: (HEAD - {Part.HAIR}) | {Part.OTHER_PERSON},
     MaskKind.LOWER: HEAD | SHOES | {Part.OTHER_PERSON},
     MaskKind.FULL: HEAD | SHOES | {Part.OTHER_PERSON},
 }
 """What is cut out of the rectangle, in place of ``KEPT``."""
+DRESS_WHOLE = (Profile.HULL, Profile.BOX)
+"""Profiles whose models repaint a dress whole, for ``upper`` as for ``lower``."""
 
 FIGURES: dict[str, Callable[[], PartMap]] = {
     "top and trousers": fakes.part_map,
@@ -108,16 +110,16 @@ def extent(pixels: BoolMask) -> dict[str, int]:
     }
 
 
-def repainted(parts: PartMap, kind: MaskKind) -> BoolMask:
+def repainted(parts: PartMap, kind: MaskKind, profile: Profile) -> BoolMask:
     """The figure's pixels that the mask must hold."""
     dress = parts == Part.DRESS
     rows = np.arange(len(parts))[:, None]
-    if kind is MaskKind.UPPER:
-        dress &= rows < figures.HIP_LINE
-    elif kind is MaskKind.LOWER:
-        dress &= rows > figures.HIP_LINE
-    elif kind is not MaskKind.FULL:
+    if kind not in (MaskKind.UPPER, MaskKind.LOWER, MaskKind.FULL):
         dress &= False
+    elif kind is MaskKind.UPPER and profile not in DRESS_WHOLE:
+        dress &= rows < figures.HIP_LINE
+    elif kind is MaskKind.LOWER and profile not in DRESS_WHOLE:
+        dress &= rows > figures.HIP_LINE
     return without_specks(where(parts, REPAINTED[kind]) | dress, 0.002 * T**2)
 
 
@@ -127,12 +129,14 @@ def kept(parts: PartMap, kind: MaskKind, profile: Profile) -> BoolMask:
         return where(parts, IN_A_BOX[kind])
     dress = parts == Part.DRESS
     rows = np.arange(len(parts))[:, None]
-    if kind is MaskKind.UPPER:
+    if kind is MaskKind.FULL or (
+        profile in DRESS_WHOLE and kind in (MaskKind.UPPER, MaskKind.LOWER)
+    ):
+        dress &= False
+    elif kind is MaskKind.UPPER:
         dress &= rows > figures.HIP_LINE
     elif kind is MaskKind.LOWER:
         dress &= rows < figures.HIP_LINE
-    elif kind is MaskKind.FULL:
-        dress &= False
     return np.asarray(where(parts, KEPT[kind]) | dress)
 
 
@@ -146,7 +150,7 @@ def test_a_mask_repaints_all_of_its_parts(parts: PartMap, profile: Profile) -> N
 
     assert {MaskKind.UPPER, MaskKind.LOWER, MaskKind.FULL, MaskKind.PROTECT} <= set(made)
     for kind, one in made.items():
-        assert (repainted(parts, kind) <= one.pixels).all(), kind
+        assert (repainted(parts, kind, profile) <= one.pixels).all(), kind
 
 
 @profile
@@ -159,45 +163,36 @@ def test_a_mask_keeps_what_is_not_its_own(parts: PartMap, profile: Profile) -> N
 
 @shaped
 @figure
-def test_the_lower_mask_keeps_everything_above_the_hips_but_trousers(
+def test_the_lower_mask_keeps_everything_above_the_hips_but_trousers_and_their_belt(
     parts: PartMap, profile: Profile
 ) -> None:
     lower = mask(figures.person(parts), MaskKind.LOWER, profile, Expand(top=0.5))
 
     above = lower[: figures.HIP_LINE - 1]
-    waistband = parts[: figures.HIP_LINE - 1] == Part.TROUSERS
-    assert not (above & ~waistband).any()
-
-
-def test_a_belt_goes_with_what_it_is_worn_over_above_or_below_the_hips() -> None:
-    painted = figures.equipped()
-    belt = painted == Part.BELT
-    rows = np.indices(painted.shape)[0]
-    person = figures.person(painted)
-
-    upper, lower = mask(person, MaskKind.UPPER), mask(person, MaskKind.LOWER)
-
-    assert upper[belt & (rows < figures.HIP_LINE)].all()
-    assert lower[belt & (rows >= figures.HIP_LINE)].all()
-    assert belt[: figures.HIP_LINE].any()
-    assert belt[figures.HIP_LINE :].any()
+    own = {Part.TROUSERS, Part.BELT} | ({Part.DRESS} if profile in DRESS_WHOLE else set())
+    assert not (above & ~where(parts, own)[: figures.HIP_LINE - 1]).any()
 
 
 @shaped
 @figure
-def test_upper_and_lower_share_no_pixel_of_the_person(parts: PartMap, profile: Profile) -> None:
+def test_upper_and_lower_share_no_pixel_of_the_person_but_a_dress_that_both_take_whole(
+    parts: PartMap, profile: Profile
+) -> None:
     person = figures.person(parts)
+    shared = {Part.DRESS} if profile in DRESS_WHOLE else set()
 
     both = mask(person, MaskKind.UPPER, profile) & mask(person, MaskKind.LOWER, profile)
 
-    assert not (both & (parts != Part.BACKGROUND)).any()
+    assert not (both & ~where(parts, {Part.BACKGROUND, *shared})).any()
+    assert both[where(parts, shared)].all()
 
 
 @profile
 @figure
 def test_full_is_upper_and_lower_together(parts: PartMap, profile: Profile) -> None:
+    """Less what it keeps: the rectangle of ``upper`` alone may hold hair and shoes."""
     person = figures.person(parts)
-    body = parts != Part.BACKGROUND
+    body = (parts != Part.BACKGROUND) & ~kept(parts, MaskKind.FULL, profile)
 
     full = mask(person, MaskKind.FULL, profile)
 
@@ -227,6 +222,153 @@ def test_sleeves_are_part_of_the_upper_mask_long_or_short() -> None:
             assert upper[round(y), round(x)]
         x, y = figures.POINTS[f"{side}_index"]
         assert not upper[round(y), round(x)]
+
+
+# Belts
+
+
+def in_a_coat() -> PartMap:
+    """The figure in a coat down to the knees, over trousers."""
+    parts = fakes.part_map()
+    parts[: figures.KNEES][where(parts[: figures.KNEES], {Part.TOP, Part.TROUSERS})] = (
+        Part.OUTERWEAR
+    )
+    return parts
+
+
+def belted(parts: PartMap, rows: slice) -> tuple[Person, BoolMask]:
+    """The figure with a belt about its clothes in these rows, and where the belt is."""
+    cloth = where(parts, {Part.TOP, Part.TROUSERS, Part.OUTERWEAR, Part.DRESS})
+    belt = np.zeros(parts.shape, bool)
+    belt[rows, 118:183] = cloth[rows, 118:183]
+    assert belt.any()
+    return figures.person(np.where(belt, np.uint8(Part.BELT), parts)), belt
+
+
+@shaped
+@pytest.mark.parametrize(
+    ("parts", "rows", "owner"),
+    [
+        pytest.param(fakes.part_map(), slice(203, 209), "lower", id="trousers, over the hip line"),
+        pytest.param(fakes.part_map(), slice(208, 214), "lower", id="trousers, across it"),
+        pytest.param(in_a_coat(), slice(180, 188), "upper", id="coat, over the hip line"),
+        pytest.param(in_a_coat(), slice(214, 222), "upper", id="coat, under the hip line"),
+    ],
+)
+def test_a_belt_goes_with_the_garment_that_it_lies_on(
+    parts: PartMap, rows: slice, owner: str, profile: Profile
+) -> None:
+    person, belt = belted(parts, rows)
+
+    for kind in (MaskKind.UPPER, MaskKind.LOWER):
+        assert mask(person, kind, profile)[belt].mean() == (kind == owner), kind
+    assert mask(person, MaskKind.FULL, profile)[belt].all()
+
+
+@pytest.mark.parametrize("profile", [Profile.BODY, Profile.TIGHT])
+@pytest.mark.parametrize(
+    "rows", [slice(180, 186), slice(207, 213), slice(220, 226)], ids=["over", "across", "under"]
+)
+def test_a_belt_on_a_dress_is_parted_at_the_hips_as_the_dress_is(
+    rows: slice, profile: Profile
+) -> None:
+    person, belt = belted(figures.in_a_long_dress(), rows)
+    above = np.indices(belt.shape)[0] < figures.HIP_LINE
+
+    upper, lower = (mask(person, kind, profile) for kind in (MaskKind.UPPER, MaskKind.LOWER))
+
+    assert (upper == above)[belt].all()
+    assert (lower == ~above)[belt].all()
+
+
+# Dresses
+
+
+@pytest.mark.parametrize("profile", [Profile.BODY, Profile.TIGHT])
+def test_a_dress_is_parted_at_the_hips(profile: Profile) -> None:
+    dress = figures.in_a_long_dress() == Part.DRESS
+    above = np.indices(dress.shape)[0] < figures.HIP_LINE
+    person = figures.person(figures.in_a_long_dress())
+
+    upper, lower = (mask(person, kind, profile) for kind in (MaskKind.UPPER, MaskKind.LOWER))
+
+    assert (upper == above)[dress].all()
+    assert (lower == ~above)[dress].all()
+
+
+@pytest.mark.parametrize("profile", DRESS_WHOLE)
+def test_hull_and_box_take_a_dress_whole_for_upper_and_for_lower(profile: Profile) -> None:
+    """As the models do that they imitate."""
+    dress = figures.in_a_long_dress() == Part.DRESS
+    person = figures.person(figures.in_a_long_dress())
+
+    for kind in (MaskKind.UPPER, MaskKind.LOWER):
+        assert mask(person, kind, profile)[dress].all()
+
+
+def long_sleeved(arm: list[tuple[int, int]]) -> tuple[Person, BoolMask]:
+    """The figure in a dress whose left sleeve hangs to the wrist, and that sleeve."""
+    elbow, wrist = arm
+    parts = figures.in_a_long_dress()
+    parts[where(parts, {Part.LEFT_ARM, Part.LEFT_HAND})] = Part.BACKGROUND
+    line = np.zeros(parts.shape, np.uint8)
+    cv2.line(line, elbow, wrist, 1, 14)
+    parts[line > 0] = Part.DRESS
+    x, y = map(float, wrist)
+    hand = {"left_index": (x, y + 18), "left_pinky": (x + 4, y + 16)}
+    moved = {"left_elbow": tuple(map(float, elbow)), "left_wrist": (x, y), **hand}
+    return figures.person(parts, moved=moved), (line > 0)
+
+
+@pytest.mark.parametrize("profile", [Profile.BODY, Profile.TIGHT])
+@pytest.mark.parametrize(
+    "arm",
+    [
+        pytest.param([(206, 190), (222, 250)], id="beside the skirt"),
+        pytest.param([(196, 190), (192, 250)], id="before the skirt"),
+    ],
+)
+def test_the_sleeve_of_a_dress_is_uppers_wherever_it_hangs(
+    arm: list[tuple[int, int]], profile: Profile
+) -> None:
+    person, sleeve = long_sleeved(arm)
+    hanging = sleeve.copy()
+    hanging[: figures.HIP_LINE] = hanging[251:] = False
+    skirt = (person.part_map == Part.DRESS) & ~cv2.dilate(
+        sleeve.astype(np.uint8), np.ones((25, 25))
+    ).astype(bool)
+    skirt[: figures.HIP_LINE] = False
+
+    upper, lower = (mask(person, kind, profile) for kind in (MaskKind.UPPER, MaskKind.LOWER))
+
+    assert upper[hanging].mean() > 0.97
+    assert lower[hanging].mean() < 0.03
+    assert lower[skirt].all()
+    assert not upper[skirt].any()
+
+
+@profile
+@pytest.mark.parametrize(
+    "person",
+    [
+        pytest.param(
+            figures.cropped(figures.person(figures.in_a_long_dress()), 0, 0, 300, 270),
+            id="cut at the thighs",
+        ),
+        pytest.param(
+            figures.person(figures.in_a_long_dress(), lost=["left_knee", "right_knee"]),
+            id="knees not found",
+        ),
+    ],
+)
+def test_upper_takes_the_whole_dress_where_lower_is_refused(
+    person: Person, profile: Profile
+) -> None:
+    """No strip of the old dress is left under the new one."""
+    with pytest.raises(LegsNotVisible):
+        mask(person, MaskKind.LOWER, profile)
+
+    assert mask(person, MaskKind.UPPER, profile)[person.part_map == Part.DRESS].all()
 
 
 # The profiles
@@ -269,10 +411,28 @@ def test_a_box_is_a_rectangle_around_the_garment_less_what_is_kept(
 @pytest.mark.parametrize("kind", [MaskKind.UPPER, MaskKind.LOWER, MaskKind.FULL])
 def test_a_box_fits_the_garment_closely(parts: PartMap, kind: MaskKind) -> None:
     person = figures.person(parts)
-    body, box = (extent(mask(person, kind, profile)) for profile in (Profile.BODY, Profile.BOX))
+    # The hull too takes a dress whole.
+    fitted = Profile.HULL if (parts == Part.DRESS).any() else Profile.BODY
+    body, box = (extent(mask(person, kind, profile)) for profile in (fitted, Profile.BOX))
 
     for side in ("top", "bottom", "left", "right"):
         assert abs(box[side] - body[side]) < 0.35 * T, side
+
+
+def test_the_rectangle_of_upper_leaves_out_face_hat_and_eyewear_and_no_hair() -> None:
+    parts = figures.equipped()
+    cv2.rectangle(parts, (112, 30), (122, 140), int(Part.HAIR), -1)
+    cv2.rectangle(parts, (142, 84), (158, 92), int(Part.FACE), -1)
+    cv2.rectangle(parts, (170, 100), (178, 110), int(Part.EYEWEAR), -1)
+    cv2.rectangle(parts, (186, 96), (200, 110), int(Part.HAT), -1)
+    within = np.zeros(parts.shape, bool)
+    within[96:130, 112:200] = True
+
+    upper = mask(figures.person(parts), MaskKind.UPPER, Profile.BOX)
+
+    assert upper[within & (parts == Part.HAIR)].all()
+    for kept_part in (Part.FACE, Part.HAT, Part.EYEWEAR):
+        assert not upper[parts == kept_part].any()
 
 
 def test_a_hull_spans_what_the_parts_leave_open() -> None:
@@ -319,17 +479,69 @@ def test_a_margin_goes_to_its_own_side_in_body_units(
 # Holes, specks, confidence
 
 
+ON_THE_CHEST = {
+    "left_elbow": (200.0, 170.0),
+    "left_wrist": (182.0, 156.0),
+    "left_index": (168.0, 151.0),
+    "left_pinky": (168.0, 153.0),
+}
+"""A left arm bent before the body: its fingers lie on the shirt."""
+
+
 @shaped
 def test_a_hole_in_the_shirt_is_filled_and_a_hand_on_it_is_not(profile: Profile) -> None:
     parts = fakes.part_map()
     cv2.circle(parts, (140, 150), 4, int(Part.BACKGROUND), -1)
     cv2.circle(parts, (165, 150), 4, int(Part.LEFT_HAND), -1)
 
-    upper = mask(figures.person(parts), MaskKind.UPPER, profile)
+    upper = mask(figures.person(parts, moved=ON_THE_CHEST), MaskKind.UPPER, profile)
 
     assert upper[parts == Part.TOP].all()
     assert upper[150, 140]
     assert not upper[150, 165]
+
+
+@shaped
+@pytest.mark.parametrize(
+    "speck", [Part.LEFT_HAND, Part.HAIR, Part.EYEWEAR, Part.RIGHT_SHOE, Part.BAG]
+)
+def test_a_speck_to_keep_far_from_its_own_bones_is_shirt(speck: Part, profile: Profile) -> None:
+    """A button, a print, a fold's shadow."""
+    parts = fakes.part_map()
+    cv2.circle(parts, (150, 170), 4, int(speck), -1)
+
+    upper = mask(figures.person(parts), MaskKind.UPPER, profile)
+
+    assert upper[where(parts, {Part.TOP, speck}) & where(fakes.part_map(), {Part.TOP})].all()
+
+
+@shaped
+def test_what_is_larger_than_a_speck_is_kept_wherever_it_lies(profile: Profile) -> None:
+    parts = fakes.part_map()
+    cv2.circle(parts, (150, 170), 8, int(Part.BAG), -1)
+
+    upper = mask(figures.person(parts), MaskKind.UPPER, profile)
+
+    assert not upper[parts == Part.BAG].any()
+
+
+@shaped
+@pytest.mark.parametrize(
+    ("spot", "kept"),
+    [
+        pytest.param((150, 124), Part.HAIR, id="a lock at the neck"),
+        pytest.param((150, 170), Part.OTHER_PERSON, id="somebody else's finger"),
+    ],
+)
+def test_a_speck_at_its_own_bones_or_of_somebody_else_is_kept(
+    spot: tuple[int, int], kept: Part, profile: Profile
+) -> None:
+    parts = fakes.part_map()
+    cv2.circle(parts, spot, 4, int(kept), -1)
+
+    upper = mask(figures.person(parts), MaskKind.UPPER, profile)
+
+    assert not upper[spot[::-1]]
 
 
 @shaped
@@ -485,13 +697,16 @@ def test_tight_lies_within_body(person: Person, kind: MaskKind, expand: Expand) 
 
 @some
 @given(people(), profiles.filter(lambda profile: profile is not Profile.BOX))
-def test_no_pixel_of_the_person_is_in_upper_and_lower(person: Person, profile: Profile) -> None:
+def test_no_pixel_of_the_person_but_a_whole_dress_is_in_upper_and_lower(
+    person: Person, profile: Profile
+) -> None:
     try:
         upper = make_mask(chosen(person), MaskKind.UPPER, profile, Expand())
         lower = make_mask(person, MaskKind.LOWER, profile, Expand())
     except Refusal:
         return
-    seen = person.part_map != Part.BACKGROUND
+    shared = {Part.DRESS} if profile in DRESS_WHOLE else set()
+    seen = ~where(person.part_map, {Part.BACKGROUND, *shared})
     assert not (upper.pixels & lower.pixels & seen).any()
 
 
