@@ -347,6 +347,14 @@ def test_the_sleeve_of_a_dress_is_uppers_wherever_it_hangs(
     assert not upper[skirt].any()
 
 
+def test_the_skirt_over_a_thigh_is_lowers_though_an_arm_hangs_before_it() -> None:
+    person, _ = long_sleeved([(190, 190), (178, 250)])
+    thigh = (slice(215, 250), slice(164, 173))
+
+    assert mask(person, MaskKind.LOWER, Profile.TIGHT)[thigh].all()
+    assert not mask(person, MaskKind.UPPER, Profile.TIGHT)[thigh].any()
+
+
 @profile
 @pytest.mark.parametrize(
     "person",
