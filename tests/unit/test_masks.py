@@ -829,3 +829,69 @@ def test_a_leg_behind_a_table_is_the_same_leg_in_any_crowd(table: int, profile: 
     one, other = (mask(who, MaskKind.LOWER, profile) for who in (alone, crowded))
 
     assert (one == other).all()
+
+
+# Belts, specks and stray pieces of dresses
+
+
+@pytest.mark.parametrize("profile", [Profile.BODY, Profile.TIGHT])
+def test_a_wide_belt_on_a_dress_under_the_hips_is_lowers(profile: Profile) -> None:
+    person, belt = belted(figures.in_a_long_dress(), slice(214, 228))
+
+    assert mask(person, MaskKind.LOWER, profile)[belt].all()
+
+
+@pytest.mark.parametrize("profile", Profile)
+def test_where_lower_is_refused_the_belt_of_the_dress_is_uppers(profile: Profile) -> None:
+    person, belt = belted(figures.in_a_long_dress(), slice(214, 220))
+    half = figures.cropped(person, 0, 0, 300, 240)
+
+    assert mask(half, MaskKind.UPPER, profile)[belt[:240]].all()
+
+
+@pytest.mark.parametrize("rows", [slice(180, 186), slice(214, 220)], ids=["over", "under"])
+@pytest.mark.parametrize("profile", [Profile.HULL, Profile.BOX])
+def test_a_dress_that_is_whole_in_both_takes_its_belt_along(rows: slice, profile: Profile) -> None:
+    person, belt = belted(figures.in_a_long_dress(), rows)
+
+    for kind in (MaskKind.UPPER, MaskKind.LOWER):
+        assert mask(person, kind, profile)[belt].all(), kind
+
+
+@pytest.mark.parametrize("profile", [Profile.HULL, Profile.BOX])
+def test_a_raised_hand_taken_for_a_dress_is_not_lowers(profile: Profile) -> None:
+    parts = fakes.part_map()
+    cv2.circle(parts, (60, 30), 14, int(Part.DRESS), -1)
+
+    assert not mask(figures.person(parts), MaskKind.LOWER, profile)[:150].any()
+
+
+def test_protect_and_upper_agree_about_specks() -> None:
+    parts = fakes.part_map()
+    cv2.circle(parts, (150, 170), 4, int(Part.BAG), -1)
+    person = figures.person(parts)
+
+    assert not (mask(person, MaskKind.UPPER) & mask(person, MaskKind.PROTECT)).any()
+
+
+def test_a_finger_of_a_hand_without_bones_is_kept() -> None:
+    parts = fakes.part_map()
+    cv2.circle(parts, (165, 150), 4, int(Part.LEFT_HAND), -1)
+    lost = [
+        f"{side}_{joint}" for side in ("left", "right") for joint in ("wrist", "index", "pinky")
+    ]
+
+    assert not mask(figures.person(parts, lost=lost), MaskKind.UPPER)[150, 165]
+
+
+def test_a_dress_over_a_lap_is_lowers() -> None:
+    """Somebody who sits: the thighs point at the viewer or to the side, no lower than the hips."""
+    x, y = figures.POINTS["left_hip"]
+    out = {"left_knee": (x + 60, y - 8), "left_ankle": (x + 62, y + 60)}
+    parts = fakes.part_map()
+    lap = np.zeros(parts.shape, np.uint8)
+    cv2.line(lap, (round(x) + 14, round(y) - 6), (round(x) + 56, round(y) - 9), 1, 12)
+    parts[lap > 0] = Part.DRESS
+    person = figures.person(parts, moved=out)
+
+    assert mask(person, MaskKind.LOWER)[lap > 0].mean() > 0.8

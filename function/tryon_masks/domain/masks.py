@@ -8,13 +8,13 @@ same mask, twice the size.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from tryon_masks.domain import anatomy, fitness
-from tryon_masks.domain.anatomy import Points, Segment
+from tryon_masks.domain.anatomy import Bone, Points, Segment
 from tryon_masks.domain.errors import LegsNotVisible, LowConfidence
 from tryon_masks.domain.kinds import LOWER_PARTS, SINGLE_PARTS, UPPER_PARTS, MaskKind
 from tryon_masks.domain.parts import (
@@ -49,6 +49,10 @@ SOFTENING = 0.05
 """Radius in T of the corners that the hull profile rounds off."""
 REACH = 0.3
 """How far a mask may lie off the parts, in T, before ``expand``: half a limb and a margin."""
+LAP = 1.2
+"""Distance from a thigh, in half widths, up to which a dress may lie on it."""
+FOLDED = 0.5
+"""Cosine of the angle with the trunk below which a thigh does not hang from it."""
 BUCKLE = 0.04
 """How near in T a belt lies to the garment that it holds."""
 ASTRAY = 2.5
@@ -107,7 +111,7 @@ def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) 
     fitness.check(person, kind.value)
     frame = np.zeros(person.part_map.shape, bool)
     rows, columns = _surroundings(person, expand)
-    person = person.cut(rows, columns)
+    person = _without_misplaced(person.cut(rows, columns))
     rings = _rings(person, kind, profile)
     unit = person.torso
     least = (SPECK if kind in SINGLE_PARTS else ISLAND) * unit**2
@@ -123,8 +127,6 @@ def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) 
     pixels |= holes(pixels, HOLE * unit**2) & ~rings.protected
     pixels = without_specks(pixels, least)
     pixels |= holes(pixels, SPECK * unit**2) & ~without_specks(rings.protected, CRUMB * unit**2)
-    if kind in (MaskKind.UPPER, MaskKind.LOWER, MaskKind.FULL):
-        pixels |= _misplaced(person, pixels)
     # Somebody else lies off this person's bones, and rightly so.
     own = rings.core & (person.part_map != Part.OTHER_PERSON)
     frame[rows, columns] = pixels
@@ -193,25 +195,29 @@ def _rings(person: Person, kind: MaskKind, profile: Profile) -> _Rings:
 def _split(person: Person, profile: Profile, above: BoolMask) -> tuple[BoolMask, BoolMask]:
     """Return what ``upper`` and ``lower`` repaint: shapes (H, W).
 
-    A dress is split at the hips, but its sleeves are ``upper``'s wherever they hang. It is whole in
+    A dress is split at the hips, but its sleeves are ``upper``'s and its lap ``lower``'s wherever
+    they are. It is whole in
     both masks where the profile imitates models that do so, and whole in ``upper`` where no
     ``lower`` can be made.
     """
     parts = person.part_map
     upper, lower = where(parts, UPPER_PARTS), where(parts, LOWER_PARTS)
-    dress = parts == Part.DRESS
+    on_trousers, on_dress, elsewhere = _belts(person)
+    upper |= elsewhere
+    lower |= on_trousers
+    dress = where(parts, {Part.DRESS}) | on_dress
     if not _allows_lower(person):
         upper |= dress
-    elif profile in (Profile.HULL, Profile.BOX):
-        upper |= dress
-        lower |= dress
     else:
-        sleeves = _sleeves(person, dress & ~above)
-        upper |= (dress & above) | sleeves
-        lower |= dress & ~above & ~sleeves
-    belt_below = _belt_below(person, above)
-    lower |= belt_below
-    upper |= (parts == Part.BELT) & ~belt_below
+        bodice = _bodice(person, dress, above)
+        skirt = dress & ~bodice
+        if profile in (Profile.HULL, Profile.BOX):
+            _, pieces = cv2.connectedComponents(dress.astype(np.uint8))
+            both = np.intersect1d(pieces[bodice], pieces[skirt])
+            whole = np.isin(pieces, both) & dress
+            bodice, skirt = bodice | whole, skirt | whole
+        upper |= bodice
+        lower |= skirt
     if person.perhaps_lower is not None:
         # Old cloth that stays shows; a hem that is painted anew for nothing hardly does.
         lower |= person.perhaps_lower & ~above
@@ -226,44 +232,80 @@ def _allows_lower(person: Person) -> bool:
     return True
 
 
-def _sleeves(person: Person, cloth: BoolMask) -> BoolMask:
-    """Return what of ``cloth`` lies on an arm, nearer than to a leg: shape (H, W)."""
-    pixels = Points.of(cloth)
+def _bodice(person: Person, dress: BoolMask, above: BoolMask) -> BoolMask:
+    """Return what of a dress is ``upper``'s: above the hips, or on an arm, but not on a lap.
+
+    Of cloth above the hips on a thigh that does not hang, and nearer to it than to trunk and arms,
+    38 % is labelled leg and 23 % torso on everyday photos.
+    """
+    pixels = Points.of(dress)
     bones = anatomy.bones(person.skeleton, person.torso)
-    on_arm, on_leg = (
-        anatomy.nearest([bone for bone in bones if bone.segment in some], pixels.x, pixels.y, 2)[1]
-        for some in (("arm",), ("thigh", "shin"))
+    laps = [bone for bone in bones if bone.segment == "thigh" and _is_folded(person, bone)]
+    on_arm, on_leg, on_trunk, on_lap = (
+        anatomy.nearest(some, pixels.x, pixels.y, 2)[1]
+        for some in (
+            [bone for bone in bones if bone.segment == "arm"],
+            [bone for bone in bones if bone.segment in ("thigh", "shin")],
+            [bone for bone in bones if bone.segment == "torso"],
+            laps,
+        )
     )
-    sleeves = np.zeros(cloth.shape, bool)
-    np.put(sleeves, pixels.index, (on_arm < 1) & (on_arm < on_leg))
-    return sleeves
+    upper = np.take(above, pixels.index)
+    upper |= (on_arm < 1) & (on_arm < on_leg)
+    upper &= ~((on_lap < LAP) & (on_lap < on_trunk) & (on_lap < on_arm))
+    bodice = np.zeros(dress.shape, bool)
+    np.put(bodice, pixels.index, upper)
+    return bodice
 
 
-def _belt_below(person: Person, above: BoolMask) -> BoolMask:
-    """Return what of belts ``lower`` repaints: belts on trousers or skirts, others by height."""
+def _is_folded(person: Person, thigh: Bone) -> bool:
+    neck, hip = person.skeleton.neck_base, person.skeleton.mid_hip
+    if neck is None or hip is None:
+        return False
+    trunk, leg = np.subtract(hip, neck), np.subtract(thigh.end, thigh.start)
+    return bool(trunk @ leg < FOLDED * np.hypot(*trunk) * np.hypot(*leg))
+
+
+def _belts(person: Person) -> tuple[BoolMask, BoolMask, BoolMask]:
+    """Return the belts on trousers or skirts, those on a dress, and all others: shapes (H, W)."""
     parts = person.part_map
     belt = where(parts, {Part.BELT})
     if not belt.any():
-        return belt
+        return belt, belt, belt
     _, pieces = cv2.connectedComponents(belt.astype(np.uint8))
-    touched = pieces[grow(where(parts, BOTTOMS), BUCKLE * person.torso) & belt]
-    on_trousers = np.isin(pieces, touched) & belt
-    on_dress = belt & grow(where(parts, {Part.DRESS}), BUCKLE * person.torso)
-    return np.asarray(on_trousers | (on_dress & ~above))
+    near = BUCKLE * person.torso
+    on_trousers, on_dress = (
+        belt & np.isin(pieces, pieces[grow(where(parts, worn), near) & belt])
+        for worn in (BOTTOMS, {Part.DRESS})
+    )
+    return on_trousers, on_dress & ~on_trousers, belt & ~on_trousers & ~on_dress
 
 
-def _misplaced(person: Person, pixels: BoolMask) -> BoolMask:
-    """Return protected specks inside a mask that lie far from their own bones: shape (H, W)."""
+def _without_misplaced(person: Person) -> Person:
+    """Return the person with protected specks in garments, far from their own bones, relabelled.
+
+    Each pixel of such a speck gets the part of the nearest pixel that is repainted.
+    """
     parts = person.part_map
     bones = anatomy.bones(person.skeleton, person.torso)
-    inside = holes(pixels, ISLAND * person.torso**2)
-    result = np.zeros(parts.shape, bool)
+    worn = where(parts, UPPER_PARTS | LOWER_PARTS | {Part.DRESS, Part.BELT})
+    inside = holes(worn, ISLAND * person.torso**2)
+    specks = np.zeros(parts.shape, bool)
     for group, segments in HOMES:
-        specks = Points.of(inside & where(parts, group))
+        pixels = Points.of(inside & where(parts, group))
         home = [bone for bone in bones if bone.segment in segments]
-        _, far = anatomy.nearest(home, specks.x, specks.y, ASTRAY)
-        np.put(result, specks.index, far >= ASTRAY)
-    return result
+        if segments and not home:
+            continue
+        _, far = anatomy.nearest(home, pixels.x, pixels.y, ASTRAY)
+        np.put(specks, pixels.index, far >= ASTRAY)
+    if not specks.any():
+        return person
+    _, nearest = cv2.distanceTransformWithLabels(
+        (~worn).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    part_of = np.zeros(int(nearest.max()) + 1, np.uint8)
+    part_of[nearest[worn]] = parts[worn]
+    return replace(person, part_map=np.where(specks, part_of[nearest], parts))
 
 
 def _above_hips(person: Person) -> BoolMask:

@@ -950,3 +950,54 @@ def test_lost_joints_cost_sides_never_the_person(lost: Iterable[str], painted: P
         {Part.TROUSERS},
     ):
         assert where(parts, {*group})[where(painted, group)].all()
+
+
+def test_cloth_beyond_the_outline_stays_cloth() -> None:
+    """Weights that part neighbours on the body have no say there."""
+    dressed, legs = figures.in_a_long_dress(), body(fakes.part_map())
+    beyond = (dressed == Part.DRESS) & ~grow(legs > 0, 6)
+    shares = answer(dressed)
+    shares[:, beyond] = 0
+    shares[Class.OUTERWEAR, beyond], shares[Class.LEG, beyond] = 0.8, 0.2
+
+    parts, _ = compose(shares, figures.skeleton(), legs, nobody(dressed))
+
+    assert share(parts, beyond, Part.OUTERWEAR) == 1
+
+
+def test_cloth_that_hangs_on_anothers_cloth_within_our_fringe_is_theirs() -> None:
+    painted = fakes.part_map()
+    theirs, tail = np.zeros((2, *painted.shape), bool)
+    theirs[250:330, 184:188] = True  # their coat, right beside our trousers
+    tail[250:330, 188:206] = True  # its tail, which their outline misses
+    both = np.where(theirs | tail, np.uint8(Part.OUTERWEAR), painted)
+
+    parts, _ = compose(answer(both), figures.skeleton(), body(painted), theirs.astype(np.float32))
+
+    assert share(parts, tail, Part.BACKGROUND) > 0.75  # all but the fringe itself
+
+
+def test_a_hand_on_the_other_arm_stays_its_own_arms() -> None:
+    """Crossed arms."""
+    painted = fakes.part_map()
+    painted[where(painted, ARM_OR_HAND)] = Part.BACKGROUND
+    moved = {
+        "left_elbow": (190.0, 168.0),
+        "left_wrist": (132.0, 148.0),
+        "left_index": (114.0, 140.0),
+        "left_pinky": (116.0, 145.0),
+        "right_elbow": (106.0, 165.0),
+        "right_wrist": (160.0, 160.0),
+        "right_index": (176.0, 158.0),
+        "right_pinky": (177.0, 162.0),
+    }
+    cv2.line(painted, (132, 148), (110, 139), int(Part.LEFT_HAND), 18)
+    hand = painted == Part.LEFT_HAND
+    shares = answer(painted)
+    shares[:, hand] = 0
+    shares[Class.HAND, hand], shares[Class.ARM, hand] = 0.9, 0.1
+
+    parts, _ = compose(shares, figures.skeleton(moved=moved), body(painted), nobody(painted))
+
+    assert share(parts, hand, Part.LEFT_HAND) > 0.75
+    assert share(parts, hand, Part.LEFT_HAND, Part.LEFT_ARM) == 1

@@ -174,7 +174,7 @@ def decide(evidence: Evidence, outline: Floats, others: Floats) -> tuple[PartMap
     near = grow(own, evidence.calibration.near * evidence.unit)
     pixels = Points.of(near)
     _label(parts, confidence, pixels, evidence, limbs_of(evidence, own))
-    _reach_for_cloth(parts, confidence, near, others, evidence)
+    _reach_for_cloth(parts, confidence, (own, near), others, evidence)
     return parts, confidence
 
 
@@ -246,21 +246,32 @@ def winners_of(
 
 
 def _reach_for_cloth(
-    parts: PartMap, confidence: Floats, near: BoolMask, others: Floats, evidence: Evidence
+    parts: PartMap,
+    confidence: Floats,
+    outlines: tuple[BoolMask, BoolMask],
+    others: Floats,
+    evidence: Evidence,
 ) -> None:
-    """Label confident cloth beyond the pose model's outline, where it hangs on the person."""
-    calibration = evidence.calibration
+    """Label confident cloth beyond the pose model's outline, where it hangs on the person.
+
+    ``outlines``: the pose model's, and all that is near it.
+    """
+    calibration, (own, near) = evidence.calibration, outlines
     beyond = Points.of(grow(near, calibration.far * evidence.unit) & ~near)
-    likely = evidence.answer.at(CLOTH, beyond.x, beyond.y).sum(0) >= calibration.cloth
-    mine = np.take(others, beyond.index) <= calibration.other_person
-    cloth = beyond.only(likely & mine)
+    sure = evidence.answer.at(CLOTH, beyond.x, beyond.y).sum(0) >= calibration.cloth
+    cloth = beyond.only(sure)
     joined = where(parts, TOPS | BOTTOMS | {Part.DRESS, Part.SCARF})
     np.put(joined, cloth.index, True)
+    joined &= others <= calibration.other_person
     count, pieces = cv2.connectedComponents(joined.astype(np.uint8))
     on_person = np.zeros(count, bool)
-    on_person[pieces[joined & near]] = True
+    on_person[pieces[joined & own]] = True
     held = cloth.only(on_person[np.take(pieces, cloth.index)])
-    _label(parts, confidence, held, evidence, np.zeros(parts.shape, bool))
+    likely = evidence.answer.at(CLOTH, held.x, held.y)
+    weights = np.array([calibration.class_weights.get(cls, 1.0) for cls in CLOTH], np.float32)
+    won = (likely * weights[:, None]).argmax(0)
+    np.put(parts, held.index, np.array([PARTS[cls] for cls in CLOTH], np.uint8)[won])
+    np.put(confidence, held.index, np.take_along_axis(likely, won[None], 0)[0])
 
 
 # Where the skeleton breaks ties
@@ -311,9 +322,11 @@ def arm_or_leg(parts: PartMap, evidence: Evidence) -> None:
 def arm_or_hand(parts: PartMap, evidence: Evidence) -> None:
     """Tell the sides of arms and hands, and part them: the parser says it at the wrist itself."""
     pixels = Points.of(where(parts, ARMS | HANDS))
-    limb, _ = anatomy.nearest(evidence.of({"arm", "hand"}), pixels.x, pixels.y)
-    left = where(limb, {Part.LEFT_ARM, Part.LEFT_HAND})
     hand = where(np.take(parts, pixels.index), HANDS)
+    # A hand on the other arm is nearer to that arm's bones than to its own.
+    limb, _ = anatomy.nearest(evidence.of({"arm", "hand"}), pixels.x, pixels.y)
+    palm, _ = anatomy.nearest(evidence.of({"hand"}), pixels.x, pixels.y)
+    left = where(np.where(hand & (palm > 0), palm, limb), {Part.LEFT_ARM, Part.LEFT_HAND})
     for side in SIDES:
         own = left == (side == "left")
         some = pixels.only(own)
