@@ -171,7 +171,7 @@ def test_results_can_be_read_for_a_while_without_credentials(files: S3BatchFiles
     key = files.put_results("1", iter([{"id": "a"}, {"id": "b"}]))
 
     address = files.address(key)
-    found = requests.get(address, timeout=5)
+    found = requests.get(address, timeout=60)
     assert key == "results/batches/1.jsonl"
     assert "X-Amz-Expires=60" in address
     assert found.headers["content-type"] == "application/jsonl"

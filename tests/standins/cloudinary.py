@@ -186,7 +186,7 @@ class CloudinaryStandIn:
     def wait_for_another(self) -> None:
         """Block until a second request is here as well."""
         try:
-            self._pair.wait(timeout=10)
+            self._pair.wait(timeout=60)
         except threading.BrokenBarrierError:
             raise RefusedError(500, "No second upload came while this one was open") from None
 

@@ -70,7 +70,7 @@ class Faulty:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):
-            connection.settimeout(10)
+            connection.settimeout(60)
             head = b""
             while b"\r\n\r\n" not in head:
                 if not (more := connection.recv(65536)):

@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCE = REPOSITORY / "tests" / "tools" / "firestore-emulator"
 INSTALLED = REPOSITORY / ".make" / "firestore-emulator"
 INSTALL_S = 300
-STOP_S = 10
+STOP_S = 60
 
 
 class NodeMissingError(Exception):
