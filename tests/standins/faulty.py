@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 
 HttpFault = Callable[[socket.socket, threading.Event], None]
@@ -96,10 +97,17 @@ class Faulty:
             missing -= len(connection.recv(65536))
 
 
+@cache
+def _kept() -> socket.socket:
+    """Has a port that nobody else is given, and does not listen."""
+    kept = socket.socket()
+    kept.bind(("127.0.0.1", 0))
+    return kept
+
+
 def nobody() -> int:
     """A port on loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
+    port: int = _kept().getsockname()[1]
     return port
 
 
