@@ -46,10 +46,10 @@ def firestore(emulator: FirestoreEmulator, monkeypatch: pytest.MonkeyPatch) -> A
     """A client for looking into the emulator; the log under test reaches the same one."""
     monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", emulator.host)
     # A slow machine's emulator takes longer than Firestore may.
-    monkeypatch.setitem(FirestoreLog.__init__.__kwdefaults__, "timeout_s", 60.0)
+    monkeypatch.setitem(FirestoreLog.__init__.__kwdefaults__ or {}, "timeout_s", 60.0)
     from google.cloud import firestore
 
-    client = firestore.Client(project=PROJECT)
+    client: Any = firestore.Client(project=PROJECT)
     yield client
     client.close()
 

@@ -380,7 +380,7 @@ class TestFailures:
     def test_http_on_the_secure_port(self, internet: Internet, source: Make) -> None:
         internet.names["photos.example"] = [PUBLIC]
         ours, theirs = socket.socketpair()
-        internet.dial = lambda _address, _port, _timeout: ours  # type: ignore[method-assign]
+        internet.dial = lambda address, port, timeout: ours  # type: ignore[method-assign]
         with theirs:
             theirs.sendall(status(400))
             with pytest.raises(PhotoFetchFailed, match="secure connection"):
@@ -450,7 +450,7 @@ class TestDeadline:
         with socket.create_server(("127.0.0.1", 0)) as mute:
             here = ip_address("127.0.0.1")
             internet.dial = (  # type: ignore[method-assign]
-                lambda _address, _port, timeout: dial(here, mute.getsockname()[1], timeout)
+                lambda address, port, timeout: dial(here, mute.getsockname()[1], timeout)
             )
             with pytest.raises(PhotoFetchTimeout):
                 source(timeout_s=0.25).fetch("https://photos.example/")
@@ -472,7 +472,7 @@ class TestDeadline:
     def test_a_resolver_that_hangs(self, internet: Internet, source: Make) -> None:
         done = threading.Event()
 
-        def hangs(_host: str, _port: int) -> list[Address]:
+        def hangs(host: str, port: int) -> list[Address]:
             done.wait(60)
             return []
 
@@ -484,7 +484,7 @@ class TestDeadline:
     def test_addresses_share_it(self, internet: Internet, source: Make) -> None:
         patience: list[float] = []
 
-        def unreachable(_address: Address, _port: int, timeout: float) -> socket.socket:
+        def unreachable(address: Address, port: int, timeout: float) -> socket.socket:
             patience.append(timeout)
             raise TimeoutError
 
@@ -515,7 +515,7 @@ class TestDeadline:
         monkeypatch.setattr(deadline, "clock", time.monotonic)
         go_on = threading.Event()
 
-        def hangs(_host: str, _port: int) -> list[Address]:
+        def hangs(host: str, port: int) -> list[Address]:
             go_on.wait(60)
             return []
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import builtins
 import hashlib
 import io
 import json
@@ -61,7 +62,7 @@ class Upload:
     filename: str
     signed_with: str
     times: int = 1
-    data: bytes = field(default=b"", repr=False)
+    data: builtins.bytes = field(default=b"", repr=False)
 
 
 @dataclass
@@ -350,7 +351,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _fail(self, query: dict[str, list[str]]) -> None:
         times, name = query.get("times"), query.get("name")
         self.server.standin.fail(
-            query["how"][0], times=int(times[0]) if times else None, name=name and name[0]
+            query["how"][0],
+            times=int(times[0]) if times else None,
+            name=name[0] if name else None,
         )
         self.answer_json({})
 
