@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import socket
 import struct
 import threading
@@ -102,6 +103,7 @@ def _kept() -> socket.socket:
     """Has a port that nobody else is given, and does not listen."""
     kept = socket.socket()
     kept.bind(("127.0.0.1", 0))
+    atexit.register(kept.close)
     return kept
 
 
