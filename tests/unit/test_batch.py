@@ -232,7 +232,7 @@ def test_a_file_of_something_else_is_not_taken_for_results(folder: Folder, text:
 
 
 def test_what_is_there_no_more_is_made_again(folder: Folder) -> None:
-    folder.list(
+    folder.write(
         *({**folder.photo(f"{name}.jpg"), "overlay": name == "c"} for name in "abc"),
         folder.photo("d.jpg", b"not an image"),
     )
@@ -247,7 +247,7 @@ def test_what_is_there_no_more_is_made_again(folder: Folder) -> None:
 
 
 def test_another_folder_gets_all_masks(folder: Folder) -> None:
-    folder.list(folder.photo("a.jpg"), folder.photo("b.jpg"))
+    folder.write(folder.photo("a.jpg"), folder.photo("b.jpg"))
     assert folder.run() == (0, {"items": 2, "skipped": 0, "success": 2})
     there = str(folder.path / "there")
 
@@ -257,7 +257,7 @@ def test_another_folder_gets_all_masks(folder: Folder) -> None:
 
 
 def test_everything_is_made_again_when_asked(folder: Folder) -> None:
-    folder.list(folder.photo("a.jpg"))
+    folder.write(folder.photo("a.jpg"))
     assert folder.run()[0] == 0
     mask = folder.path / "masks" / "a.upper.png"
     mask.write_bytes(b"an older one")
@@ -267,7 +267,7 @@ def test_everything_is_made_again_when_asked(folder: Folder) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(folder: Folder) -> None:
-    folder.list(folder.photo("a.jpg"))
+    folder.write(folder.photo("a.jpg"))
 
     assert folder.run("--out", "/proc/masks") == (2, {})
     assert "cannot be written to /proc/masks" in folder.err
@@ -319,7 +319,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=str)
 def test_worker_processes_end_with_their_parent(folder: Folder, how: signal.Signals) -> None:
-    folder.list(*(folder.photo(f"{name}.jpg") for name in "abc"))
+    folder.write(*(folder.photo(f"{name}.jpg") for name in "abc"))
     program = folder.path / "program.py"
     program.write_text(PROGRAM)
     arguments = ["batch", str(folder.path / "list.jsonl"), "--jobs", "2"]
