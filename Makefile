@@ -38,7 +38,7 @@ demo: $(RUNTIME) $(MODELS) ## make the masks of one real photo, in out/
 
 test: $(TOOLS) $(MODELS) ## all tests but those of the container image
 	@$(BIN)/python models/build.py --demo-photos
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m "not stack"
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m "not stack" -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: $(TOOLS) ## style, types, and which way imports point
 	$(BIN)/ruff check .

@@ -52,7 +52,7 @@ def internet(authority: Authority) -> Iterator[Internet]:
 
 @pytest.fixture
 def source(internet: Internet, authority: Authority) -> Callable[..., HttpPhotoSource]:
-    def make(timeout_s: float = 5, allow_http: bool = False) -> HttpPhotoSource:
+    def make(timeout_s: float = 60, allow_http: bool = False) -> HttpPhotoSource:
         return HttpPhotoSource(
             len(PHOTO),
             timeout_s,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -149,12 +150,13 @@ def test_the_items_of_a_list_are_counted_a_thousand_in_a_record(
 def test_a_table_that_cannot_be_reached_is_said() -> None:
     batches = DynamoBatches("no-such-table", aws_client("dynamodb", 2.0), 600)
 
-    for call in (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: batches.add("1", "user-1", 1),
         lambda: batches.get("1"),
         lambda: batches.count("1", 0, "running"),
         lambda: batches.close("1", "results/1"),
-    ):
+    )
+    for call in calls:
         with pytest.raises(StateUnavailable):
             call()
 
@@ -171,7 +173,7 @@ def test_results_can_be_read_for_a_while_without_credentials(files: S3BatchFiles
     key = files.put_results("1", iter([{"id": "a"}, {"id": "b"}]))
 
     address = files.address(key)
-    found = requests.get(address, timeout=5)
+    found = requests.get(address, timeout=60)
     assert key == "results/batches/1.jsonl"
     assert "X-Amz-Expires=60" in address
     assert found.headers["content-type"] == "application/jsonl"

@@ -14,6 +14,7 @@ from uuid import uuid4
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from tests.clock import google_retries_at_once
 from tests.standins.firestore import FirestoreEmulator, NodeMissingError
 
 from tryon_masks import telemetry
@@ -44,9 +45,11 @@ def emulator() -> Iterator[FirestoreEmulator]:
 def firestore(emulator: FirestoreEmulator, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A client for looking into the emulator; the log under test reaches the same one."""
     monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", emulator.host)
+    # A slow machine's emulator takes longer than Firestore may.
+    monkeypatch.setitem(FirestoreLog.__init__.__kwdefaults__ or {}, "timeout_s", 60.0)
     from google.cloud import firestore
 
-    client = firestore.Client(project=PROJECT)
+    client: Any = firestore.Client(project=PROJECT)
     yield client
     client.close()
 
@@ -272,9 +275,11 @@ def test_a_log_lost_on_the_way_is_an_error_record_and_a_metric_not_an_exception(
     own_emulator: FirestoreEmulator,
     printed: io.StringIO,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    google_retries_at_once(monkeypatch)
     telemetry.configure(printed, metrics=True)
-    with request_log("lost", "marie", FirestoreLog(PROJECT, timeout_s=3)) as log:
+    with request_log("lost", "marie", FirestoreLog(PROJECT, timeout_s=60)) as log:
         with step("download_image", "intake"):
             pass
         own_emulator.stop()

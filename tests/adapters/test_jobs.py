@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -115,11 +116,12 @@ def test_what_has_expired_is_not_found_though_it_is_still_there(
 def test_a_table_that_cannot_be_reached_is_said(aws: None) -> None:
     jobs = DynamoJobs("no-such-table", aws_client("dynamodb", 2.0), 600)
 
-    for call in (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: jobs.add("1", "user-1", TASK),
         lambda: jobs.get("1"),
         lambda: jobs.update("1", "running"),
-    ):
+    )
+    for call in calls:
         with pytest.raises(StateUnavailable) as raised:
             call()
         assert "no-such-table" not in str(raised.value)

@@ -258,7 +258,7 @@ def test_so_it_is_when_workers_die_and_every_message_comes_again(house: House) -
 
     # In the middle of items, and with half of the items queued.
     house.vision.meanwhile = {5: die, 27: die, 48: die}
-    send_all, house.queue.send_all = house.queue.send_all, die_after(house.queue, 20)  # type: ignore[method-assign]
+    send_all, house.queue.send_all = house.queue.send_all, die_after(house.queue, 20)  # type: ignore[method-assign,assignment]
     house.work(most=1)
     house.queue.send_all = send_all  # type: ignore[method-assign]
     house.work(most=30)
@@ -314,7 +314,7 @@ def test_two_workers_at_one_item_are_one_inference(house: House) -> None:
 
 def test_who_dies_before_the_results_are_written_leaves_that_to_the_next(house: House) -> None:
     path = house.hand_in(1)
-    put_results, house.files.put_results = house.files.put_results, dies  # type: ignore[method-assign]
+    put_results, house.files.put_results = house.files.put_results, dies  # type: ignore[method-assign,assignment]
     house.work(most=2)
     assert (house.look_up(path)["state"], house.look_up(path)["counts"]["success"]) == (
         "running",

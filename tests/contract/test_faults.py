@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from tests import fakes
+from tests.clock import Clock, google_retries_at_once
 from tests.contract.event_files import read_event
 from tests.contract.template_file import RESOURCES
 from tests.standins import faulty
@@ -23,7 +24,9 @@ from tests.standins.cloudinary import CloudinaryStandIn
 from tests.standins.faulty import Faulty, garbage, nobody, resets, says, silent
 
 from tryon_masks import telemetry, wiring
+from tryon_masks.adapters import cloudinary as cloudinary_adapter
 from tryon_masks.adapters import firestore as firestore_adapter
+from tryon_masks.adapters import http as http_adapter
 from tryon_masks.adapters.addresses import Address, AddressRules
 from tryon_masks.adapters.aws import aws_client
 from tryon_masks.adapters.cloudinary import CloudinaryMaskStore
@@ -44,8 +47,14 @@ from tryon_masks.telemetry import init_log, request_log, step
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 URL = "http://photos.example/me.jpg"
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:a-secret-AbCdEf"
-PATIENCE_S = 1.0
-"""Of the calls that must end by themselves."""
+PATIENCE_S = 60.0
+"""Of calls that are answered, however slow the machine is."""
+SILENCE_S = 0.5
+"""Of calls that nobody answers."""
+
+
+def patience_with(fault: object) -> float:
+    return SILENCE_S if fault is silent else PATIENCE_S
 
 
 @dataclass(frozen=True)
@@ -112,13 +121,17 @@ class House:
 def photo_host(fault: faulty.HttpFault | None) -> Callable[..., Outcome]:
     """One that does ``fault``; None: nobody listens."""
 
-    def run(house: House, _: pytest.MonkeyPatch) -> Outcome:
+    def run(house: House, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+        clock = Clock()
+        monkeypatch.setattr(http_adapter, "time", clock)
         dialled = []
         with ExitStack() as stack:
             port = stack.enter_context(Faulty(fault)).port if fault else nobody()
 
             def call(address: Address, _port: int, timeout: float) -> socket.socket:
                 dialled.append(address)
+                if fault is silent:
+                    clock.sleep(PATIENCE_S - SILENCE_S)
                 return dial(ip_address("127.0.0.1"), port, timeout)
 
             house.photos = HttpPhotoSource(
@@ -134,17 +147,19 @@ def photo_host(fault: faulty.HttpFault | None) -> Callable[..., Outcome]:
 
 
 def cloudinary(how: str | None, times: int | None = None, name: str | None = None) -> Any:
-    def run(house: House, _: pytest.MonkeyPatch) -> Outcome:
+    def run(house: House, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+        monkeypatch.setattr(cloudinary_adapter, "time", Clock())
         with CloudinaryStandIn() as standin:
             url = standin.url
             if how is None:
                 url = re.sub(r":\d+$", f":{nobody()}", url)
             else:
                 standin.fail(how, times=times, name=name)
-            house.store = CloudinaryMaskStore(url, "masks", PATIENCE_S, backoff_s=0.001)
+            patience_s = SILENCE_S if how == "hang" else PATIENCE_S
+            house.store = CloudinaryMaskStore(url, "masks", patience_s, backoff_s=0.001)
 
             def tries() -> int:
-                if how is None:
+                if how in (None, "hang"):
                     return house.printed.getvalue().count('"upload_mask started"') // 2
                 return max(standin.requests.count(one) for one in standin.requests)
 
@@ -159,7 +174,7 @@ def s3(fault: faulty.HttpFault | None, unless: str | None = None) -> Any:
             server = stack.enter_context(Faulty(fault, unless)) if fault else None
             url = server.url if server else f"http://127.0.0.1:{nobody()}"
             monkeypatch.setenv("AWS_ENDPOINT_URL_S3", url)
-            client = s3_client(PATIENCE_S)
+            client = s3_client(patience_with(fault))
             sent = sent_by(client)
             house.store = S3MaskStore("bucket", "masks", client, None, 60)
             return house.ask(lambda: sum("lower" in address for address in sent))
@@ -175,7 +190,7 @@ def state(service: str, fault: faulty.HttpFault | None) -> Any:
             server = stack.enter_context(Faulty(fault)) if fault else None
             url = server.url if server else f"http://127.0.0.1:{nobody()}"
             monkeypatch.setenv(f"AWS_ENDPOINT_URL_{service.upper()}", url)
-            client = aws_client(service, wiring.STATE_TIMEOUT_S, tries=wiring.STATE_TRIES)
+            client = aws_client(service, patience_with(fault), tries=wiring.STATE_TRIES)
             sent = sent_by(client)
             if service == "sqs":
                 house.desk = replace(house.desk, queue=SqsQueue(f"{url}/123456789012/work", client))
@@ -204,7 +219,7 @@ def firestore_wire(fault: faulty.HttpFault | None) -> Any:
         with ExitStack() as stack:
             port = stack.enter_context(Faulty(fault)).port if fault else nobody()
             monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", f"127.0.0.1:{port}")
-            house.step_log = FirestoreLog("demo-project", timeout_s=PATIENCE_S)
+            house.step_log = FirestoreLog("demo-project", timeout_s=SILENCE_S)
             return house.ask(lambda: None)
 
     return run
@@ -218,6 +233,7 @@ def firestore(status: str, during: bytes) -> Any:
 
         code = grpc.StatusCode[status]
         lasting = status == "PERMISSION_DENIED"
+        google_retries_at_once(monkeypatch)
         with faulty.firestore(lambda commit: code if during in commit else None) as (host, commits):
             monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", host)
             log = FirestoreLog("demo-project", timeout_s=PATIENCE_S)
@@ -236,7 +252,7 @@ def secrets(fault: faulty.HttpFault | None) -> Any:
             server = stack.enter_context(Faulty(fault)) if fault else None
             url = server.url if server else f"http://127.0.0.1:{nobody()}"
             monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", url)
-            client = secrets_client(PATIENCE_S)
+            client = secrets_client(patience_with(fault))
             sent = sent_by(client)
             with pytest.raises(SettingsError) as stopped, init_log("api"):
                 read_secret(ARN, client)
@@ -404,7 +420,7 @@ def test_what_the_caller_gets(
 
 def test_the_same_request_again_mends_what_died_between_two_uploads(printed: io.StringIO) -> None:
     with CloudinaryStandIn() as standin:
-        store = CloudinaryMaskStore(standin.url, "masks", 10.0, backoff_s=0.001)
+        store = CloudinaryMaskStore(standin.url, "masks", PATIENCE_S, backoff_s=0.001)
         standin.fail("reset", times=3, name="lower")
         broken = House(printed, store=store).ask(lambda: None)
         half = set(standin.uploads)

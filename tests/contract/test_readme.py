@@ -17,6 +17,7 @@ from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.profiles import Profile
 from tryon_masks.entrypoints import cli
 from tryon_masks.entrypoints.http import routes
+from tryon_masks.jobs.submit import NotFound
 from tryon_masks.schema.requests import DOCUMENT_KEY, MaskRequestBody
 from tryon_masks.settings import Settings
 
@@ -73,12 +74,13 @@ def test_every_setting_is_listed_with_its_default() -> None:
 
 def test_every_error_is_listed_with_its_status() -> None:
     listed = {code.strip("`"): int(status) for code, status, _ in table("answers", "code | HTTP")}
+    errors: list[type[TryonMasksError]] = [TryonMasksError, *family(TryonMasksError)]
     coded = {
         error.code: error.status
-        for error in (TryonMasksError, *family(TryonMasksError))
+        for error in errors
         if "code" in vars(error) and not issubclass(error, StartError | Refusal)
     }
-    assert {routes.NotFound.code, routes.MethodNotAllowed.code} < coded.keys()
+    assert {NotFound.code, routes.MethodNotAllowed.code} < coded.keys()
     assert listed == coded
 
 

@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import schemathesis
@@ -40,6 +41,8 @@ NOT_THE_HANDLERS = [
 URL = "https://photos.example/a.jpg"
 
 SIGNED_IN = {"Authorization": "Bearer a-token"}
+
+Case = schemathesis.Case[Any]
 
 schema = schemathesis.openapi.from_dict(json.loads(DOCUMENT.read_text()))
 masks = schema.include(path=["/v1/masks", "/"], method="POST")
@@ -73,13 +76,13 @@ bounded = settings(
 
 @schema.parametrize()
 @bounded
-def test_every_answer_is_one_of_the_document(case: schemathesis.Case, gateway: Gateway) -> None:
+def test_every_answer_is_one_of_the_document(case: Case, gateway: Gateway) -> None:
     case.call_and_validate(base_url=gateway.url, excluded_checks=NOT_THE_HANDLERS)
 
 
 @schema.parametrize()
 @bounded
-def test_so_it_is_for_somebody_signed_in(case: schemathesis.Case, gateway: Gateway) -> None:
+def test_so_it_is_for_somebody_signed_in(case: Case, gateway: Gateway) -> None:
     case.call_and_validate(
         base_url=gateway.url, headers=SIGNED_IN, excluded_checks=NOT_THE_HANDLERS
     )
@@ -87,9 +90,8 @@ def test_so_it_is_for_somebody_signed_in(case: schemathesis.Case, gateway: Gatew
 
 @masks.parametrize()
 @bounded
-def test_whatever_is_chosen_gives_masks(case: schemathesis.Case, gateway: Gateway) -> None:
-    make_good(case)
-    case.body.pop("callback_url", None)
+def test_whatever_is_chosen_gives_masks(case: Case, gateway: Gateway) -> None:
+    make_good(case).pop("callback_url", None)
 
     response = case.call_and_validate(base_url=gateway.url, excluded_checks=NOT_THE_HANDLERS)
 
@@ -98,7 +100,7 @@ def test_whatever_is_chosen_gives_masks(case: schemathesis.Case, gateway: Gatewa
 
 @masks.parametrize()
 @bounded
-def test_or_a_job(case: schemathesis.Case, gateway: Gateway) -> None:
+def test_or_a_job(case: Case, gateway: Gateway) -> None:
     make_good(case)
 
     response = case.call_and_validate(
@@ -119,15 +121,12 @@ def test_or_a_job(case: schemathesis.Case, gateway: Gateway) -> None:
 
 @batches.parametrize()
 @bounded
-def test_or_a_batch(case: schemathesis.Case, gateway: Gateway) -> None:
-    assume(case.meta.generation.mode == GenerationMode.POSITIVE and isinstance(case.body, dict))
-    if case.body.get("items") is None:
-        case.body = {"manifest": "manifests/user-1/list.jsonl"}
-    else:
-        case.body = {"items": [{**item, "person_box": None} for item in case.body["items"]]}
-    items = case.body.get("items", [])
-    for place, item in enumerate(items):
-        item["id"] = f"item-{place}"
+def test_or_a_batch(case: Case, gateway: Gateway) -> None:
+    items: list[Any] = [
+        {**item, "person_box": None, "id": f"item-{place}"}
+        for place, item in enumerate(good_body(case).get("items") or [])
+    ]
+    case.body = {"items": items} if items else {"manifest": "manifests/user-1/list.jsonl"}
 
     response = case.call_and_validate(
         base_url=gateway.url, headers=SIGNED_IN, excluded_checks=NOT_THE_HANDLERS
@@ -143,12 +142,22 @@ def test_or_a_batch(case: schemathesis.Case, gateway: Gateway) -> None:
     assert asked.json()["counts"]["queued"] == len(items)
 
 
-def make_good(case: schemathesis.Case) -> None:
-    """Let it be a photo that is there, and somebody in it."""
-    assume(case.meta.generation.mode == GenerationMode.POSITIVE and isinstance(case.body, dict))
-    name = "userImageUrl" if "userImageUrl" in case.body else "user_image_url"
-    case.body = {**case.body, name: URL}
+def good_body(case: Case) -> dict[str, Any]:
+    """The body of a case that keeps to the document."""
+    assume(case.meta is not None and case.meta.generation.mode == GenerationMode.POSITIVE)
+    body: Any = case.body
+    assume(isinstance(body, dict))
+    return cast(dict[str, Any], body)
+
+
+def make_good(case: Case) -> dict[str, Any]:
+    """Let it be a photo that is there, and somebody in it; give the body."""
+    body = good_body(case)
+    name = "userImageUrl" if "userImageUrl" in body else "user_image_url"
+    body = {**body, name: URL}
     for other in {"image", "user_image_url"} - {name}:
-        case.body.pop(other, None)
-    if case.body.get("person_box") is not None:
-        case.body |= {"person_box": [88, 20, 212, 388], "person": None}
+        body.pop(other, None)
+    if body.get("person_box") is not None:
+        body |= {"person_box": [88, 20, 212, 388], "person": None}
+    case.body = body
+    return body

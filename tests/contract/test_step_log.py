@@ -72,7 +72,7 @@ class House:
     photos: fakes.FakePhotos
     vision: fakes.FakeVision
     folder: Path
-    timeout_s: float = 4.0
+    timeout_s: float = 60.0
 
     def post(self, user_id: str, **body: Any) -> tuple[str, int, dict[str, Any]]:
         """Request id, status code and decoded answer of one request."""

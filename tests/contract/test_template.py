@@ -571,7 +571,8 @@ def _lint(machine: dict[str, Any]) -> list[Any]:
     role = "arn:aws:iam::123456789012:role/batch"
     properties = {"DefinitionString": json.dumps(machine), "RoleArn": role}
     resource = {"Type": "AWS::StepFunctions::StateMachine", "Properties": properties}
-    return lint(json.dumps({"Resources": {"Machine": resource}}), None, ["us-east-1"])
+    found: list[Any] = lint(json.dumps({"Resources": {"Machine": resource}}), None, ["us-east-1"])
+    return found
 
 
 def test_the_state_machine_may_do_just_this() -> None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import base64
+import builtins
 import hashlib
 import io
 import json
@@ -61,7 +62,7 @@ class Upload:
     filename: str
     signed_with: str
     times: int = 1
-    data: bytes = field(default=b"", repr=False)
+    data: builtins.bytes = field(default=b"", repr=False)
 
 
 @dataclass
@@ -186,7 +187,7 @@ class CloudinaryStandIn:
     def wait_for_another(self) -> None:
         """Block until a second request is here as well."""
         try:
-            self._pair.wait(timeout=10)
+            self._pair.wait(timeout=60)
         except threading.BrokenBarrierError:
             raise RefusedError(500, "No second upload came while this one was open") from None
 
@@ -350,7 +351,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _fail(self, query: dict[str, list[str]]) -> None:
         times, name = query.get("times"), query.get("name")
         self.server.standin.fail(
-            query["how"][0], times=int(times[0]) if times else None, name=name and name[0]
+            query["how"][0],
+            times=int(times[0]) if times else None,
+            name=name[0] if name else None,
         )
         self.answer_json({})
 

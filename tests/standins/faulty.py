@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import socket
 import struct
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import cache
 from typing import Any
 
 HttpFault = Callable[[socket.socket, threading.Event], None]
@@ -71,7 +73,7 @@ class Faulty:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):
-            connection.settimeout(10)
+            connection.settimeout(60)
             head = b""
             while b"\r\n\r\n" not in head:
                 if not (more := connection.recv(65536)):
@@ -97,10 +99,18 @@ class Faulty:
             missing -= len(connection.recv(65536))
 
 
+@cache
+def _kept() -> socket.socket:
+    """Has a port that nobody else is given, and does not listen."""
+    kept = socket.socket()
+    kept.bind(("127.0.0.1", 0))
+    atexit.register(kept.close)
+    return kept
+
+
 def nobody() -> int:
     """A port on loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
+    port: int = _kept().getsockname()[1]
     return port
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCE = REPOSITORY / "tests" / "tools" / "firestore-emulator"
 INSTALLED = REPOSITORY / ".make" / "firestore-emulator"
 INSTALL_S = 300
-STOP_S = 10
+STOP_S = 60
 
 
 class NodeMissingError(Exception):
@@ -63,6 +64,14 @@ class FirestoreEmulator:
 
 
 def _install() -> None:
+    """Tests that run side by side take turns."""
+    INSTALLED.mkdir(parents=True, exist_ok=True)
+    with (INSTALLED / "lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        _install_unless_done()
+
+
+def _install_unless_done() -> None:
     lock = (SOURCE / "package-lock.json").read_bytes()
     done = INSTALLED / "installed-lock.json"
     if done.is_file() and done.read_bytes() == lock:
@@ -70,7 +79,6 @@ def _install() -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise NodeMissingError("the Firestore emulator needs npm, which is not on the PATH")
-    INSTALLED.mkdir(parents=True, exist_ok=True)
     for name in ("package.json", "package-lock.json"):
         shutil.copyfile(SOURCE / name, INSTALLED / name)
     command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]

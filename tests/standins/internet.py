@@ -68,7 +68,7 @@ class Server:
             connection, _ = self._listener.accept()
             # A client that hangs up, at the handshake or later, is part of the story.
             with connection, suppress(OSError):
-                connection.settimeout(5)
+                connection.settimeout(60)
                 if not self._answer(connection):
                     return
 

@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from email.message import Message
 from importlib.metadata import metadata
 from pathlib import Path
 
@@ -85,7 +86,8 @@ def licence_of(name: str) -> str:
     """
     declared = metadata(name)
     kinds = [kind for kind in declared.get_all("Classifier", []) if kind.startswith("License ::")]
-    told = declared.get("License-Expression") or declared.get("License", "")
+    fields: Message = declared  # type: ignore[assignment]  # what importlib's reader really is
+    told = fields.get("License-Expression") or fields.get("License") or ""
     if told and "\n" not in told:
         return told
     if not kinds:

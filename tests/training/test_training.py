@@ -355,7 +355,7 @@ def test_surroundings_hold_nobody(ccp: Path) -> None:
     body[:, :40] = False
     labels = np.where(body, host.labels, np.uint8(Class.BACKGROUND))
     outline = np.where(body, host.outline, np.uint8(0))
-    red = np.where(body[..., None], np.uint8((255, 0, 0)), np.uint8(90))
+    red = np.where(body[..., None], np.array((255, 0, 0), np.uint8), np.uint8(90))
     free = replace(host, rgb=red, labels=labels, outline=outline)
 
     found = data.surroundings(free, (60, 50))

@@ -67,7 +67,7 @@ class Folder:
     capsys: pytest.CaptureFixture[str]
     err: str = ""
 
-    def list(self, *lines: dict[str, Any]) -> None:
+    def write(self, *lines: dict[str, Any]) -> None:
         (self.path / "list.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n\n")
 
     def photo(self, name: str, data: bytes | None = None) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Folder:
 
 
 def test_every_photo_of_the_list_is_made_or_said_why_not(folder: Folder) -> None:
-    folder.list(
+    folder.write(
         {**folder.photo("a.jpg"), "masks": ["upper"], "user_id": "user-7"},
         {**folder.photo("b.jpg"), "id": "second", "profile": "hull", "format": "webp"},
         folder.photo("c.jpg", b"not an image"),
@@ -126,7 +126,7 @@ def test_every_photo_of_the_list_is_made_or_said_why_not(folder: Folder) -> None
 
 def test_what_is_done_is_skipped_unless_it_changed(folder: Folder) -> None:
     lines = [folder.photo(f"{name}.jpg") for name in "abc"]
-    folder.list(*lines)
+    folder.write(*lines)
     assert folder.run()[0] == 0
     results = folder.path / "list.results.jsonl"
     first, second, third = results.read_text().splitlines()
@@ -140,7 +140,7 @@ def test_what_is_done_is_skipped_unless_it_changed(folder: Folder) -> None:
     assert len(folder.results) == 3
 
     folder.photo("b.jpg", fakes.photo(format="PNG"))
-    folder.list(lines[0], lines[1], {**lines[2], "profile": "hull"})
+    folder.write(lines[0], lines[1], {**lines[2], "profile": "hull"})
     assert folder.run() == (0, {"items": 3, "skipped": 1, "success": 3})
     assert sorted(line["id"] for line in folder.results) == ["a", "b", "b", "c", "c"]
 
@@ -148,7 +148,7 @@ def test_what_is_done_is_skipped_unless_it_changed(folder: Folder) -> None:
 def test_what_other_models_or_rules_made_is_made_again(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder.list(folder.photo("a.jpg"))
+    folder.write(folder.photo("a.jpg"))
     assert folder.run() == (0, {"items": 1, "skipped": 0, "success": 1})
     assert folder.run() == (0, {"items": 1, "skipped": 1, "success": 1})
 
@@ -160,7 +160,7 @@ def test_what_other_models_or_rules_made_is_made_again(
 def test_after_a_worker_was_killed_only_the_rest_is_done(folder: Folder) -> None:
     (folder.path / "masks").mkdir()
     (folder.path / "masks" / "poison").touch()
-    folder.list(
+    folder.write(
         *(folder.photo(f"{number}.jpg") for number in range(3)),
         folder.photo("deadly.jpg", fakes.photo(width=310, height=400)),
         folder.photo("last.jpg"),
@@ -176,7 +176,7 @@ def test_after_a_worker_was_killed_only_the_rest_is_done(folder: Folder) -> None
 
 
 def test_models_that_are_missing_are_named(folder: Folder) -> None:
-    folder.list(folder.photo("a.jpg"))
+    folder.write(folder.photo("a.jpg"))
 
     assert folder.run(wire=Wire(models=False)) == (2, {})
     assert "pose_landmark.onnx is missing." in folder.err
@@ -211,7 +211,7 @@ def test_a_list_is_checked_whole_before_anything_is_done(
 
 
 def test_an_address_is_named_by_its_path(folder: Folder) -> None:
-    folder.list({"photo": "https://example.com/me%20(1).jpg?signature=s3cret"})
+    folder.write({"photo": "https://example.com/me%20(1).jpg?signature=s3cret"})
 
     (item,) = read_list(folder.path / "list.jsonl")
 
@@ -221,7 +221,7 @@ def test_an_address_is_named_by_its_path(folder: Folder) -> None:
 
 @pytest.mark.parametrize("text", ['{"name": "Ada"}\n', '{"name": "Ada"}', "{}\n", "7", "[1]\n"])
 def test_a_file_of_something_else_is_not_taken_for_results(folder: Folder, text: str) -> None:
-    folder.list(folder.photo("a.jpg"))
+    folder.write(folder.photo("a.jpg"))
     other = folder.path / "list.results.jsonl"
     other.write_text(text)
 
@@ -232,7 +232,7 @@ def test_a_file_of_something_else_is_not_taken_for_results(folder: Folder, text:
 
 
 def test_what_is_there_no_more_is_made_again(folder: Folder) -> None:
-    folder.list(
+    folder.write(
         *({**folder.photo(f"{name}.jpg"), "overlay": name == "c"} for name in "abc"),
         folder.photo("d.jpg", b"not an image"),
     )
@@ -247,7 +247,7 @@ def test_what_is_there_no_more_is_made_again(folder: Folder) -> None:
 
 
 def test_another_folder_gets_all_masks(folder: Folder) -> None:
-    folder.list(folder.photo("a.jpg"), folder.photo("b.jpg"))
+    folder.write(folder.photo("a.jpg"), folder.photo("b.jpg"))
     assert folder.run() == (0, {"items": 2, "skipped": 0, "success": 2})
     there = str(folder.path / "there")
 
@@ -257,7 +257,7 @@ def test_another_folder_gets_all_masks(folder: Folder) -> None:
 
 
 def test_everything_is_made_again_when_asked(folder: Folder) -> None:
-    folder.list(folder.photo("a.jpg"))
+    folder.write(folder.photo("a.jpg"))
     assert folder.run()[0] == 0
     mask = folder.path / "masks" / "a.upper.png"
     mask.write_bytes(b"an older one")
@@ -267,7 +267,7 @@ def test_everything_is_made_again_when_asked(folder: Folder) -> None:
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_any_work(folder: Folder) -> None:
-    folder.list(folder.photo("a.jpg"))
+    folder.write(folder.photo("a.jpg"))
 
     assert folder.run("--out", "/proc/masks") == (2, {})
     assert "cannot be written to /proc/masks" in folder.err
@@ -319,7 +319,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=str)
 def test_worker_processes_end_with_their_parent(folder: Folder, how: signal.Signals) -> None:
-    folder.list(*(folder.photo(f"{name}.jpg") for name in "abc"))
+    folder.write(*(folder.photo(f"{name}.jpg") for name in "abc"))
     program = folder.path / "program.py"
     program.write_text(PROGRAM)
     arguments = ["batch", str(folder.path / "list.jsonl"), "--jobs", "2"]

@@ -65,7 +65,7 @@ class Reader(BaseHTTPRequestHandler):
 @pytest.fixture
 def shelf() -> Iterator[Shelf]:
     with Shelf() as server:
-        serving = threading.Thread(target=server.serve_forever)
+        serving = threading.Thread(target=server.serve_forever, args=(0.02,))
         serving.start()
         server.files["eyes.onnx"] = WEIGHTS
         yield server

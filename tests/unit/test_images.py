@@ -312,11 +312,12 @@ class TestOrientation:
 
 def quality(kind: str) -> dict[str, Any]:
     """Options that keep flat colours, where a format has any."""
-    return {
+    options: dict[str, dict[str, Any]] = {
         "JPEG": {"quality": 95, "subsampling": 0},
         "WEBP": {"lossless": True},
         "AVIF": {"quality": 95, "subsampling": "4:4:4"},
-    }.get(kind, {})
+    }
+    return options.get(kind, {})
 
 
 def assert_grey(rgb: Rgb, tolerance: int = 3) -> None:
@@ -820,7 +821,7 @@ def blob(width: int, height: int) -> NDArray[np.bool_]:
     return np.asarray(shape | ((np.abs(x - 0.4) < 0.1) & (y > 0.7)))
 
 
-def contour_length(grey: NDArray[np.uint8]) -> float:
+def contour_length(grey: NDArray[Any]) -> float:
     contours, _ = cv2.findContours(grey, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     return sum(cv2.arcLength(contour, True) for contour in contours)
 

@@ -31,7 +31,7 @@ TEMPLATE = {
         "BatchMachineArn": {"Value": {"Ref": "BatchMachine"}},
     },
 }
-LINES = [
+LINES: list[dict[str, Any]] = [
     {"photo": "https://example.com/a.jpg", "masks": ["upper"]},
     {"photo": "https://example.com/b.jpg", "id": "second"},
     {"photo": "https://example.com/c.jpg"},

@@ -47,7 +47,7 @@ def graph(
     none = "" if opset >= 13 else constant("none", [])
     for number, cells in enumerate(resized):
         step, name = SIDE // cells, f"large {number}"
-        pooled = {"kernel_shape": [step] * 2, "strides": [step] * 2}
+        pooled: dict[str, Any] = {"kernel_shape": [step] * 2, "strides": [step] * 2}
         nodes.append(helper.make_node("AveragePool", ["input"], [f"pooled {number}"], **pooled))
         grown = random.standard_normal((CHANNELS, 8, 1, 1))
         small = [f"pooled {number}", constant(f"grown {number}", grown)]
@@ -72,11 +72,9 @@ def graph(
     )
     nodes.append(helper.make_node("Relu", ["sum"], ["output"]))
     floats = onnx.TensorProto.FLOAT
-    ends = [
-        [helper.make_tensor_value_info(name, floats, shape)]
-        for name, shape in (("input", ["batch", 8, SIDE, SIDE]), ("output", None))
-    ]
-    whole = helper.make_graph(nodes, "joined", *ends, constants)
+    given = helper.make_tensor_value_info("input", floats, ["batch", 8, SIDE, SIDE])
+    said = helper.make_tensor_value_info("output", floats, None)
+    whole = helper.make_graph(nodes, "joined", [given], [said], constants)
     imports = [helper.make_opsetid("", opset)]
     ir_version = 8 if opset >= 13 else 6
     onnx.save(helper.make_model(whole, opset_imports=imports, ir_version=ir_version), path)
@@ -92,7 +90,7 @@ def widest(path: Path) -> int:
     """Input channels of the convolution that has most."""
     model = onnx.load(path).graph
     sizes = {one.name: one.dims for one in model.initializer}
-    return max(sizes[node.input[1]][1] for node in model.node if node.op_type == "Conv")
+    return max(int(sizes[node.input[1]][1]) for node in model.node if node.op_type == "Conv")
 
 
 @pytest.mark.parametrize(
@@ -163,11 +161,11 @@ def residual(
         helper.make_node("Clip", ["sum", "low", "high"], ["clipped"]),
         helper.make_node("Add", ["clipped", "sum" if read_twice else "input"], ["output"]),
     ]
-    ends = [
+    given, said = (
         [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 8, SIDE, SIDE])]
         for name in ("input", "output")
-    ]
-    whole = helper.make_graph(nodes, "residual", *ends, constants)
+    )
+    whole = helper.make_graph(nodes, "residual", given, said, constants)
     opset = helper.make_opsetid("", 17)
     onnx.save(helper.make_model(whole, opset_imports=[opset], ir_version=8), path)
 

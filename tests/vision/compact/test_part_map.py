@@ -31,7 +31,9 @@ BELOW_THE_HIPS = ("knee", "ankle", "heel", "big_toe")
 
 def answer(parts: PartMap, sure: float = 0.9) -> Floats:
     """What a good parser would say of the painted parts: ``sure`` for the right class."""
-    shares = np.full((len(CLASSES), *parts.shape), (1 - sure) / (len(CLASSES) - 1), np.float32)
+    shares: Floats = np.full(
+        (len(CLASSES), *parts.shape), (1 - sure) / (len(CLASSES) - 1), np.float32
+    )
     label = figures.classes(parts).astype(int)[None]
     np.put_along_axis(shares, label, np.float32(sure), axis=0)
     return shares
@@ -39,7 +41,8 @@ def answer(parts: PartMap, sure: float = 0.9) -> Floats:
 
 def body(parts: PartMap) -> Floats:
     """The pose model's outline of the figure."""
-    return (parts != Part.BACKGROUND).astype(np.float32)
+    outline: Floats = (parts != Part.BACKGROUND).astype(np.float32)
+    return outline
 
 
 def nobody(parts: PartMap) -> Floats:
@@ -471,8 +474,8 @@ def test_a_hand_across_the_body_is_still_its_own_arms() -> None:
     painted = fakes.part_map()
     painted[where(painted, {part for sides in LIMBS[:2] for part in sides})] = Part.BACKGROUND
     for side, hand in (("left", Part.LEFT_HAND), ("right", Part.RIGHT_HAND)):
-        ends = [np.round(crossed[f"{side}_{name}"]).astype(int) for name in ("wrist", "index")]
-        cv2.line(painted, *(end.tolist() for end in ends), int(hand), 12)
+        wrist, index = (np.round(crossed[f"{side}_{name}"]) for name in ("wrist", "index"))
+        cv2.line(painted, wrist.astype(int).tolist(), index.astype(int).tolist(), int(hand), 12)
 
     parts = composed(painted, figures.skeleton(moved=crossed))
 
@@ -831,7 +834,7 @@ def test_cloth_that_hangs_on_another_persons_is_not_this_persons() -> None:
 def test_what_the_outline_misses_near_the_person_is_still_the_persons() -> None:
     """It is coarse, and does not know wide skirts."""
     painted = figures.in_a_long_dress()
-    outline = cv2.erode(body(painted), np.ones((9, 9), np.uint8))
+    outline = np.asarray(cv2.erode(body(painted), np.ones((9, 9), np.uint8)), np.float32)
 
     parts, _ = compose(answer(painted), figures.skeleton(), outline, nobody(painted))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -60,7 +61,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> Graphs:
 
 
 def loaded() -> CompactVision:
-    about = {
+    about: dict[str, Any] = {
         "task": "",
         "sha256": "",
         "bytes": 0,
@@ -84,7 +85,7 @@ def seen(one: Candidate, body: NDArray[np.bool_]) -> Seen:
     """The candidate as the pose models would have found it: ``body`` is its outline."""
     height, width = body.shape
     crop = Crop(width / 2, height / 2, float(max(height, width)), 0.0)
-    outline = crop.cut((body * 255).astype(np.uint8)).astype(np.float32) / 255
+    outline = crop.cut((body * 255).astype(np.uint8)).astype(np.float32) / np.float32(255)
     pose = Pose(np.zeros((39, 2), np.float32), np.zeros(39, np.float32), 0.9, outline, crop)
     assert outline.shape == (CROP_SIDE, CROP_SIDE)
     return Seen(one.box, one.score, one.skeleton, pose)

@@ -225,7 +225,7 @@ def planted_pose(path: Path, peaks: Mapping[int, tuple[int, int, float, float]])
     for name, bins, which in (("simcc_x", 576, 0), ("simcc_y", 768, 1)):
         planted = np.zeros((1, POINTS, bins), np.float32)
         for point, peak in peaks.items():
-            planted[0, point, peak[which]] = peak[2 + which]
+            planted[0, point, int(peak[which])] = peak[2 + which]
         graph.add("Add", graph.constant(planted), flat, output=name)
     _save_pose(graph, path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -59,11 +60,11 @@ BOX = (fakes.BOX.x0, fakes.BOX.y0, fakes.BOX.x1, fakes.BOX.y1)
 SKIN_OF = {Part.LEFT_HAND: Part.LEFT_ARM, Part.RIGHT_HAND: Part.RIGHT_ARM}
 
 
-def colours(classes: type[Atr] | type[Lip], which: int) -> list[list[Rgb]]:
+def colours(classes: type[Atr] | type[Lip], which: Literal[1, 2]) -> list[list[Rgb]]:
     table: list[list[Rgb]] = [[] for _ in classes]
     table[0] = [WALL]
     for row in PAINT.values():
-        table[int(row[which])].append(row[0])
+        table[row[which]].append(row[0])
     return table
 
 
@@ -164,7 +165,9 @@ def parsed(vision: ClassicVision, rgb: NDArray[np.uint8], which: int = 0) -> Per
 def truth() -> NDArray[np.uint8]:
     part_map = fakes.part_map().astype(np.uint8)
     part_map[part_map == Part.TOP] = Part.OUTERWEAR
-    return cv2.resize(part_map, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
+    return np.asarray(
+        cv2.resize(part_map, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST), np.uint8
+    )
 
 
 def overlap(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
