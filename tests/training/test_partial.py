@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +22,7 @@ from models.garment_parser.evaluate import Allowed  # noqa: E402
 pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("default")]
 
 
-def logits_for(cls: Class, height: int = 1, width: int = 1) -> torch.Tensor:
+def logits_for(cls: Class, height: int = 1, width: int = 1) -> Any:
     logits = torch.zeros(1, len(CLASSES), height, width)
     logits[0, cls] = 9
     return logits
@@ -137,7 +139,7 @@ def test_validation_photos_are_those_whose_name_ends_in_3_or_8(tmp_path: Path) -
         Image.new("L", (160, 360), 2).save(tmp_path / "labels" / f"{name}.png")
         Image.new("L", (160, 360), 255).save(tmp_path / "people" / f"{name}.png")
         about[name] = {"box": [0, 0, 160, 360], "points": points}
-    (tmp_path / "people" / "people.json").write_text(data.json.dumps(about))
+    (tmp_path / "people" / "people.json").write_text(json.dumps(about))
 
     learnt = partial.body_parts(tmp_path, tmp_path / "people", validation=False)
     held_back = partial.body_parts(tmp_path, tmp_path / "people", validation=True)

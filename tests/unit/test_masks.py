@@ -316,7 +316,7 @@ def long_sleeved(arm: list[tuple[int, int]]) -> tuple[Person, BoolMask]:
     parts[line > 0] = Part.DRESS
     x, y = map(float, wrist)
     hand = {"left_index": (x, y + 18), "left_pinky": (x + 4, y + 16)}
-    moved = {"left_elbow": tuple(map(float, elbow)), "left_wrist": (x, y), **hand}
+    moved = {"left_elbow": (float(elbow[0]), float(elbow[1])), "left_wrist": (x, y), **hand}
     return figures.person(parts, moved=moved), (line > 0)
 
 
