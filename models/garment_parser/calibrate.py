@@ -21,6 +21,7 @@ from models.garment_parser.partial import body_parts
 from models.garment_parser.rules import evidence_of
 from numpy.typing import NDArray
 
+from tryon_masks.domain import anatomy
 from tryon_masks.domain.anatomy import Points
 from tryon_masks.domain.shapes import grow
 from tryon_masks.vision.compact.calibration import CALIBRATION, Calibration
@@ -33,17 +34,19 @@ PIXELS = 4000
 """Pixels of each photo that are looked at."""
 LEAST = 20
 """Pixels from which a region of a photo counts."""
+STRAIN = 0.003
+"""Cost of a weight that is e times too large or too small."""
 STEPS = (1.5, 1.2, 1.08)
 """Factors by which a number is moved, in turn."""
 
-UPPER, LOWER, KEPT, EITHER = range(4)
+UPPER, LOWER, KEPT, BY_HEIGHT = range(4)
 _UPPER = (Class.TOP, Class.OUTERWEAR, Class.ARM, Class.NECK, Class.TORSO_SKIN, Class.SCARF)
 _LOWER = (Class.SKIRT, Class.TROUSERS, Class.LEG, Class.LEGWEAR)
 MASK_OF = np.full(len(CLASSES), KEPT)
 MASK_OF[list(_UPPER)] = UPPER
 MASK_OF[list(_LOWER)] = LOWER
-MASK_OF[[Class.DRESS, Class.BELT]] = EITHER
-"""The mask that repaints each class."""
+MASK_OF[[Class.DRESS, Class.BELT]] = BY_HEIGHT
+"""The mask that repaints each class: a dress is ``UPPER`` above the hips, ``LOWER`` below."""
 
 
 @dataclass(frozen=True)
@@ -56,32 +59,36 @@ class Line:
 
 
 LINES = {
-    "top": Line((Class.TOP, Class.OUTERWEAR), (UPPER, EITHER)),
-    "arm": Line((Class.ARM,), (UPPER,)),
-    "neck": Line((Class.NECK,), (UPPER,)),
-    "bottom": Line((Class.SKIRT, Class.TROUSERS), (LOWER, EITHER)),
-    "leg": Line((Class.LEG,), (LOWER,)),
-    "dress": Line((Class.DRESS,), (UPPER, LOWER, EITHER), 0.5),
+    "top": Line((Class.TOP, Class.OUTERWEAR), (UPPER,), 2.0),
+    "arm": Line((Class.ARM,), (UPPER,), 1.5),
+    "neck": Line((Class.NECK,), (UPPER,), 1.5),
+    "bottom": Line((Class.SKIRT, Class.TROUSERS), (LOWER,), 2.0),
+    "leg": Line((Class.LEG,), (LOWER,), 1.5),
+    "dress": Line((Class.DRESS,), (UPPER, LOWER), 0.5),
     "hair": Line((Class.HAIR, Class.HAT), (KEPT,)),
     "face": Line((Class.FACE,), (KEPT,), 2.0),
     "hand": Line((Class.HAND,), (KEPT,)),
     "shoe": Line((Class.SHOE,), (KEPT,), 1.5),
-    "bag": Line((Class.BAG,), (KEPT,), 0.3),
-    "torso": Line((partial.TORSO,), (UPPER, EITHER)),
-    "upper arm": Line((partial.UPPER_ARM,), (UPPER, EITHER)),
-    "thigh": Line((partial.UPPER_LEG,), (LOWER, EITHER)),
-    "head": Line((partial.HEAD,), (KEPT,)),
-    "nobody": Line((Class.BACKGROUND, partial.NOBODY), (KEPT,), 2.0),
+    "bag": Line((Class.BAG,), (KEPT,), 0.2),
+    "torso": Line((partial.TORSO,), (UPPER,), 2.0),
+    "upper arm": Line((partial.UPPER_ARM,), (UPPER,), 1.5),
+    "thigh": Line((partial.UPPER_LEG,), (LOWER,), 2.0),
+    "head": Line((partial.HEAD,), (KEPT,), 0.5),
+    "nobody": Line((Class.BACKGROUND, partial.NOBODY), (KEPT,)),
 }
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Some pixels of one photo: probabilities (20, N), labels (N,), and which lie on a limb."""
+    """Some pixels of one photo.
+
+    ``probabilities`` (20, N), ``labels`` (N,), and which of them lie on a limb, and above the hips.
+    """
 
     probabilities: Floats
     labels: NDArray[np.uint8]
     on_limb: NDArray[np.bool_]
+    above: NDArray[np.bool_]
 
 
 def sample(parser: GarmentParser, example: Example, rng: np.random.Generator) -> Sample:
@@ -91,10 +98,13 @@ def sample(parser: GarmentParser, example: Example, rng: np.random.Generator) ->
     pixels = Points.of(grow(own, CALIBRATION.near * evidence.unit))
     some = rng.permutation(len(pixels.index))[:PIXELS]
     pixels = Points(pixels.index[some], pixels.x[some], pixels.y[some])
+    axis = anatomy.axis(evidence.skeleton)
+    height = np.zeros_like(pixels.x) if axis is None else axis.height(pixels.x, pixels.y)
     return Sample(
         evidence.answer.at(CLASSES, pixels.x, pixels.y),
         np.take(example.labels, pixels.index),
         np.take(limbs_of(evidence, own), pixels.index),
+        height > 0,
     )
 
 
@@ -105,6 +115,8 @@ def costs(samples: list[Sample], calibration: Calibration) -> dict[str, float]:
         off, _ = winners_of(one.probabilities, calibration.nobody, calibration)
         on, _ = winners_of(one.probabilities, calibration.nobody_on_limb, calibration)
         masks = MASK_OF[np.where(one.on_limb, on, off)]
+        by_height = np.where(one.above, UPPER, LOWER)
+        masks = np.where(masks == BY_HEIGHT, by_height, masks)
         for name, line in LINES.items():
             there = np.isin(one.labels, line.labels)
             if there.sum() >= LEAST:
@@ -117,15 +129,25 @@ def total(found: dict[str, float]) -> float:
     return sum(LINES[name].cost * value for name, value in found.items())
 
 
+def strain(calibration: Calibration) -> float:
+    """Return what it costs that weights are far from 1: photos are few, and rare classes rarer."""
+    weights = np.array(list(calibration.class_weights.values()))
+    return float(STRAIN * (np.log(weights) ** 2).sum())
+
+
 def fit(samples: list[Sample], start: Calibration) -> Calibration:
     """Move one number after the other while the total falls."""
-    best, least = start, total(costs(samples, start))
+
+    def cost_of(calibration: Calibration) -> float:
+        return total(costs(samples, calibration)) + strain(calibration)
+
+    best, least = start, cost_of(start)
     for step in STEPS:
         for name in ("nobody", "nobody_on_limb", *CLASSES[1:]):
             for factor in (step, 1 / step):
                 while True:
                     tried = _moved(best, name, factor)
-                    cost = total(costs(samples, tried))
+                    cost = cost_of(tried)
                     if cost >= least - 1e-5:
                         break
                     best, least = tried, cost

@@ -53,22 +53,22 @@ class Calibration:
         Probability of the classes worn below from which what seems a top may be one of them.
     """
 
-    nobody: float = 0.43
+    nobody: float = 0.47
     nobody_on_limb: float = 0.95
     class_weights: Mapping[Class, float] = field(
         default_factory=lambda: {
-            Class.HAIR: 2.6,
+            Class.HAIR: 2.9,
             Class.FACE: 5.5,
-            Class.NECK: 15.0,
-            Class.ARM: 2.9,
-            Class.HAND: 2.5,
+            Class.NECK: 22.0,
+            Class.ARM: 4.0,
+            Class.HAND: 3.5,
             Class.LEG: 7.5,
-            Class.TOP: 1.6,
-            Class.OUTERWEAR: 1.6,
+            Class.TOP: 1.8,
+            Class.OUTERWEAR: 1.8,
             Class.DRESS: 2.0,
             Class.SKIRT: 1.3,
             Class.TROUSERS: 1.15,
-            Class.SHOE: 1.5,
+            Class.SHOE: 1.8,
             Class.BAG: 0.4,
         }
     )
@@ -79,7 +79,7 @@ class Calibration:
     cloth: float = 0.8
     other_person: float = 0.5
     jaw: float = 45.0
-    wrist: float = 30.0
+    wrist: float = 60.0
     wrist_bias: float = 0.0
     ankle: tuple[tuple[float, ...], tuple[float, ...]] = (
         (-0.12, -0.07, 0.0, 0.1),
