@@ -46,9 +46,9 @@ class Calibration:
         Heights above the ankle, and the weight of leg against shoe at each.
     leg_or_shoe
         Least probability of leg and shoe together at which the ankle has a say.
-    on_limb, clear, astray
-        Distances from a bone in its half widths: up to which skin may be the limb's, beyond which
-        it is clear of another limb, and beyond which a part cannot be its own bone's.
+    on_limb, clear
+        Distances from a bone in its half widths: up to which skin may be the limb's, and beyond
+        which it is clear of another limb.
     perhaps_lower
         Probability of the classes worn below from which what seems a top may be one of them.
     """
@@ -88,7 +88,6 @@ class Calibration:
     leg_or_shoe: float = 0.3
     on_limb: float = 1.5
     clear: float = 1.3
-    astray: float = 2.5
     perhaps_lower: float = 0.25
 
 

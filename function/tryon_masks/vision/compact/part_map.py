@@ -70,16 +70,6 @@ WORN_BELOW = (Class.DRESS, Class.SKIRT, Class.TROUSERS)
 CLOTH = (*WORN_BELOW, Class.TOP, Class.OUTERWEAR, Class.SCARF)
 LIMB_BONES = 4
 """Bones of both arms, or of both legs."""
-STRAYS: tuple[tuple[frozenset[Part], frozenset[Segment], frozenset[Segment]], ...] = (
-    (
-        frozenset({Part.FACE, Part.NECK, Part.EYEWEAR}),
-        frozenset({"head", "neck"}),
-        frozenset({"arm", "hand", "thigh", "shin", "foot"}),
-    ),
-    (ARMS | HANDS, frozenset({"arm", "hand"}), frozenset({"foot"})),
-    (SHOES, frozenset({"shin", "foot"}), frozenset({"arm", "hand"})),
-)
-"""Parts, their own bones, and the bones that they may be taken back to when they lie astray."""
 OFF = 8.0
 """Distance in half widths from which all bones are equally far."""
 FAINT = 1e-4
@@ -287,18 +277,6 @@ def face_or_neck(parts: PartMap, evidence: Evidence) -> None:
     evidence.move(parts, pixels, np.where(odds > 0, Part.FACE, Part.NECK).astype(np.uint8))
 
 
-def strays(parts: PartMap, evidence: Evidence) -> None:
-    """Take parts that lie on a limb, and far from all their own bones, back to that limb."""
-    for astray, own, limbs in STRAYS:
-        home = evidence.of(own)
-        if not home:
-            continue
-        pixels, limb, _ = _near(evidence.of(limbs), Points.of(where(parts, astray)), 1)
-        _, far = anatomy.nearest(home, pixels.x, pixels.y)
-        lost = far > evidence.calibration.astray
-        evidence.move(parts, pixels.only(lost), limb[lost])
-
-
 def arm_or_leg(parts: PartMap, evidence: Evidence) -> None:
     """Give bare skin on a limb, clear of the others, to that limb.
 
@@ -374,7 +352,6 @@ def leg_or_shoe(parts: PartMap, evidence: Evidence) -> None:
 
 
 RULES: tuple[Rule, ...] = (
-    strays,
     arm_or_leg,
     arm_or_hand,
     face_or_neck,
