@@ -43,7 +43,7 @@ from tryon_masks.outputs.transform import Fit, Transform, fitted
 
 NO_COUNTERPART = {
     Numbering.LIP: {"NECK", "TORSO_SKIN", "BAG", "OTHER_PERSON", "BACKGROUND"},
-    Numbering.ATR: {"TORSO_SKIN", "OTHER_PERSON", "BACKGROUND"},
+    Numbering.ATR: {"OTHER_PERSON", "BACKGROUND"},
     Numbering.VITON_HD: {"BAG", "OTHER_PERSON", "BACKGROUND"},
 }
 
@@ -80,6 +80,7 @@ def test_every_part_has_a_number_a_neighbour_or_none(numbering: Numbering) -> No
         (Numbering.VITON_HD, Part.FACE, 13),
         (Numbering.ATR, Part.OUTERWEAR, ATR_NAMES.index("upper-clothes")),
         (Numbering.ATR, Part.NECK, ATR_NAMES.index("face")),
+        (Numbering.ATR, Part.TORSO_SKIN, ATR_NAMES.index("face")),
         (Numbering.ATR, Part.BAG, ATR_NAMES.index("bag")),
         (Numbering.ATR, Part.RIGHT_HAND, ATR_NAMES.index("right-arm")),
     ],

@@ -171,6 +171,7 @@ NUMBERS: dict[Numbering, dict[Part, int]] = {
         Part.OUTERWEAR: 4,
         Part.LEGWEAR: 6,
         Part.NECK: 11,
+        Part.TORSO_SKIN: 11,
     },
     Numbering.VITON_HD: {
         **OWN[Numbering.VITON_HD],
