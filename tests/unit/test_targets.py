@@ -208,7 +208,7 @@ def test_stableviton() -> None:
 
 @pytest.mark.parametrize("name", TargetName)
 def test_what_a_program_must_know_is_json(name: TargetName) -> None:
-    about = json.loads(json.dumps(files(name).about(name)))
+    about = json.loads(json.dumps(files(name).about()))
 
     assert about["target"] == name
     assert about["mask"] == "upper"

@@ -7,7 +7,7 @@ and its test; ``docs/try-on-models.md`` says where each fact was read.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -190,20 +190,29 @@ TARGETS: dict[TargetName, Target] = {
 class TargetFiles:
     """One model's files for one mask; ``files`` maps a path without its ending to a picture."""
 
+    name: TargetName
     kind: MaskKind
     category: str
     transform: Transform
     files: dict[str, EncodedImage]
 
-    def about(self, name: TargetName) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         """What a program must know beside the files, as JSON values."""
         return {
-            "target": name.value,
+            "target": self.name.value,
             "mask": self.kind.value,
             "category": self.category,
-            "needs": list(TARGETS[name].needs),
+            "needs": list(TARGETS[self.name].needs),
             "transform": self.transform.as_json(),
         }
+
+
+def not_taken(name: TargetName, kinds: Sequence[MaskKind]) -> str | None:
+    """Why the model cannot take masks of these kinds, in words; None: it can."""
+    takes = TARGETS[name].categories
+    if all(kind in takes for kind in kinds):
+        return None
+    return f"{name.value} takes masks of these kinds only: {', '.join(takes)}"
 
 
 def target_files(look: Look, mask: Mask, name: TargetName, photo: str) -> TargetFiles:
@@ -221,4 +230,4 @@ def target_files(look: Look, mask: Mask, name: TargetName, photo: str) -> Target
     transform = fitted(target.fit, look.size, target.size, grey)
     view = look.through(transform, grey)
     files = {path.format(photo=photo): draw(view) for path, draw in target.files.items()}
-    return TargetFiles(mask.kind, category, transform, files)
+    return TargetFiles(name, mask.kind, category, transform, files)

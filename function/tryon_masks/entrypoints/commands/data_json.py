@@ -24,7 +24,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="fill in the Mask block of a data.json",
     )
     data_json.add_argument("file", type=Path, metavar="FILE")
-    data_json.set_defaults(run=run, masks=None)
+    data_json.set_defaults(run=run, masks=None, outputs=None, target=None)
 
 
 def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int:

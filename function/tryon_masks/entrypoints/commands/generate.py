@@ -22,11 +22,15 @@ from tryon_masks.entrypoints.commands.arguments import (
     storing_arguments,
 )
 from tryon_masks.entrypoints.commands.making import Maker, Photo, Wire, print_answer
+from tryon_masks.entrypoints.commands.paste import PASTED
+from tryon_masks.outputs.extra import Output, file_name
+from tryon_masks.outputs.targets import TargetName
 from tryon_masks.service import OVERLAY
 from tryon_masks.telemetry import public_url
 
 PHOTO_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".heif"})
-MADE_ENDINGS = frozenset(f".{name}" for name in (*MaskKind, OVERLAY))
+PER_MASK = [file_name(output, kind) for output in Output for kind in MaskKind]
+MADE_ENDINGS = frozenset(f".{name}" for name in (*MaskKind, OVERLAY, *Output, *PER_MASK, PASTED))
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,12 +46,21 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     generate.add_argument(
         "--masks", type=comma_separated, metavar="KIND,...", help="default: upper,lower"
     )
+    generate.add_argument(
+        "--outputs", type=comma_separated, metavar="NAME,...", help=f"of {', '.join(Output)}"
+    )
+    generate.add_argument(
+        "--for",
+        dest="target",
+        choices=[name.value for name in TargetName],
+        help="also the files that this try-on model reads",
+    )
     generate.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int:
     """Run the command and return its exit code."""
-    photos = [photo for given in args.photos for photo in _find(given)]
+    photos = [photo for given in args.photos for photo in find_photos(given)]
     options, user_id = read_choices(args)
     maker = Maker(args, environ, wire, photos)
     made = 0
@@ -59,7 +72,14 @@ def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int
     return 0 if made == len(photos) else 1
 
 
-def _find(given: str) -> list[Photo]:
+def find_photos(given: str) -> list[Photo]:
+    """Return what a file, a folder, a glob or an address stands for.
+
+    Raises
+    ------
+    UsageError
+        There is no photo.
+    """
     if re.match("https?://", given, re.IGNORECASE):
         stem = re.sub(r"[^\w.-]", "_", PurePosixPath(unquote(urlsplit(given).path)).stem)
         return [Photo(given, public_url(given), stem or "photo")]

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from tryon_masks.domain.errors import LogUnavailable, PhotoFetchFailed, StoreFailed, TryonMasksError
 from tryon_masks.entrypoints.commands.arguments import OUT, UsageError
+from tryon_masks.entrypoints.commands.json_files import write_json_files
 from tryon_masks.entrypoints.commands.json_text import replace_text, with_member
 from tryon_masks.ports import StepLog
 from tryon_masks.schema.answers import ErrorAnswer, MaskAnswer, answer_for, error_for, mask_block
@@ -47,8 +48,8 @@ class Maker:
         photos: Sequence[Photo] = (),
     ) -> None:
         settings = self.settings(args, environ)
-        self._named = settings.mask_store == "directory"
-        if self._named:
+        self._folder = settings.mask_dir if settings.mask_store == "directory" else None
+        if self._folder is not None:
             _check_stems(photos)
         self._max_bytes = settings.max_photo_bytes
         with init_log("cli"):
@@ -73,8 +74,12 @@ class Maker:
         def make(log: RequestLog) -> MaskResult:
             source = photo.source
             data = source if isinstance(source, str) else self._read(source)
-            key = photo.stem if self._named else None
-            return self._service.make(MaskRequest(data, user_id, options, key), log)
+            key = photo.stem if self._folder is not None else None
+            result = self._service.make(MaskRequest(data, user_id, options, key), log)
+            if self._folder is not None:
+                with step("write_json", "cli"):
+                    write_json_files(result, self._folder, photo.stem)
+            return result
 
         return self._answer(user_id, make)
 

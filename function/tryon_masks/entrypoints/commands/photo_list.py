@@ -130,6 +130,11 @@ class Results:
         except (ValueError, TypeError, KeyError) as error:
             raise InvalidRequest(f"{self._path} holds something else than results") from error
 
+    def codes(self) -> dict[tuple[str, str], str]:
+        """(id, digest) -> the code of what came to nothing at the last try."""
+        last = {(line["id"], line["digest"]): line.get("code") for line in self._lines()}
+        return {key: code for key, code in last.items() if code is not None}
+
     def add(self, item: Item, answer: Mapping[str, Any]) -> None:
         """Write one answer."""
         with self._path.open("a") as file:
