@@ -503,11 +503,11 @@ def test_a_mask_that_the_targets_cut_cannot_hold_is_refused(log: RequestLog) -> 
     # The figure, stretched so wide that no cut of 3:4 holds its arms.
     house.photos.known = {URL: fakes.photo(width=900, height=400)}
 
-    result = house.make(log, target=TargetName.CATVTON)
+    result = house.make(log, masks=(MaskKind.UPPER,), target=TargetName.CATVTON)
 
-    assert result.status == "partial"
-    assert result.masks.keys() == result.targets.keys() == {"lower"}
+    assert result.status == "refused"
     assert [(one.mask, one.code) for one in result.refused] == [("upper", "CROP_CUTS_MASK")]
+    assert (result.masks, result.targets, house.store.files) == ({}, {}, {})
 
 
 def test_kinds_that_a_target_does_not_take_are_no_options() -> None:
