@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from tryon_masks import images
 from tryon_masks.deadline import need, time_left, time_limit
 from tryon_masks.domain import fitness
-from tryon_masks.domain.errors import InvalidRequest, NoPerson, Refusal
+from tryon_masks.domain.errors import InvalidRequest, NoPerson, Refusal, SeveralPeople
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.masks import Mask, make_mask
 from tryon_masks.domain.person import Box, Candidate, Person
@@ -46,7 +46,7 @@ STORE_S = 3.0
 ANSWER_S = 9.0
 """Seconds kept back for what comes after the masks: what was made, the profile, the records."""
 
-MASK_RULES = "5"
+MASK_RULES = "6"
 """Part of every storage key: raise it when the same photo must get new addresses."""
 
 
@@ -125,7 +125,9 @@ class MaskResult:
     """What came of one request.
 
     ``status`` is success (all made), partial (some refused) or refused (none made). ``overlay`` is
-    an address. ``person`` is None when nobody could be chosen; its box is in pixels of the photo.
+    an address. ``person`` is None when nobody could be chosen. ``people`` is everybody to choose
+    from, largest box first, where the caller has to choose, and empty otherwise. Boxes are in
+    pixels of the photo.
     ``outputs`` are addresses by name, ``keypoints`` JSON values, ``targets`` by kind of mask.
     """
 
@@ -138,6 +140,7 @@ class MaskResult:
     height: int
     sha256: str
     person: Candidate | None
+    people: list[Candidate]
     people_found: int
     model_set: str
     outputs: dict[str, str] = field(default_factory=dict)
@@ -242,6 +245,7 @@ class MaskService:
             height=photo.height,
             sha256=sha256,
             person=seen.chosen and seen.chosen.scaled(photo.scale),
+            people=[one.scaled(photo.scale) for one in seen.to_choose_from],
             people_found=seen.people_found,
             model_set=self.vision.model_set,
             outputs={name: addresses[name] for name in extras.outputs},
@@ -297,7 +301,8 @@ class MaskService:
                     box=box,
                 )
         except Refusal as refusal:
-            return _Seen(len(people), refusal=refusal)
+            several = people if isinstance(refusal, SeveralPeople) else []
+            return _Seen(len(people), to_choose_from=several, refusal=refusal)
         with step("parse_person", "vision"):
             others = [other for other in people if other is not chosen]
             person = self.vision.parse(photo.rgb, chosen, others)
@@ -323,6 +328,7 @@ class _Seen:
     people_found: int
     chosen: Candidate | None = None
     person: Person | None = None
+    to_choose_from: Sequence[Candidate] = ()
     refusal: Refusal | None = None
 
 

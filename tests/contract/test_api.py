@@ -177,6 +177,33 @@ def test_no_mask_is_refused() -> None:
     assert answer["timing"]["upload_masks"] == 0.0
 
 
+def test_of_several_people_the_caller_is_told_where_each_of_them_is() -> None:
+    api = Api(fakes.FakeVision(people=2))
+
+    status, answer = api.post(user_image_url=URL)
+
+    assert (status, answer["status"]) == (422, "refused")
+    assert {one["code"] for one in answer["refused"]} == {"SEVERAL_PEOPLE"}
+    assert answer["person"] == {"box": None, "score": None, "people_found": 2}
+    assert answer["people"] == [
+        {"box": [88, 20, 212, 388], "score": 0.93},
+        {"box": [97, 20, 221, 388], "score": 0.93},
+    ]
+
+    for one in answer["people"]:
+        status, chosen = api.post(user_image_url=URL, person_box=one["box"])
+
+        assert (status, chosen["person"]["box"]) == (200, one["box"])
+        assert "people" not in chosen
+
+
+@pytest.mark.parametrize("people", [0, 1])
+def test_where_nobody_has_to_choose_no_people_are_listed(people: int) -> None:
+    _, answer = Api(fakes.FakeVision(people=people)).post(user_image_url=URL)
+
+    assert set(answer) == ANSWER
+
+
 def test_a_document_gets_its_block() -> None:
     _, answer = Api().post(userImageUrl=URL, name="Ada", garments=[1, 2])
 
@@ -240,10 +267,50 @@ def test_a_backend_with_aws_credentials_speaks_for_its_users() -> None:
     assert [user for user, _, _ in api.profiles.merged] == ["user-1"]
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(
+            "application/json",
+            "Application/JSON",
+            "application/JSON; Charset=UTF-8",
+            "",
+            "text/json",
+        ),
+        *("application/vnd.shop+json", " application/json "),
+    ],
+)
+@pytest.mark.parametrize("header", ["content-type", "Content-Type"])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_json_as_clients_send_it(kind: str, header: str, packed: bool, mark: str) -> None:
+    event = post_event(mark + json.dumps({"user_image_url": URL, "profile": None, "masks": None}))
+    del event["headers"]["content-type"]
+    event["headers"][header] = kind
+    if packed:
+        event["body"] = base64.b64encode(event["body"].encode()).decode()
+        event["isBase64Encoded"] = True
+
+    status, answer = Api().send(event)
+
+    assert (status, answer["status"]) == (200, "success")
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/x+json", "multipart/form-data"])
+@pytest.mark.parametrize("body", ["", None])
+def test_no_body_of_any_type_is_a_missing_one(kind: str, body: str | None) -> None:
+    event = post_event(body)
+    event["headers"]["content-type"] = kind
+
+    status, answer = Api().send(event)
+
+    assert (status, answer["error"]["code"]) == (400, "INVALID_REQUEST")
+
+
 def test_a_token_that_names_no_user_id_is_refused() -> None:
     api = Api()
 
-    status, answer = api.post(sub="../users/1", user_image_url=URL)
+    status, answer = api.post(sub="a" * 129, user_image_url=URL)
 
     assert (status, answer["error"]["code"]) == (400, "INVALID_REQUEST")
     assert api.photos.asked == []

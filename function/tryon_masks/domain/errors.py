@@ -8,6 +8,7 @@
     │   └── ModelSetError
     ├── BadRequest                      the caller can mend it
     │   ├── InvalidRequest              400  INVALID_REQUEST
+    │   ├── UnknownEvent                400  UNKNOWN_EVENT
     │   ├── UrlNotAllowed               400  URL_NOT_ALLOWED
     │   ├── PhotoTooLarge               413  PHOTO_TOO_LARGE
     │   ├── PhotoNotFound               422  PHOTO_NOT_FOUND
@@ -90,6 +91,13 @@ class InvalidRequest(BadRequest):
     message = "The request is not valid."
 
 
+class UnknownEvent(BadRequest):
+    """The function was called with something that none of its triggers sends."""
+
+    code = "UNKNOWN_EVENT"
+    message = "This is no event that the service knows."
+
+
 class UrlNotAllowed(BadRequest):
     """The photo's address has a scheme, port or host that the service does not fetch."""
 
@@ -167,7 +175,7 @@ class LegsNotVisible(Refusal):
     """The hips and knees that a lower mask rests on are missing or out of frame."""
 
     code = "LEGS_NOT_VISIBLE"
-    message = "The legs are not visible enough: knees must be in the frame."
+    message = "The legs are not visible enough: a knee or half a thigh must be in the frame."
 
 
 class LowConfidence(Refusal):

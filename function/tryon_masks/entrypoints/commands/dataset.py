@@ -35,7 +35,12 @@ from tryon_masks.entrypoints.commands.arguments import UsageError, logging_argum
 from tryon_masks.entrypoints.commands.generate import PHOTO_ENDINGS, find_photos
 from tryon_masks.entrypoints.commands.making import Wire
 from tryon_masks.entrypoints.commands.photo_list import MADE, Item, Results
-from tryon_masks.entrypoints.commands.processes import BROKEN, job_count, process_pool
+from tryon_masks.entrypoints.commands.processes import (
+    BROKEN,
+    end_with,
+    job_count,
+    process_pool,
+)
 from tryon_masks.outputs.layouts import KINDS, SIZE, LayoutName, Tree
 from tryon_masks.outputs.look import WHITE, jpeg
 from tryon_masks.outputs.transform import Transform
@@ -99,14 +104,18 @@ def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int
         work = _work(args, tree, settings)
         for folder in (tree.garments, *tree.left_out):
             (out / folder).mkdir(parents=True, exist_ok=True)
-        status = results.status()
+        earlier = results.answers()
         results.mend()
     except (InvalidRequest, OSError) as error:
         raise UsageError(str(error)) from error
-    found = {one.item.item_id: status.get((one.item.item_id, one.item.digest)) for one in work}
-    to_do = [one for one in work if found[one.item.item_id] not in MADE]
+    answers = {
+        one.item.item_id: answer
+        for one in work
+        if (answer := earlier.get((one.item.item_id, one.item.digest)))
+    }
+    to_do = [one for one in work if not _is_there(answers.get(one.item.item_id))]
     threads = max(1, (os.cpu_count() or 1) // args.jobs)
-    given = (args, {"ORT_THREADS": str(threads), **environ}, wire, tree)
+    given = (args, {"ORT_THREADS": str(threads), **environ}, wire, tree, os.getpid())
     begun = time.monotonic()
     with (
         process_pool(args.jobs, _start, given) as pool,
@@ -117,38 +126,39 @@ def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int
             for done in as_completed(pending):
                 answer = done.result()
                 results.add(pending[done], answer)
-                found[pending[done].item_id] = answer["status"]
+                answers[pending[done].item_id] = answer
                 progress.update()
         except BrokenProcessPool:
             print(BROKEN, file=sys.stderr)
-    made = [one for one in work if found[one.item.item_id] == "success"]
+    made = [one for one in work if answers.get(one.item.item_id, {}).get("status") == "success"]
     if args.garments is not None:
         for name, text in tree.pairs([one.item.item_id for one in made if one.garment]).items():
             _write(out / name, text.encode())
     seconds = time.monotonic() - begun
-    print(json.dumps(_report(work, found, len(to_do), seconds, results, tree)))
+    print(json.dumps(_report(work, answers, len(to_do), seconds, tree)))
     return 0 if len(made) == len(work) else 1
+
+
+def _is_there(answer: Mapping[str, Any] | None) -> bool:
+    return answer is not None and answer["status"] in MADE
 
 
 def _report(
     work: list[_Work],
-    found: Mapping[str, str | None],
+    answers: Mapping[str, Mapping[str, Any]],
     tried: int,
     seconds: float,
-    results: Results,
     tree: Tree,
 ) -> dict[str, Any]:
-    codes = results.codes()
-    refusals = Counter(
-        codes[one.item.item_id, one.item.digest]
-        for one in work
-        if (one.item.item_id, one.item.digest) in codes
-    )
+    statuses = Counter(answer["status"] for answer in answers.values())
+    if missing := len(work) - len(answers):
+        statuses["not done"] = missing
+    codes = Counter(answer["code"] for answer in answers.values() if "code" in answer)
     return {
         "photos": len(work),
         "skipped": len(work) - tried,
-        **Counter(one or "not done" for one in found.values()),
-        "codes": dict(refusals.most_common()),
+        **statuses,
+        "codes": dict(codes.most_common()),
         "without_garment": sum(one.garment is None for one in work),
         "photos_per_second": round(tried / seconds, 2) if tried else 0,
         "not_made": tree.left_out,
@@ -160,7 +170,8 @@ def _work(args: argparse.Namespace, tree: Tree, settings: Settings) -> list[_Wor
     options = read_options({name: value for name, value in given.items() if value is not None})
     garments = {} if args.garments is None else _by_name(args.garments)
     work: dict[str, _Work] = {}
-    for photo in (photo for given in args.photos for photo in find_photos(given)):
+    several = sum(Path(given).is_dir() for given in args.photos) > 1
+    for photo in (one for given in args.photos for one in find_photos(given, named=several)):
         if not isinstance(photo.source, Path):
             raise UsageError(f"a data set is made of files: {photo.name}")
         name = _plain(photo.stem)
@@ -257,7 +268,10 @@ _worker: list[_Worker | StartError] = []
 """The worker process's own, or why there is none."""
 
 
-def _start(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire, tree: Tree) -> None:
+def _start(
+    args: argparse.Namespace, environ: Mapping[str, str], wire: Wire, tree: Tree, parent: int
+) -> None:
+    end_with(parent)
     telemetry.configure(sys.stderr if args.verbose else None)
     try:
         _worker.append(_Worker(args, environ, wire, tree))

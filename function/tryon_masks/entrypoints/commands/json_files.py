@@ -9,6 +9,9 @@ from typing import Any
 from tryon_masks.domain.errors import StoreFailed
 from tryon_masks.service import MaskResult
 
+TARGET_JSON = "target.json"
+"""Lies in every folder that is made for a model."""
+
 
 def write_json_files(result: MaskResult, folder: Path, stem: str) -> None:
     """Write keypoints, and each target's words and transform, for the photo called ``stem``.
@@ -27,7 +30,7 @@ def write_json_files(result: MaskResult, folder: Path, stem: str) -> None:
     for kind, target in result.targets.items():
         words = {name: value for name, value in target.about.items() if name != "transform"}
         place = f"{stem}.{words['target']}_{kind}"
-        files[f"{place}/target.json"] = words
+        files[f"{place}/{TARGET_JSON}"] = words
         files[f"{place}/transform.json"] = target.about["transform"]
     try:
         for name, value in files.items():

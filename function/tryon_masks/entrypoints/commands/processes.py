@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -12,6 +15,9 @@ BROKEN = (
     "A worker process did not start or was killed, for want of memory perhaps. The same command "
     "again goes on from here."
 )
+
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl."""
 
 
 @contextmanager
@@ -24,8 +30,24 @@ def process_pool(
     pool = ProcessPoolExecutor(jobs, context, initializer=start, initargs=given)
     try:
         yield pool
+    except KeyboardInterrupt:
+        for process in multiprocessing.active_children():
+            process.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def end_with(parent: int) -> None:
+    """Have the kernel end this process when its ``parent`` ends, however that comes."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+    if os.getppid() != parent:
+        # It was quicker.
+        os._exit(1)
+    # The parent is interrupted too, and ends this process in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def job_count(text: str) -> int:
