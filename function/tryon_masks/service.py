@@ -6,9 +6,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from tryon_masks import images
@@ -19,6 +21,9 @@ from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.masks import Mask, make_mask
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
+from tryon_masks.outputs.extra import Output, keypoints, output_files
+from tryon_masks.outputs.look import Look
+from tryon_masks.outputs.targets import TargetFiles, TargetName, not_taken, target_files
 from tryon_masks.ports import (
     EncodedImage,
     MaskStore,
@@ -31,6 +36,8 @@ from tryon_masks.ports import (
 from tryon_masks.telemetry import RequestLog, count, step
 
 OVERLAY = "overlay"
+NAME_DIGITS = 12
+"""Of a photo's digest, as its name in a target's files where it has none."""
 ENCODERS = 2
 """Mask files written at a time: of a large photo, one takes as long as a model."""
 
@@ -48,7 +55,8 @@ class MaskOptions:
     """What the caller may choose.
 
     ``person_box`` is in pixels of the upright photo; ``max_side`` bounds the longer side of the
-    mask files in pixels (None: the photo's own grid).
+    mask files in pixels (None: the photo's own grid). ``outputs`` are made beside the masks, on
+    their grid; ``target`` is the model whose files are made beside them.
     """
 
     masks: tuple[MaskKind, ...] = (MaskKind.UPPER, MaskKind.LOWER)
@@ -60,10 +68,19 @@ class MaskOptions:
     person: Literal["largest"] | None = None
     person_box: Box | None = None
     overlay: bool = False
+    outputs: tuple[Output, ...] = ()
+    target: TargetName | None = None
 
     def __post_init__(self) -> None:
         if not self.masks or len(set(self.masks)) != len(self.masks):
             raise InvalidRequest("masks must name at least one kind, each once.")
+        if self.target is not None and (why := not_taken(self.target, self.masks)):
+            raise InvalidRequest(f"{why}.")
+
+    @property
+    def needs_look(self) -> bool:
+        """Whether anything is made of the photo's own pixels, beside an overlay."""
+        return bool(self.outputs) or self.target is not None
 
 
 @dataclass(frozen=True)
@@ -96,6 +113,14 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class TargetResult:
+    """One model's files for one mask: path -> address. ``about``: see :meth:`TargetFiles.about`."""
+
+    about: dict[str, Any]
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
 class MaskResult:
     """What came of one request.
 
@@ -103,6 +128,7 @@ class MaskResult:
     an address. ``person`` is None when nobody could be chosen. ``people`` is everybody to choose
     from, largest box first, where the caller has to choose, and empty otherwise. Boxes are in
     pixels of the photo.
+    ``outputs`` are addresses by name, ``keypoints`` JSON values, ``targets`` by kind of mask.
     """
 
     status: Literal["success", "partial", "refused"]
@@ -117,6 +143,9 @@ class MaskResult:
     people: list[Candidate]
     people_found: int
     model_set: str
+    outputs: dict[str, str] = field(default_factory=dict)
+    keypoints: dict[str, Any] | None = None
+    targets: dict[str, TargetResult] = field(default_factory=dict)
 
 
 _RECORD: TypeAdapter[MaskResult] = TypeAdapter(MaskResult)
@@ -183,8 +212,16 @@ class MaskService:
                 photo = images.decode(data, self._limits)
             seen = self._see(photo, options)
             made, refused = _shape(seen, options)
+            extras = _Extras()
+            if made and seen.person is not None and options.needs_look:
+                with step("make_outputs", "outputs"):
+                    look = Look(self._whole(data), seen.person)
+                    name = (request.store_key or sha256[:NAME_DIGITS]).rpartition("/")[2]
+                    made, unfit, extras = _extras(look, made, options, name)
+                    refused = refused + unfit
             with step("encode_masks", "images"):
                 files, quality = _encode(photo, made, options)
+                files |= extras.files
         addresses: dict[str, str] = {}
         if made:
             with step("upload_masks", "store"):
@@ -211,7 +248,41 @@ class MaskService:
             people=[one.scaled(photo.scale) for one in seen.to_choose_from],
             people_found=seen.people_found,
             model_set=self.vision.model_set,
+            outputs={name: addresses[name] for name in extras.outputs},
+            keypoints=extras.keypoints,
+            targets={
+                kind: TargetResult(about, {path: addresses[name] for path, name in paths.items()})
+                for kind, (about, paths) in extras.targets.items()
+            },
         )
+
+    def look(
+        self, data: bytes, options: MaskOptions
+    ) -> tuple[Look | None, list[Mask], list[RefusedMask]]:
+        """See and shape one photo, and store nothing.
+
+        Returns
+        -------
+        The look (None: nobody could be chosen), the masks that were made, and why others were not.
+
+        Raises
+        ------
+        BadRequest
+        """
+        with step("generate_masks", "service"):
+            with step("decode_image", "intake"):
+                photo = images.decode(data, self._limits)
+            seen = self._see(photo, options)
+            made, refused = _shape(seen, options)
+            if not made or seen.person is None:
+                return None, [], refused
+            return Look(self._whole(data), seen.person), made, refused
+
+    def _whole(self, data: bytes) -> NDArray[np.uint8]:
+        """The photo in its own size, (height, width, 3)."""
+        with step("decode_whole_image", "intake"):
+            limits = replace(self._limits, working_side=self._limits.max_pixels)
+            return images.decode(data, limits).rgb
 
     def _fetch(self, photo: str | bytes) -> bytes:
         return photo if isinstance(photo, bytes) else self._photos.fetch(photo)
@@ -239,7 +310,10 @@ class MaskService:
 
     def _what(self, sha256: str, options: MaskOptions) -> list[Any]:
         """All that the masks depend on."""
-        return [sha256, asdict(options), self.vision.model_set, MASK_RULES]
+        chosen = asdict(options)
+        # Masks alone keep the addresses that they had before there was anything else.
+        chosen = {k: v for k, v in chosen.items() if k not in ("outputs", "target") or v}
+        return [sha256, chosen, self.vision.model_set, MASK_RULES]
 
 
 def _in_folder(user_id: str, what: list[Any]) -> str:
@@ -271,6 +345,49 @@ def _shape(seen: _Seen, options: MaskOptions) -> tuple[list[Mask], list[RefusedM
             count("MasksRefused", code=refusal.code)
             refused.append(RefusedMask(kind.value, refusal.code, str(refusal)))
     return made, refused
+
+
+@dataclass(frozen=True)
+class _Extras:
+    """What is made beside the masks; ``targets``: kind -> about, and path -> name in ``files``."""
+
+    files: dict[str, EncodedImage] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
+    keypoints: dict[str, Any] | None = None
+    targets: dict[str, tuple[dict[str, Any], dict[str, str]]] = field(default_factory=dict)
+
+
+def _extras(
+    look: Look, made: Sequence[Mask], options: MaskOptions, name: str
+) -> tuple[list[Mask], list[RefusedMask], _Extras]:
+    """Make the target's files and the outputs: masks that the target cannot take are refused."""
+    fit: list[Mask] = []
+    refused: list[RefusedMask] = []
+    sets: list[TargetFiles] = []
+    for mask in made:
+        try:
+            if options.target is not None:
+                with step("draw_target", "outputs", mask=mask.kind.value):
+                    sets.append(target_files(look, mask, options.target, name))
+            fit.append(mask)
+        except Refusal as refusal:
+            count("MasksRefused", code=refusal.code)
+            refused.append(RefusedMask(mask.kind.value, refusal.code, str(refusal)))
+    if not fit:
+        return fit, refused, _Extras()
+    height, width = look.rgb.shape[:2]
+    size = images.Photo(look.rgb, width, height).output_size(options.max_side)
+    files = output_files(look, fit, options.outputs, size)
+    extras = _Extras(
+        files,
+        list(files),
+        keypoints(look, size) if Output.KEYPOINTS in options.outputs else None,
+    )
+    for one in sets:
+        paths = {path: f"{options.target}_{one.kind}/{path}" for path in one.files}
+        files |= {paths[path]: file for path, file in one.files.items()}
+        extras.targets[one.kind.value] = one.about(), paths
+    return fit, refused, extras
 
 
 def _encode(

@@ -1,4 +1,4 @@
-"""The command line: ``tryon-masks generate``, ``batch``, ``data-json``, ``models``, ``erase``.
+"""The command line: ``tryon-masks generate``, ``paste``, ``batch`` and more; a module each.
 
 Exit codes: 0 everything was made, 1 something was refused or failed (the rest is done), 2 wrong
 usage or a start that failed (nothing is done), 130 interrupted, 141 nobody reads the answers.
@@ -14,7 +14,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tryon_masks import __version__, telemetry
 from tryon_masks.domain.errors import StartError
-from tryon_masks.entrypoints.commands import batch, data_json, erase, generate, models
+from tryon_masks.entrypoints.commands import (
+    batch,
+    data_json,
+    dataset,
+    erase,
+    generate,
+    models,
+    paste,
+)
 from tryon_masks.entrypoints.commands.arguments import UsageError
 from tryon_masks.entrypoints.commands.making import Wire, real_parts
 
@@ -58,6 +66,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (generate, batch, data_json, models, erase):
+    for command in (generate, paste, batch, dataset, data_json, models, erase):
         command.add_to(commands)
     return parser
