@@ -20,6 +20,8 @@ TOOLS := .venv/tools
 MODELS := models/build/$(MODEL_SET)/manifest.json
 SAM := .sam/ready
 AWS := .ministack/ready
+# What the image has beside the library's own dependencies.
+EXTRAS := --extra cli --extra aws --extra cloudinary --extra firestore
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
@@ -66,8 +68,8 @@ sam: $(SAM) ## the SAM CLI, in .sam
 aws: $(AWS) ## AWS's services on this machine, in .ministack
 
 lock: $(TOOLS) ## bring the requirements files in line with pyproject.toml
-	$(LOCK) pyproject.toml -o requirements.txt
-	$(LOCK) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) pyproject.toml $(EXTRAS) -o requirements.txt
+	$(LOCK) pyproject.toml $(EXTRAS) --group dev -c requirements.txt -o requirements-dev.txt
 	$(LOCK) tests/tools/sam/requirements.in -o tests/tools/sam/requirements.txt
 	$(LOCK) tests/tools/ministack/requirements.in -o tests/tools/ministack/requirements.txt
 
@@ -77,7 +79,7 @@ openapi: $(RUNTIME) ## write docs/openapi.json anew
 	mv .make/openapi.json docs/openapi.json
 
 clean: ## remove everything that was made here; the cache folder stays
-	rm -rf .venv .sam .ministack .make .aws-sam models/build "$(OUT)" function/*.egg-info
+	rm -rf .venv .sam .ministack .make .aws-sam models/build build "$(OUT)" function/*.egg-info
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find function models tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
 

@@ -43,6 +43,10 @@ MASK_RULES = "5"
 """Part of every storage key: raise it when the same photo must get new addresses."""
 
 
+Status = Literal["success", "partial", "refused"]
+"""All masks were made, some, or none."""
+
+
 @dataclass(frozen=True)
 class MaskOptions:
     """What the caller may choose.
@@ -103,7 +107,7 @@ class MaskResult:
     an address. ``person`` is None when nobody could be chosen; its box is in pixels of the photo.
     """
 
-    status: Literal["success", "partial", "refused"]
+    status: Status
     masks: dict[str, str]
     overlay: str | None
     quality: dict[str, Quality]
@@ -178,8 +182,8 @@ class MaskService:
             need(self._photo_time_s + STORE_S + ANSWER_S)
             with step("decode_image", "intake"):
                 photo = images.decode(data, self._limits)
-            seen = self._see(photo, options)
-            made, refused = _shape(seen, options)
+            seen = see(self.vision, photo, options)
+            made, refused = shape(seen, options)
             with step("encode_masks", "images"):
                 files, quality = _encode(photo, made, options)
         addresses: dict[str, str] = {}
@@ -196,7 +200,7 @@ class MaskService:
             with step("update_profile", "profiles"):
                 self._profiles.merge_masks(request.user_id, masks, log.request_id)
         return MaskResult(
-            status="refused" if not made else "partial" if refused else "success",
+            status=status_of(made, refused),
             masks=masks,
             overlay=addresses.get(OVERLAY),
             quality=quality,
@@ -205,32 +209,12 @@ class MaskService:
             height=photo.height,
             sha256=sha256,
             person=seen.chosen and seen.chosen.scaled(photo.scale),
-            people_found=seen.people_found,
+            people_found=len(seen.people),
             model_set=self.vision.model_set,
         )
 
     def _fetch(self, photo: str | bytes) -> bytes:
         return photo if isinstance(photo, bytes) else self._photos.fetch(photo)
-
-    def _see(self, photo: images.Photo, options: MaskOptions) -> _Seen:
-        with step("find_people", "vision"):
-            people = self.vision.find_people(photo.rgb)
-        try:
-            with step("choose_person", "fitness"):
-                box = options.person_box and options.person_box.scaled(1 / photo.scale)
-                chosen = fitness.choose(
-                    people,
-                    photo.rgb.shape[0],
-                    photo_px_per_px=photo.scale,
-                    largest=options.person == "largest",
-                    box=box,
-                )
-        except Refusal as refusal:
-            return _Seen(len(people), refusal=refusal)
-        with step("parse_person", "vision"):
-            others = [other for other in people if other is not chosen]
-            person = self.vision.parse(photo.rgb, chosen, others)
-        return _Seen(len(people), chosen, person)
 
     def _what(self, sha256: str, options: MaskOptions) -> list[Any]:
         """All that the masks depend on."""
@@ -243,16 +227,42 @@ def _in_folder(user_id: str, what: list[Any]) -> str:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """Either a parsed person, or the refusal that speaks for every mask."""
+class Seen:
+    """Everybody in a photo, and either a parsed person or the refusal that speaks for every mask.
 
-    people_found: int
+    All on the working grid; ``people`` largest first.
+    """
+
+    people: Sequence[Candidate]
     chosen: Candidate | None = None
     person: Person | None = None
     refusal: Refusal | None = None
 
 
-def _shape(seen: _Seen, options: MaskOptions) -> tuple[list[Mask], list[RefusedMask]]:
+def see(vision: Vision, photo: images.Photo, options: MaskOptions) -> Seen:
+    """Run the models: find everybody, choose one, take this one apart."""
+    with step("find_people", "vision"):
+        people = vision.find_people(photo.rgb)
+    try:
+        with step("choose_person", "fitness"):
+            box = options.person_box and options.person_box.scaled(1 / photo.scale)
+            chosen = fitness.choose(
+                people,
+                photo.rgb.shape[0],
+                photo_px_per_px=photo.scale,
+                largest=options.person == "largest",
+                box=box,
+            )
+    except Refusal as refusal:
+        return Seen(people, refusal=refusal)
+    with step("parse_person", "vision"):
+        others = [other for other in people if other is not chosen]
+        person = vision.parse(photo.rgb, chosen, others)
+    return Seen(people, chosen, person)
+
+
+def shape(seen: Seen, options: MaskOptions) -> tuple[list[Mask], list[RefusedMask]]:
+    """Shape every mask that was asked for, or say why it is not made. No model runs."""
     made: list[Mask] = []
     refused: list[RefusedMask] = []
     for kind in options.masks:
@@ -277,9 +287,16 @@ def _encode(
 
     with ThreadPoolExecutor(ENCODERS) as pool:
         files = dict(zip([mask.kind.value for mask in made], pool.map(file, made), strict=True))
-    quality = {
-        mask.kind.value: Quality(float(mask.pixels.mean()), mask.confidence) for mask in made
-    }
     if options.overlay and made:
         files[OVERLAY] = images.overlay(photo.rgb, {m.kind.value: m.pixels for m in made})
-    return files, quality
+    return files, quality_of(made)
+
+
+def status_of(made: Sequence[Mask], refused: Sequence[RefusedMask]) -> Status:
+    """What came of all masks together."""
+    return "refused" if not made else "partial" if refused else "success"
+
+
+def quality_of(made: Sequence[Mask]) -> dict[str, Quality]:
+    """How much each mask covers, and how sure the models are of it."""
+    return {mask.kind.value: Quality(float(mask.pixels.mean()), mask.confidence) for mask in made}

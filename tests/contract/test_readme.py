@@ -25,6 +25,7 @@ PAGES = [
         "benchmarks/README.md",
         "docs/architecture.md",
         "docs/faults.md",
+        "docs/library.md",
         "docs/operations.md",
         "docs/privacy.md",
         "models/README.md",

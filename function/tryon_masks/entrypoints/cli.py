@@ -17,6 +17,16 @@ from tryon_masks.entrypoints.commands import batch, data_json, erase, generate, 
 from tryon_masks.entrypoints.commands.arguments import UsageError
 from tryon_masks.entrypoints.commands.making import Wire, real_parts
 
+EXTRAS = {
+    "certifi": "cli",
+    "tqdm": "cli",
+    "aws_lambda_powertools": "aws",
+    "boto3": "aws",
+    "cloudinary": "cloudinary",
+    "google": "firestore",
+}
+"""Module that only some commands need -> the extra that brings it."""
+
 
 def main(
     argv: Sequence[str] | None = None,
@@ -35,6 +45,13 @@ def main(
         parser.error(str(error))
     except StartError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        needed = f"pip install 'tryon-masks[{extra}]'"
+        print(f"{parser.prog}: this needs more packages: {needed}", file=sys.stderr)
         return 2
 
 

@@ -13,9 +13,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from tryon_masks import telemetry
 from tryon_masks.domain.errors import InvalidRequest, StartError, StateUnavailable
@@ -29,6 +27,9 @@ from tryon_masks.entrypoints.commands.photo_list import MADE, Item, Results, rea
 from tryon_masks.ports import Run
 from tryon_masks.service import MASK_RULES
 from tryon_masks.telemetry import public_url
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,6 +56,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int:
     """Run the command and return its exit code."""
+    from tqdm import tqdm  # Of an extra, which other commands do without.
+
     path: Path = args.results or args.manifest.with_suffix(".results.jsonl")
     if not path.parent.is_dir():
         raise UsageError(f"no such folder: {path.parent}")
@@ -98,6 +101,8 @@ def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int
 
 
 def _batch_remote(args: argparse.Namespace, results: Results) -> int:
+    from tqdm import tqdm
+
     # Here, because only this command needs AWS's client.
     from tryon_masks.entrypoints.commands.remote import RemoteStack, read_remote_list
 

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from tqdm import tqdm
-
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.entrypoints.commands.arguments import (
     UsageError,
@@ -47,6 +45,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int:
     """Run the command and return its exit code."""
+    from tqdm import tqdm  # Of an extra, which other commands do without.
+
     photos = [photo for given in args.photos for photo in _find(given)]
     options, user_id = read_choices(args)
     maker = Maker(args, environ, wire, photos)

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from tqdm import tqdm
-
 from tryon_masks.domain.errors import LogUnavailable, PhotoFetchFailed, StoreFailed, TryonMasksError
 from tryon_masks.entrypoints.commands.arguments import OUT, UsageError
 from tryon_masks.entrypoints.commands.json_text import replace_text, with_member
@@ -164,6 +162,8 @@ def _write_file(path: Path, text: str) -> None:
 
 def print_answer(answer: MaskAnswer | ErrorAnswer, photo: str) -> None:
     """Print an answer as one line of JSON, with the photo that it is for."""
+    from tqdm import tqdm  # Of an extra, which other commands do without.
+
     line = {**answer.model_dump(mode="json", by_alias=True), "photo": photo}
     with tqdm.external_write_mode(file=sys.stdout):
         print(json.dumps(line), flush=True)
