@@ -107,6 +107,16 @@ class MaskMaker:
         """The models' name."""
         return self._settings.model_set
 
+    @property
+    def limits(self) -> images.Limits:
+        """What a photo may cost: MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS."""
+        return self._limits
+
+    @property
+    def vision(self) -> Vision:
+        """The models, for a service beside the maker."""
+        return self._loaded()
+
     def __reduce__(self) -> tuple[Callable[..., MaskMaker], tuple[Any, ...]]:
         chosen = self._settings
         return _maker, (chosen.model_set, chosen.models_dir, chosen.ort_threads)
@@ -292,6 +302,8 @@ class Result:
         Kind -> share of the frame that is masked, and how sure the models are, both 0 to 1.
     people
         Everybody who was found, largest first, with boxes and skeletons in pixels of the photo.
+    chosen
+        Whose masks these are: a place in ``people``. None: nobody could be chosen.
     width, height
         The upright photo's size in pixels.
     model_set
@@ -307,6 +319,7 @@ class Result:
     refused: list[RefusedMask]
     quality: dict[str, Quality]
     people: list[Candidate] = field(repr=False)
+    chosen: int | None
     width: int
     height: int
     model_set: str
@@ -322,10 +335,14 @@ class Result:
         ``box``, ``keypoints`` by name with scores, and ``part_map`` and ``confidence``, both of
         shape (height, width), see :class:`tryon_masks.domain.parts.Part`.
         """
-        person = self._kept.seen.person
-        if person is None:
+        if self.small_person is None:
             return None
-        return person.scaled(self._kept.photo.scale, (self.width, self.height))
+        return self.small_person.scaled(self._kept.photo.scale, (self.width, self.height))
+
+    @property
+    def small_person(self) -> Person | None:
+        """The same on the smaller grid that the models work on."""
+        return self._kept.seen.person
 
     def overlay(self) -> Image.Image:
         """The photo with the masks drawn in, on the smaller grid that the models work on."""
@@ -381,6 +398,7 @@ def _result(kept: _Kept, options: MaskOptions, log: RequestLog) -> Result:
         refused=refused,
         quality=quality_of(made),
         people=[one.scaled(photo.scale) for one in seen.people],
+        chosen=next((n for n, one in enumerate(seen.people) if one is seen.chosen), None),
         width=photo.width,
         height=photo.height,
         model_set=kept.model_set,

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from tryon_masks.adapters.directory import DirectoryMaskStore
     from tryon_masks.adapters.firestore import FirestoreLog
     from tryon_masks.adapters.jobs import DynamoJobs
+    from tryon_masks.adapters.memory import MemoryMaskStore
     from tryon_masks.adapters.once import DynamoOnce
     from tryon_masks.adapters.s3 import S3MaskStore
 
@@ -194,6 +195,19 @@ def build_service(
     vision = load_vision(settings)
     limits = build_limits(settings)
     return MaskService(vision, store, photos, profiles, limits, once, settings.photo_time_s)
+
+
+def build_local(
+    settings: Settings, vision: Vision, base_url: str
+) -> tuple[MaskService, MemoryMaskStore]:
+    """The use case for a server on somebody's own machine: masks stay in its memory."""
+    from tryon_masks.adapters.http import HttpPhotoSource
+    from tryon_masks.adapters.memory import MemoryMaskStore
+
+    store = MemoryMaskStore(base_url)
+    rules = AddressRules(settings.allow_http, settings.allowed_image_hosts)
+    photos = HttpPhotoSource(settings.max_photo_bytes, settings.fetch_timeout_s, rules)
+    return MaskService(vision, store, photos, limits=build_limits(settings)), store
 
 
 def build_jobs(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> DynamoJobs:

@@ -26,6 +26,7 @@ PAGES = [
         "docs/architecture.md",
         "docs/faults.md",
         "docs/library.md",
+        "docs/local.md",
         "docs/operations.md",
         "docs/privacy.md",
         "models/README.md",

@@ -60,6 +60,8 @@ def test_every_module_is_in_it(installed: Path) -> None:
     packed = installed / "tryon_masks"
     assert modules <= {str(path.relative_to(packed)) for path in packed.rglob("*.py")}
     assert (packed / "py.typed").is_file()
+    page = packed / "entrypoints" / "local" / "page"
+    assert {path.name for path in page.iterdir()} == {"index.html", "app.js", "style.css"}
 
 
 def test_the_builder_finds_all_that_it_reads(installed: Path) -> None:

@@ -1,4 +1,5 @@
-"""The command line: ``tryon-masks generate``, ``batch``, ``data-json``, ``models``, ``erase``.
+"""The command line: ``tryon-masks generate``, ``batch``, ``data-json``, ``models``, ``erase``,
+``serve``.
 
 Exit codes: 0 everything was made, 1 something was refused or failed (the rest is done), 2 wrong
 usage or a start that failed (nothing is done).
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tryon_masks import __version__, telemetry
 from tryon_masks.domain.errors import StartError
-from tryon_masks.entrypoints.commands import batch, data_json, erase, generate, models
+from tryon_masks.entrypoints.commands import batch, data_json, erase, generate, models, serve
 from tryon_masks.entrypoints.commands.arguments import UsageError
 from tryon_masks.entrypoints.commands.making import Wire, real_parts
 
@@ -24,6 +25,8 @@ EXTRAS = {
     "boto3": "aws",
     "cloudinary": "cloudinary",
     "google": "firestore",
+    "starlette": "serve",
+    "uvicorn": "serve",
 }
 """Module that only some commands need -> the extra that brings it."""
 
@@ -61,6 +64,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (generate, batch, data_json, models, erase):
+    for command in (generate, batch, data_json, models, erase, serve):
         command.add_to(commands)
     return parser
