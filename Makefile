@@ -1,5 +1,5 @@
-# `make help` lists the targets. What they set up lies in .venv, .sam, .ministack, .make and
-# models/build, and in the user's cache folder; nothing has to be installed by hand but Python and make.
+# `make help` lists the targets. What they set up lies in .venv, .sam, .ministack, .docs, .make, site
+# and models/build, and in the user's cache folder; nothing has to be installed by hand but Python and make.
 
 PYTHON ?= python3
 MODEL_SET ?= compact
@@ -8,7 +8,7 @@ OUT ?= out
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint audit sbom emulator browser stack bench models sam aws lock openapi clean
+.PHONY: help demo test lint audit sbom emulator browser stack bench models docs sam aws lock openapi clean
 
 BIN := .venv/bin
 PIP := -m pip --disable-pip-version-check --no-input
@@ -20,9 +20,13 @@ TOOLS := .venv/tools
 MODELS := models/build/$(MODEL_SET)/manifest.json
 SAM := .sam/ready
 AWS := .ministack/ready
+DOCS := .docs/ready
 BROWSER := .venv/browser
 # What the image has beside the library's own dependencies.
 EXTRAS := --extra cli --extra aws --extra cloudinary --extra firestore
+# What the site is made of, laid out as in the repository, so that the same links hold in both.
+PAGES := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE docs template.yaml \
+  benchmarks/README.md models/README.md models/cards models/garment_parser/README.md tests/README.md
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
@@ -67,13 +71,20 @@ bench: $(TOOLS) $(MODELS) ## time and memory of each stage, and what a photo cos
 models: $(RUNTIME) ## fetch, check and convert the models; HAVE=DIR has some already
 	$(BIN)/python models/build.py --set $(MODEL_SET) $(if $(HAVE),--have "$(HAVE)")
 
+docs: $(DOCS) ## the documents as a site, in site/; a broken link stops it
+	@rm -rf .make/pages && mkdir -p .make/pages
+	@tar -c --exclude=__pycache__ $(PAGES) | tar -x -C .make/pages
+	NO_MKDOCS_2_WARNING=1 .docs/bin/mkdocs build --strict
+
 sam: $(SAM) ## the SAM CLI, in .sam
 
 aws: $(AWS) ## AWS's services on this machine, in .ministack
 
 lock: $(TOOLS) ## bring the requirements files in line with pyproject.toml
 	$(LOCK) pyproject.toml $(EXTRAS) -o requirements.txt
-	$(LOCK) pyproject.toml $(EXTRAS) --extra serve --group dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) pyproject.toml $(EXTRAS) --extra serve --group dev -c requirements.txt \
+	  -o requirements-dev.txt
+	$(LOCK) docs/requirements.in -o docs/requirements.txt
 	$(LOCK) tests/tools/sam/requirements.in -o tests/tools/sam/requirements.txt
 	$(LOCK) tests/tools/ministack/requirements.in -o tests/tools/ministack/requirements.txt
 	$(LOCK) tests/tools/browser/requirements.in -c requirements-dev.txt \
@@ -85,9 +96,9 @@ openapi: $(RUNTIME) ## write docs/openapi.json anew
 	mv .make/openapi.json docs/openapi.json
 
 clean: ## remove everything that was made here; the cache folder stays
-	rm -rf .venv .sam .ministack .make .aws-sam models/build build "$(OUT)" function/*.egg-info
+	rm -rf .venv .sam .ministack .docs .make .aws-sam site models/build build "$(OUT)" function/*.egg-info
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find function models tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find function models tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 
 $(RUNTIME): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "$(PYTHON) is older than Python 3.11: make PYTHON=python3.12 ...")'
@@ -126,4 +137,10 @@ $(AWS): tests/tools/ministack/requirements.txt
 	@$(PYTHON) -m venv .ministack
 	@.ministack/bin/python $(LOCKED) $<
 	@.ministack/bin/python $(PIP) check
+	@touch $@
+
+$(DOCS): docs/requirements.txt
+	@$(PYTHON) -m venv .docs
+	@.docs/bin/python $(LOCKED) $<
+	@.docs/bin/python $(PIP) check
 	@touch $@

@@ -140,7 +140,7 @@ def inside(photo: Path, threads: int, runs: int, groups: Sequence[str]) -> float
 
 
 def as_text(rows: Sequence[Row]) -> str:
-    """A table for docs/operations.md."""
+    """A table for docs/quality.md."""
     lines = ["| memory, MB | vCPU | photo | s | GB-s | $ a photo |", "|--:|--:|---|--:|--:|--:|"]
     for row in rows:
         measured = "killed | | "

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from tryon_masks import images
 from tryon_masks.deadline import need, time_left, time_limit
 from tryon_masks.domain import fitness
-from tryon_masks.domain.errors import InvalidRequest, NoPerson, Refusal
+from tryon_masks.domain.errors import InvalidRequest, NoPerson, Refusal, SeveralPeople
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.masks import Mask, make_mask
 from tryon_masks.domain.person import Box, Candidate, Person
@@ -39,7 +39,7 @@ STORE_S = 3.0
 ANSWER_S = 9.0
 """Seconds kept back for what comes after the masks: what was made, the profile, the records."""
 
-MASK_RULES = "5"
+MASK_RULES = "6"
 """Part of every storage key: raise it when the same photo must get new addresses."""
 
 
@@ -104,7 +104,9 @@ class MaskResult:
     """What came of one request.
 
     ``status`` is success (all made), partial (some refused) or refused (none made). ``overlay`` is
-    an address. ``person`` is None when nobody could be chosen; its box is in pixels of the photo.
+    an address. ``person`` is None when nobody could be chosen. ``people`` is everybody to choose
+    from, largest box first, where the caller has to choose, and empty otherwise. Boxes are in
+    pixels of the photo.
     """
 
     status: Status
@@ -116,6 +118,7 @@ class MaskResult:
     height: int
     sha256: str
     person: Candidate | None
+    people: list[Candidate]
     people_found: int
     model_set: str
 
@@ -209,6 +212,7 @@ class MaskService:
             height=photo.height,
             sha256=sha256,
             person=seen.chosen and seen.chosen.scaled(photo.scale),
+            people=[one.scaled(photo.scale) for one in seen.to_choose_from],
             people_found=len(seen.people),
             model_set=self.vision.model_set,
         )
@@ -236,6 +240,7 @@ class Seen:
     people: Sequence[Candidate]
     chosen: Candidate | None = None
     person: Person | None = None
+    to_choose_from: Sequence[Candidate] = ()
     refusal: Refusal | None = None
 
 
@@ -254,7 +259,8 @@ def see(vision: Vision, photo: images.Photo, options: MaskOptions) -> Seen:
                 box=box,
             )
     except Refusal as refusal:
-        return Seen(people, refusal=refusal)
+        several = people if isinstance(refusal, SeveralPeople) else []
+        return Seen(people, to_choose_from=several, refusal=refusal)
     with step("parse_person", "vision"):
         others = [other for other in people if other is not chosen]
         person = vision.parse(photo.rgb, chosen, others)

@@ -23,7 +23,7 @@ from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import Refusal
 from tryon_masks.domain.person import Candidate
 from tryon_masks.domain.skeleton import Skeleton
-from tryon_masks.vision.compact.blazepose import PersonDetector, PoseModel, to_candidate
+from tryon_masks.vision.compact.blazepose import SURE, PersonDetector, PoseModel, to_candidate
 from tryon_masks.vision.compact.people import Seen, outline_of
 
 ASTRAY = 0.5
@@ -48,7 +48,8 @@ def main() -> None:
     for path in [*paths, *sorted((ccp / "unlabelled").glob("*.jpg"))]:
         rgb = np.asarray(Image.open(path).convert("RGB"))
         frame = (rgb.shape[0], rgb.shape[1])
-        looks = [pose for crop in detector.find(rgb) if (pose := poses.look(rgb, crop))]
+        sure = [one.crop for one in detector.find(rgb) if one.score >= SURE]
+        looks = [pose for crop in sure if (pose := poses.look(rgb, crop))]
         people = [
             Seen(one.box, one.score, one.skeleton, pose)
             for pose in looks

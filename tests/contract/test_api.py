@@ -177,6 +177,33 @@ def test_no_mask_is_refused() -> None:
     assert answer["timing"]["upload_masks"] == 0.0
 
 
+def test_of_several_people_the_caller_is_told_where_each_of_them_is() -> None:
+    api = Api(fakes.FakeVision(people=2))
+
+    status, answer = api.post(user_image_url=URL)
+
+    assert (status, answer["status"]) == (422, "refused")
+    assert {one["code"] for one in answer["refused"]} == {"SEVERAL_PEOPLE"}
+    assert answer["person"] == {"box": None, "score": None, "people_found": 2}
+    assert answer["people"] == [
+        {"box": [88, 20, 212, 388], "score": 0.93},
+        {"box": [97, 20, 221, 388], "score": 0.93},
+    ]
+
+    for one in answer["people"]:
+        status, chosen = api.post(user_image_url=URL, person_box=one["box"])
+
+        assert (status, chosen["person"]["box"]) == (200, one["box"])
+        assert "people" not in chosen
+
+
+@pytest.mark.parametrize("people", [0, 1])
+def test_where_nobody_has_to_choose_no_people_are_listed(people: int) -> None:
+    _, answer = Api(fakes.FakeVision(people=people)).post(user_image_url=URL)
+
+    assert set(answer) == ANSWER
+
+
 def test_a_document_gets_its_block() -> None:
     _, answer = Api().post(userImageUrl=URL, name="Ada", garments=[1, 2])
 

@@ -430,6 +430,18 @@ def test_what_time_does_not_mend_is_a_jobs_answer(
     assert (job.state, code in json.dumps(job.answer)) == (state, True)
 
 
+def test_a_job_lists_the_people_to_choose_from(s3: Any) -> None:
+    worker = Worker(s3, fakes.FakeVision(people=2))
+
+    worker.jobs.add(JOB, "user-7", task(options={}))
+
+    worker.deliver({"job_id": JOB})
+
+    answer = worker.jobs.kept[JOB].answer
+    assert answer is not None
+    assert [set(one) for one in answer["people"]] == [{"box", "score"}] * 2
+
+
 def test_a_job_that_failed_runs_again_and_then_succeeds(s3: Any) -> None:
     store = fakes.FakeStore(failing="upper")
     worker = Worker(s3, store=store)

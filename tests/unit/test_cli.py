@@ -170,6 +170,19 @@ def test_a_refusal_is_exit_code_one(line: Line) -> None:
     assert line.made() == set()
 
 
+def test_several_people_are_listed_and_one_of_them_can_be_asked_for(line: Line) -> None:
+    line.vision = fakes.FakeVision(people=2)
+    photo = line.photo("a.jpg")
+
+    assert line.run("generate", photo) == 1
+
+    (answer,) = line.out
+    assert [one["score"] for one in answer["people"]] == [0.93, 0.93]
+    box = answer["people"][1]["box"]
+    assert line.run("generate", photo, "--person-box", ",".join(map(str, box))) == 0
+    assert line.out[0]["person"]["box"] == box
+
+
 def test_half_a_body_is_exit_code_one(line: Line) -> None:
     line.vision = fakes.FakeVision(without=fakes.LEG_POINTS)
 

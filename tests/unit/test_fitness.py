@@ -21,9 +21,10 @@ from tryon_masks.domain.errors import (
 )
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.masks import Mask, make_mask
-from tryon_masks.domain.parts import Part
+from tryon_masks.domain.parts import Part, where
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
+from tryon_masks.domain.skeleton import SIDES
 
 UPPER = {MaskKind.UPPER, MaskKind.FULL, MaskKind.ARMS}
 LOWER = {MaskKind.LOWER, MaskKind.FULL, MaskKind.LEGS}
@@ -61,6 +62,25 @@ def test_nobody_is_refused() -> None:
 def test_two_of_a_size_are_too_many() -> None:
     with pytest.raises(SeveralPeople):
         fitness.choose([somebody(), somebody(120, 0.95)], 400)
+
+
+def test_arms_held_out_do_not_make_the_other_one_small() -> None:
+    """The box of somebody who spreads their arms is three times as large."""
+    one, other = somebody(), somebody(120)
+    wide = replace(one, box=Box(one.box.x0 - 124, one.box.y0, one.box.x1 + 124, one.box.y1))
+
+    with pytest.raises(SeveralPeople):
+        fitness.choose([wide, other], 400)
+
+
+def test_somebody_of_the_same_size_who_is_half_hidden_counts() -> None:
+    one, other = somebody(), somebody(60)
+    head = replace(other, box=Box(other.box.x0, other.box.y0, other.box.x1, other.box.y0 + 110))
+
+    with pytest.raises(SeveralPeople):
+        fitness.choose([one, head], 400)
+    hand = replace(other, box=Box(other.box.x0, other.box.y0, other.box.x1, other.box.y0 + 50))
+    assert fitness.choose([one, hand], 400) is one
 
 
 def test_somebody_small_in_the_background_does_not_count() -> None:
@@ -130,8 +150,8 @@ def test_without_both_shoulders_nothing_can_be_measured(shoulder: str) -> None:
 
 @pytest.mark.parametrize("kind", MaskKind)
 def test_a_half_body_has_no_legs_and_everything_above(kind: MaskKind) -> None:
-    """Cut at the hips. The pose model still says where the knees must be: outside."""
-    half = figures.cropped(figures.person(), 0, 0, fakes.WIDTH, 250)
+    """Cut below the hips. The pose model still says where the knees must be: outside."""
+    half = figures.cropped(figures.person(), 0, 0, fakes.WIDTH, figures.HIP_LINE + 30)
 
     if kind in LOWER:
         with pytest.raises(LegsNotVisible):
@@ -158,6 +178,44 @@ def test_knees_in_the_frame_are_enough_and_the_mask_runs_to_its_edge() -> None:
     trousers = to_the_knees.part_map == Part.TROUSERS
     assert lower[-1][trousers[-1]].all()
     assert trousers[-1].any()
+
+
+@pytest.mark.parametrize("kind", sorted(LOWER - {MaskKind.LEGS}))
+def test_half_of_a_thigh_is_enough(kind: MaskKind) -> None:
+    """Of 80 pixels, 45."""
+    to_the_thighs = figures.cropped(figures.person(), 0, 0, fakes.WIDTH, figures.HIP_LINE + 45)
+
+    assert mask(to_the_thighs, kind).pixels[-1].any()
+
+
+def test_legs_behind_a_table_are_refused() -> None:
+    """The pose model says where they must be; the part map has nothing of them there."""
+    parts = fakes.part_map()
+    parts[figures.HIP_LINE + 10 :] = Part.BACKGROUND
+    parts[figures.HIP_LINE + 10 : figures.HIP_LINE + 30, 60:240] = Part.TOP
+
+    for kind in (MaskKind.LOWER, MaskKind.FULL):
+        with pytest.raises(LowConfidence, match="legs were not found"):
+            mask(figures.person(parts), kind)
+    assert mask(figures.person(parts), MaskKind.UPPER).pixels.any()
+
+
+def test_legs_that_hang_below_a_long_coat_are_enough() -> None:
+    parts = fakes.part_map()
+    parts[(parts == Part.TROUSERS) & (np.indices(parts.shape)[0] < figures.KNEES)] = Part.OUTERWEAR
+
+    assert mask(figures.person(parts), MaskKind.LOWER).pixels.any()
+
+
+def test_what_may_be_a_dress_or_a_skirt_counts_as_legs() -> None:
+    parts = fakes.part_map()
+    trousers = parts == Part.TROUSERS
+    parts[trousers] = Part.TOP
+    one = figures.person(parts)
+
+    with pytest.raises(LowConfidence, match="legs were not found"):
+        mask(one, MaskKind.LOWER)
+    assert mask(replace(one, perhaps_lower=trousers), MaskKind.LOWER).pixels.any()
 
 
 def test_one_leg_is_enough() -> None:
@@ -198,6 +256,41 @@ def test_a_garment_mostly_off_the_person_is_refused() -> None:
 
     with pytest.raises(LowConfidence):
         mask(figures.person(parts), MaskKind.UPPER)
+
+
+@pytest.mark.parametrize("kind", [MaskKind.UPPER, MaskKind.LOWER, MaskKind.FULL, MaskKind.ARMS])
+def test_a_skeleton_in_a_larger_body_is_refused(kind: MaskKind) -> None:
+    """A small skeleton in a headless torso that fills the photo."""
+    parts = fakes.part_map()
+    grown = cv2.dilate((parts > 0).astype(np.uint8), np.ones((91, 91), np.uint8)) > 0
+    parts[grown & (parts == 0)] = Part.TOP
+
+    with pytest.raises(LowConfidence, match="joints do not fit"):
+        mask(figures.person(parts), kind)
+
+
+def test_a_train_that_trails_makes_no_body_too_large() -> None:
+    parts = figures.in_a_long_dress()
+    cv2.ellipse(parts, (150, 395), (149, 110), 0, 180, 360, int(Part.DRESS), -1)
+
+    assert mask(figures.person(parts), MaskKind.UPPER).pixels.any()
+
+
+def test_of_a_torso_bent_towards_us_the_shoulders_say_how_large_a_body_may_be() -> None:
+    bent = {f"{side}_hip": (x, 160.0) for side, x in (("left", 166.0), ("right", 134.0))}
+    one = figures.person(moved=bent)
+
+    assert one.torso < 0.6 * figures.person().torso
+    assert mask(one, MaskKind.UPPER).pixels.any()
+
+
+def test_a_chest_whose_hips_are_out_of_the_frame_has_an_upper_mask() -> None:
+    """The pose model gives no hips and no elbows there: trunk and arms have no bones."""
+    lost = [f"{side}_{joint}" for side in SIDES for joint in ("elbow", "wrist", "hip")]
+    chest = figures.cropped(figures.person(lost=lost), 0, 0, fakes.WIDTH, figures.HIP_LINE - 10)
+
+    assert fitness.near_bones(chest)[where(chest.part_map, {Part.TOP})].mean() > 0.95
+    assert mask(chest, MaskKind.UPPER).pixels.any()
 
 
 def test_a_part_map_of_noise_is_refused() -> None:

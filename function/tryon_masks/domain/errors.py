@@ -166,7 +166,7 @@ class LegsNotVisible(Refusal):
     """The hips and knees that a lower mask rests on are missing or out of frame."""
 
     code = "LEGS_NOT_VISIBLE"
-    message = "The legs are not visible enough: knees must be in the frame."
+    message = "The legs are not visible enough: a knee or half a thigh must be in the frame."
 
 
 class LowConfidence(Refusal):

@@ -16,12 +16,15 @@ from tryon_masks.domain.errors import (
     SeveralPeople,
     UpperNotVisible,
 )
-from tryon_masks.domain.parts import BoolMask
+from tryon_masks.domain.parts import BOTTOMS, LEGS, SHOES, BoolMask, Part, where
 from tryon_masks.domain.person import Box, Candidate, Person
-from tryon_masks.domain.skeleton import SIDES, Skeleton
+from tryon_masks.domain.skeleton import SHOULDER_WIDTHS_PER_TORSO, SIDES, Skeleton
 
 COMPARABLE = 0.5
 """A second person whose box has this share of the largest one's area is comparable."""
+AS_LARGE, HALF_HIDDEN = 0.7, 0.2
+"""So is one whose body unit and box have these shares: arms held out make a box wide, and who
+stands behind somebody has a small one. Passers-by on street photos have up to 0.67 of the unit."""
 SAME_BOX = 0.3
 """Overlap (intersection over union) from which ``person_box`` means a person."""
 SMALLEST_BOX = 0.20
@@ -34,6 +37,14 @@ RAGGED = 25.0
 """Raggedness from which a part map is noise: up to 19 on labelled street photos."""
 SMALLEST_CORE = 0.01
 WHOLE_FRAME = 0.95
+HALF_THIGH = 0.5
+"""Share of a thigh's length that must be seen, where the knee is not."""
+LARGEST_TRUNK = 3.0
+"""Area of the body above its hips over the unit squared, up to 1.7 on labelled street photos and
+2.8 on everyday ones: a skeleton inside a larger body is not that body's, and a train may trail."""
+WORN_BELOW = BOTTOMS | LEGS | SHOES | {Part.LEGWEAR, Part.DRESS}
+STEPS = 40
+"""Points along a limb."""
 
 
 def choose(
@@ -68,8 +79,7 @@ def choose(
             raise NoPerson("Nobody was found at person_box.")
     else:
         chosen = ranked[0]
-        comparable = [one for one in ranked if one.box.area >= COMPARABLE * chosen.box.area]
-        if not largest and len(comparable) > 1:
+        if not largest and any(_comparable(one, chosen) for one in ranked[1:]):
             raise SeveralPeople
     torso = chosen.skeleton.torso
     if torso is None:
@@ -79,12 +89,19 @@ def choose(
     return chosen
 
 
+def _comparable(one: Candidate, chosen: Candidate) -> bool:
+    area = one.box.area / chosen.box.area
+    unit, other = _unit(one.skeleton), _unit(chosen.skeleton)
+    alike = unit is not None and other is not None and unit >= AS_LARGE * other
+    return area >= COMPARABLE or (alike and area >= HALF_HIDDEN)
+
+
 def check(person: Person, kind: str) -> None:
-    """Whether the joints that a mask rests on are in the photo.
+    """Whether the joints that a mask rests on are in the photo, and the body is theirs.
 
     Raises
     ------
-    UpperNotVisible, LegsNotVisible
+    UpperNotVisible, LegsNotVisible, LowConfidence
     """
     shape = person.part_map.shape
     skeleton = person.skeleton
@@ -92,12 +109,60 @@ def check(person: Person, kind: str) -> None:
         _inside(skeleton, f"{side}_shoulder", shape) for side in SIDES
     ):
         raise UpperNotVisible
-    if kind in ("lower", "full", "legs") and not any(
-        skeleton.has(f"{side}_hip") and _inside(skeleton, f"{side}_knee", shape) for side in SIDES
-    ):
-        raise LegsNotVisible
+    if kind in ("lower", "full", "legs"):
+        _check_legs(person)
     if kind == "feet" and not any(_inside(skeleton, f"{side}_ankle", shape) for side in SIDES):
         raise LegsNotVisible("The feet are not visible.")
+    axis, unit = anatomy.axis(skeleton), _unit(skeleton)
+    if kind in ("upper", "lower", "full", "arms", "legs") and axis and unit:
+        body = ~where(person.part_map, {Part.BACKGROUND, Part.OTHER_PERSON})
+        if np.count_nonzero(body & axis.above(shape)) > LARGEST_TRUNK * unit**2:
+            raise LowConfidence("The joints do not fit the body that is seen.")
+
+
+def _check_legs(person: Person) -> None:
+    """At least a knee or half of a thigh is in the photo, and half a thigh of leg is there.
+
+    Raises
+    ------
+    LegsNotVisible
+        By the pose model, they are out of the frame.
+    LowConfidence
+        The part map has something else there: a table, say.
+    """
+    worn = where(person.part_map, WORN_BELOW)
+    if person.perhaps_lower is not None:
+        worn |= person.perhaps_lower
+    shown = found = False
+    for side in SIDES:
+        hip, knee, ankle = (person.skeleton.get(f"{side}_{n}") for n in ("hip", "knee", "ankle"))
+        if hip is None or knee is None:
+            continue
+        along = np.linspace(hip, knee, STEPS)
+        if ankle is not None:
+            along = np.concatenate([along, np.linspace(knee, ankle, STEPS)])
+        inside = np.all((along >= 0) & (along < worn.shape[::-1]), axis=1).nonzero()[0]
+        thigh = np.count_nonzero(inside < STEPS)
+        shown |= bool(STEPS - 1 in inside or thigh >= HALF_THIGH * STEPS)
+        x, y = along[inside].astype(int).T
+        found |= bool(np.count_nonzero(worn[y, x]) >= HALF_THIGH * STEPS)
+    if not shown:
+        raise LegsNotVisible
+    if not found:
+        raise LowConfidence("The legs were not found where the joints are.")
+
+
+def _unit(skeleton: Skeleton) -> float | None:
+    """T, or that of shoulders so wide, in pixels: of a torso bent towards us, T says little.
+
+    None where a shoulder is missing.
+    """
+    torso = skeleton.torso
+    left, right = (skeleton.get(f"{side}_shoulder") for side in SIDES)
+    if torso is None or left is None or right is None:
+        return None
+    across = float(np.hypot(left[0] - right[0], left[1] - right[1]))
+    return max(torso, SHOULDER_WIDTHS_PER_TORSO * across)
 
 
 def check_mask(person: Person, core: BoolMask, pixels: BoolMask) -> None:
@@ -125,11 +190,24 @@ def _raggedness(core: BoolMask, area: int) -> float:
 
 
 def near_bones(person: Person) -> BoolMask:
-    """Pixels within :data:`NEAR_BONES` x T of the skeleton: shape (H, W)."""
+    """Pixels within :data:`NEAR_BONES` x T of the skeleton: shape (H, W).
+
+    A trunk whose hips are out of the frame ends where they must be; an arm whose elbow is may hang
+    beside it.
+    """
     canvas = np.zeros(person.part_map.shape, np.uint8)
     width = round(2 * NEAR_BONES * person.torso)
-    for bone in anatomy.bones(person.skeleton, person.torso):
-        start, end = np.round(np.array([bone.start, bone.end])).astype(int).tolist()
+    lines = [(bone.start, bone.end) for bone in anatomy.bones(person.skeleton, person.torso)]
+    neck, axis = person.skeleton.neck_base, anatomy.axis(person.skeleton)
+    if neck is not None and axis is not None:
+        lines.append((neck, axis.hip))
+        dx, dy = axis.hip[0] - neck[0], axis.hip[1] - neck[1]
+        for side in SIDES:
+            shoulder = person.skeleton.get(f"{side}_shoulder")
+            if shoulder is not None and not person.skeleton.has(f"{side}_elbow"):
+                lines.append((shoulder, (shoulder[0] + dx, shoulder[1] + dy)))
+    for line in lines:
+        start, end = np.round(np.array(line)).astype(int).tolist()
         cv2.line(canvas, start, end, 1, width)
     return canvas.view(bool)
 

@@ -51,6 +51,13 @@ class PersonAnswer(BaseModel):
     people_found: int
 
 
+class FoundAnswer(BaseModel):
+    """Somebody who may be meant; ``box`` is what ``person_box`` takes."""
+
+    box: tuple[float, float, float, float]
+    score: float
+
+
 class QualityAnswer(BaseModel):
     """``coverage``: share of the frame that is masked. ``confidence``: of the models. 0 to 1."""
 
@@ -86,6 +93,12 @@ class MaskAnswer(BaseModel):
     model_set: str
     image: ImageAnswer
     person: PersonAnswer
+    people: list[FoundAnswer] | None = Field(
+        default=None,
+        exclude_if=_absent,
+        description="Only where SEVERAL_PEOPLE is why masks were refused: everybody, largest box "
+        "first. Send one of the boxes as person_box.",
+    )
     quality: dict[str, QualityAnswer]
     refused: list[RefusedAnswer]
     block: MaskBlock | None = Field(default=None, exclude_if=_absent, serialization_alias="Mask")
@@ -231,6 +244,8 @@ def answer_for(
             score=None if person is None else round(person.score, 4),
             people_found=result.people_found,
         ),
+        people=[FoundAnswer(box=_box(one.box), score=round(one.score, 4)) for one in result.people]
+        or None,
         quality={
             name: QualityAnswer(
                 coverage=round(quality.coverage, 4), confidence=round(quality.confidence, 4)

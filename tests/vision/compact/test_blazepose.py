@@ -101,11 +101,14 @@ def body(x: float, y: float, rim_y: float, size: float = 0.2) -> NDArray[np.floa
 def test_a_planted_detection_comes_out_where_it_was_planted(planted: type[PlantedModel]) -> None:
     planted.answers = [answer((777, CERTAIN, body(0.5, 0.6, 0.2)))]
 
-    (crop,) = PersonDetector(Path(), 1).find(np.zeros((448, 448, 3), np.uint8))
+    (found,) = PersonDetector(Path(), 1).find(np.zeros((448, 448, 3), np.uint8))
 
+    crop = found.crop
     assert [crop.x, crop.y] == pytest.approx([224, 268.8], abs=0.1)
     assert crop.angle == pytest.approx(0)
     assert crop.side == pytest.approx(2 * 1.25 * 0.4 * 448, rel=1e-3)
+    assert found.neck == pytest.approx((224, 268.8), abs=0.1)
+    assert found.score == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("height", "width"), [(448, 224), (224, 448), (600, 333), (91, 401)])
@@ -115,7 +118,8 @@ def test_the_padding_of_the_square_is_taken_off_again(
     """A person in the photo's middle is in the square's middle, whatever the photo's shape."""
     planted.answers = [answer((5, CERTAIN, body(0.5, 0.5, 0.3)))]
 
-    (crop,) = PersonDetector(Path(), 1).find(np.zeros((height, width, 3), np.uint8))
+    (found,) = PersonDetector(Path(), 1).find(np.zeros((height, width, 3), np.uint8))
+    crop = found.crop
 
     longer = max(height, width)
     assert crop.x == pytest.approx(width / 2, abs=0.003 * longer)
@@ -159,16 +163,30 @@ def test_neighbouring_detections_are_one_person_and_distant_ones_two(
 
     first, second = PersonDetector(Path(), 1).find(np.zeros((400, 400, 3), np.uint8))
 
-    assert first.x == pytest.approx(120, abs=4)
-    assert second.x == pytest.approx(300, abs=1)
+    assert first.crop.x == pytest.approx(120, abs=4)
+    assert second.crop.x == pytest.approx(300, abs=1)
 
 
-def test_merging_leans_to_the_surer_detection() -> None:
+@pytest.mark.parametrize(
+    ("scores", "x"), [((0.9, 0.6), 0.316), ((0.45, 0.15), 0.31), ((0.9, 0.45), 0.3)]
+)
+def test_merging_leans_to_the_surer_and_what_is_unsure_moves_nothing_that_is_sure(
+    scores: tuple[float, float], x: float
+) -> None:
     values = np.stack([body(0.30, 0.5, 0.3), body(0.34, 0.5, 0.3)]).astype(np.float32)
 
-    (merged,) = blazepose._merge(values, np.array([0.9, 0.3], np.float32))
+    ((merged, score),) = blazepose._merge(values, np.array(scores, np.float32))
 
-    assert merged[0, 0] == pytest.approx(0.31)
+    assert merged[0, 0] == pytest.approx(x)
+    assert score == pytest.approx(scores[0])
+
+
+def test_what_only_hints_at_somebody_comes_with_its_score(planted: type[PlantedModel]) -> None:
+    planted.answers = [answer((777, -1.0, body(0.5, 0.6, 0.2)))]
+
+    (found,) = PersonDetector(Path(), 1).find(np.zeros((300, 300, 3), np.uint8))
+
+    assert found.score == pytest.approx(0.269, abs=1e-3)
 
 
 def test_nothing_merges_to_nothing() -> None:

@@ -15,13 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tryon_masks.domain.person import Box, Candidate
-from tryon_masks.domain.skeleton import Keypoint, Skeleton
+from tryon_masks.domain.skeleton import SHOULDER_WIDTHS_PER_TORSO, Keypoint, Point, Skeleton
 from tryon_masks.vision.runtime import Floats, Model, sigmoid
 
 DETECTOR_SIDE = 224
 DETECTOR_ANCHORS = ((8, 2), (16, 2), (32, 6))
 """(stride in pixels, anchors a cell)."""
-DETECTOR_THRESHOLD = 0.5
+SURE = 0.5
+"""Score from which a detection counts by itself; what is less sure needs others to say so too."""
+HINT = 0.1
+"""Score under which a detection says nothing."""
 NMS_OVERLAP = 0.3
 
 CROP_SIDE = 256
@@ -33,6 +36,7 @@ MOVED, GROWN, TURNED = 0.06, 1.15, 0.1
 HEATMAP_SIDE = 64
 HEATMAP_RADIUS = 3
 HEATMAP_THRESHOLD = 0.5
+SHOULDERS, HIPS = slice(11, 13), slice(23, 25)
 CENTRE, RIM = 33, 34
 """Auxiliary landmarks: the next crop's centre and a point on its circle."""
 
@@ -108,6 +112,15 @@ class Crop:
 
 
 @dataclass(frozen=True)
+class Detection:
+    """Somebody, perhaps: where to look for the pose, the neck (x, y) in photo pixels, 0 to 1."""
+
+    crop: Crop
+    neck: Point
+    score: float
+
+
+@dataclass(frozen=True)
 class Pose:
     """One run of the landmark model, in photo pixels.
 
@@ -120,6 +133,18 @@ class Pose:
     score: float
     outline: Floats
     crop: Crop
+
+    @property
+    def neck(self) -> NDArray[np.float64]:
+        """Mid-shoulder (x, y), whether it is seen or not."""
+        return np.asarray(self.points[SHOULDERS].mean(axis=0), np.float64)
+
+    @property
+    def unit(self) -> float:
+        """The torso's length in pixels, or that of shoulders so wide where it is foreshortened."""
+        across = np.subtract(*self.points[SHOULDERS])
+        down = self.neck - self.points[HIPS].mean(axis=0)
+        return max(float(np.hypot(*down)), SHOULDER_WIDTHS_PER_TORSO * float(np.hypot(*across)))
 
     def outline_on(self, rows: slice, columns: slice) -> Floats:
         """The outline on a region of the photo's grid; 0 outside the crop."""
@@ -136,8 +161,8 @@ class PersonDetector:
         self._model = Model(path, threads, ("Identity", "Identity_1"))
         self._anchors = _anchors()
 
-    def find(self, rgb: NDArray[np.uint8]) -> list[Crop]:
-        """Crops around everybody in ``rgb`` (H, W, 3), best first."""
+    def find(self, rgb: NDArray[np.uint8]) -> list[Detection]:
+        """Everybody in ``rgb`` (H, W, 3) who is at least hinted at, best first."""
         height, width = rgb.shape[:2]
         scale = DETECTOR_SIDE / max(height, width)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -147,16 +172,16 @@ class PersonDetector:
         canvas[0, top : top + size[1], left : left + size[0]] = small / 127.5 - 1.0
         raw, logits = self._model.run(canvas)
         scores = sigmoid(logits[0, :, 0])
-        keep = scores >= DETECTOR_THRESHOLD
+        keep = scores >= HINT
         offsets = raw[0, keep].reshape(-1, 6, 2)
         values = offsets / DETECTOR_SIDE
         values[:, [0, 2, 3, 4, 5]] += self._anchors[keep][:, None]
-        found = _merge(values, scores[keep])
-        pad, unit = np.array([left, top]), DETECTOR_SIDE / scale
-        return [
-            Crop.around((v[2] - pad / DETECTOR_SIDE) * unit, (v[3] - pad / DETECTOR_SIDE) * unit)
-            for v in found
-        ]
+        pad, unit = np.array([left, top]) / DETECTOR_SIDE, DETECTOR_SIDE / scale
+        found = []
+        for merged, score in _merge(values, scores[keep]):
+            hips, rim, neck = (merged[2:5] - pad) * unit
+            found.append(Detection(Crop.around(hips, rim), (float(neck[0]), float(neck[1])), score))
+        return found
 
 
 class PoseModel:
@@ -166,19 +191,20 @@ class PoseModel:
         outputs = ("Identity", "Identity_1", "Identity_2", "Identity_3")
         self._model = Model(path, threads, outputs)
 
-    def look(self, rgb: NDArray[np.uint8], crop: Crop) -> Pose | None:
+    def look(
+        self, rgb: NDArray[np.uint8], crop: Crop, least: float = POSE_THRESHOLD
+    ) -> Pose | None:
         """The pose in ``crop``, or on the better crop that the first look suggests if it differs.
 
-        None where the model sees nobody.
+        None where the model sees nobody, or at first less of somebody than ``least``, 0 to 1.
         """
-        first = self._run(rgb, crop)
-        if first.score < POSE_THRESHOLD:
+        pose = self._run(rgb, crop)
+        if pose.score < least:
             return None
-        better = Crop.around(first.points[CENTRE], first.points[RIM])
-        if crop.near(better):
-            return first
-        second = self._run(rgb, better)
-        return second if second.score >= POSE_THRESHOLD else None
+        better = Crop.around(pose.points[CENTRE], pose.points[RIM])
+        if better.side > 0 and not crop.near(better):
+            pose = self._run(rgb, better)
+        return pose if pose.score >= POSE_THRESHOLD else None
 
     def _run(self, rgb: NDArray[np.uint8], crop: Crop) -> Pose:
         tensor = crop.cut(rgb).astype(np.float32)[None] / 255.0
@@ -206,8 +232,11 @@ def _anchors() -> Floats:
     return np.concatenate(rows).astype(np.float32)
 
 
-def _merge(values: Floats, scores: Floats) -> list[Floats]:
-    """Weighted non-maximum suppression: (N, 6, 2) centre, size, four points -> one a person."""
+def _merge(values: Floats, scores: Floats) -> list[tuple[Floats, float]]:
+    """Weighted non-maximum suppression: (N, 6, 2) centre, size, four points -> one a person.
+
+    With each, the score of the surest. What is not sure moves nothing that is.
+    """
     boxes = [
         Box(x - w / 2, y - h / 2, x + w / 2, y + h / 2) for (x, y), (w, h) in values[:, :2].tolist()
     ]
@@ -216,7 +245,10 @@ def _merge(values: Floats, scores: Floats) -> list[Floats]:
     while left:
         best = left[0]
         group = [i for i in left if i == best or boxes[i].overlap(boxes[best]) > NMS_OVERLAP]
-        people.append(np.average(values[group], axis=0, weights=scores[group]))
+        least = SURE if scores[best] >= SURE else 0.0
+        alike = [i for i in group if scores[i] >= least]
+        merged = np.average(values[alike], axis=0, weights=scores[alike])
+        people.append((merged, float(scores[best])))
         left = [i for i in left if i not in group]
     return people
 

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from tryon_masks.domain.person import Candidate
+from tryon_masks.domain.shapes import grow
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
-from tryon_masks.vision.compact.blazepose import Crop, PersonDetector, Pose, PoseModel, to_candidate
+from tryon_masks.vision.compact.blazepose import (
+    OUTLINE_THRESHOLD,
+    SHOULDERS,
+    SURE,
+    Crop,
+    Detection,
+    PersonDetector,
+    Pose,
+    PoseModel,
+    to_candidate,
+)
 from tryon_masks.vision.runtime import Floats
 
-SAME_PERSON = 0.6
-"""Overlap of two poses' boxes from which they are one person, found twice."""
+APART = 0.35
+"""Distance of two necks, in the larger body's units, from which they are two people's."""
+MOST_BEHIND = 3
+"""How often those who were found are painted over to see who else is there."""
+HALO = 0.03
+"""How far beyond its outline a body is painted over, in its units."""
+PRESENT = 0.5
+"""Presence of both shoulders of a body that the detector is not sure of."""
+MOST_HINTS, WHOLE_PHOTO = 2, (1.0, 1.25)
+"""Where the pose model looks when the detector is sure of nobody: at so many of its hints, and at
+the whole photo, in squares of so many longer sides."""
+LOOKS = 3
+"""How many of these must have seen one body."""
+SAME_SIZE, SAME_OUTLINE = 0.6, 0.6
+"""They have where the necks are one, the ratio of the units is no smaller, and the outlines
+overlap by more."""
 
 Region = tuple[slice, slice]
 """Rows and columns."""
@@ -51,18 +77,112 @@ class PeopleFinder:
 
     def find(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
         """Everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
-        frame = (rgb.shape[0], rgb.shape[1])
         with step("detect_people", "blazepose"):
-            crops = self._detector.find(rgb)
-        with step("estimate_poses", "blazepose", crops=len(crops)):
-            poses = [pose for crop in crops if (pose := self._poses.look(rgb, crop)) is not None]
-        people: list[Candidate] = []
-        for pose in sorted(poses, key=lambda pose: -pose.score):
-            one = to_candidate(pose, frame)
-            if one is None or any(one.box.overlap(other.box) > SAME_PERSON for other in people):
-                continue
-            people.append(Seen(one.box, one.score, one.skeleton, pose))
+            found = self._detector.find(rgb)
+        sure = [one for one in found if one.score >= SURE]
+        with step("estimate_poses", "blazepose", crops=len(sure)):
+            poses = _each_once(self._look(rgb, sure))
+        if not poses:
+            with step("ask_for_one_body", "blazepose"):
+                poses = self._agreed(rgb, found)
+        elif any(_apart(one.neck, poses) for one in found):
+            with step("look_behind", "blazepose"):
+                poses = self._with_those_behind(rgb, poses)
+        people = [one for pose in poses if (one := _seen(pose, rgb.shape)) is not None]
         return sorted(people, key=lambda one: -one.box.area)
+
+    def _look(self, rgb: NDArray[np.uint8], found: Iterable[Detection]) -> Iterator[Pose]:
+        poses = (self._poses.look(rgb, one.crop) for one in found)
+        return (pose for pose in poses if pose is not None)
+
+    def _with_those_behind(self, rgb: NDArray[np.uint8], poses: list[Pose]) -> list[Pose]:
+        """``poses``, and who is seen when their bodies are painted over.
+
+        Shown two bodies, one before the other, the detector is unsure of one of them, and the pose
+        model sees the nearer one twice.
+        """
+        for _ in range(MOST_BEHIND):
+            bare = _without(rgb, poses)
+            sure = (one for one in self._detector.find(bare) if one.score >= SURE)
+            found = self._look(bare, (one for one in sure if _apart(one.neck, poses)))
+            people = _each_once([*poses, *found])
+            if len(people) == len(poses):
+                break
+            poses = people
+        return poses
+
+    def _agreed(self, rgb: NDArray[np.uint8], hints: Sequence[Detection]) -> list[Pose]:
+        """The one body that most looks agree about, where the detector is sure of nobody."""
+        height, width = rgb.shape[:2]
+        sides = (share * max(height, width) for share in WHOLE_PHOTO)
+        whole = (Crop(width / 2, height / 2, side, 0.0) for side in sides)
+        seen: list[Pose] = []
+        for crop in chain((one.crop for one in hints[:MOST_HINTS]), whole):
+            pose = self._poses.look(rgb, crop, least=0.0)
+            if pose is None or not _shoulders_in(pose, width, height):
+                continue
+            seen.append(pose)
+            for one in seen:
+                alike = [other for other in seen if _agree(one, other, rgb.shape)]
+                if len(alike) == LOOKS:
+                    return [max(alike, key=lambda one: one.score)]
+        return []
+
+
+def _all_of(rgb: NDArray[np.uint8]) -> Region:
+    return slice(0, rgb.shape[0]), slice(0, rgb.shape[1])
+
+
+def _apart(neck: ArrayLike, poses: Iterable[Pose], unit: float = 0.0) -> bool:
+    """Whether ``neck`` (x, y) is nobody's of ``poses``.
+
+    ``unit`` is that of its own body in pixels, where it is known.
+    """
+    return all(
+        np.hypot(*np.subtract(neck, pose.neck)) > APART * max(unit, pose.unit) for pose in poses
+    )
+
+
+def _without(rgb: NDArray[np.uint8], poses: Iterable[Pose]) -> NDArray[np.uint8]:
+    """The photo with the bodies of ``poses`` painted over, in the mean colour of what is left."""
+    bodies = np.zeros(rgb.shape[:2], bool)
+    for pose in poses:
+        bodies |= grow(pose.outline_on(*_all_of(rgb)) >= OUTLINE_THRESHOLD, HALO * pose.unit)
+    bare = rgb.copy()
+    bare[bodies] = rgb[~bodies].mean(axis=0) if not bodies.all() else 0
+    return bare
+
+
+def _each_once(poses: Iterable[Pose]) -> list[Pose]:
+    """Two bodies are two when their necks are apart, whatever their boxes do; surest first."""
+    people: list[Pose] = []
+    for pose in sorted(poses, key=lambda pose: -pose.score):
+        if _apart(pose.neck, people, pose.unit):
+            people.append(pose)
+    return people
+
+
+def _shoulders_in(pose: Pose, width: int, height: int) -> bool:
+    shoulders = pose.points[SHOULDERS]
+    inside = (shoulders >= 0).all() and (shoulders < [width, height]).all()
+    return bool(inside and (pose.presence[SHOULDERS] >= PRESENT).all())
+
+
+def _agree(one: Pose, other: Pose, shape: tuple[int, ...]) -> bool:
+    """Whether two looks at a photo of ``shape`` saw one body."""
+    if one is other:
+        return True
+    smaller, larger = sorted((one.unit, other.unit))
+    if smaller < SAME_SIZE * larger or _apart(one.neck, [other], one.unit):
+        return False
+    whole = slice(0, shape[0]), slice(0, shape[1])
+    a, b = (pose.outline_on(*whole) >= OUTLINE_THRESHOLD for pose in (one, other))
+    return bool(np.count_nonzero(a & b) > SAME_OUTLINE * np.count_nonzero(a | b))
+
+
+def _seen(pose: Pose, shape: tuple[int, ...]) -> Seen | None:
+    one = to_candidate(pose, (shape[0], shape[1]))
+    return None if one is None else Seen(one.box, one.score, one.skeleton, pose)
 
 
 def outline_of(person: Candidate, region: Region) -> Floats:
