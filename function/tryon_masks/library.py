@@ -312,6 +312,8 @@ class Result:
         What the log's records call this call.
     timings
         Seconds by step.
+    records
+        The log's records of this call, two a step.
     """
 
     status: Status
@@ -324,7 +326,8 @@ class Result:
     height: int
     model_set: str
     request_id: str
-    timings: dict[str, float]
+    timings: dict[str, float] = field(repr=False)
+    records: list[dict[str, Any]] = field(repr=False)
     _made: list[Mask] = field(repr=False)
     _kept: _Kept = field(repr=False)
 
@@ -404,6 +407,7 @@ def _result(kept: _Kept, options: MaskOptions, log: RequestLog) -> Result:
         model_set=kept.model_set,
         request_id=log.request_id,
         timings=dict(log.timings),
+        records=log.public_records,
         _made=made,
         _kept=kept,
     )

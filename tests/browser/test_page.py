@@ -6,6 +6,7 @@ Needs Debian's chromium, or another whose path is in ``CHROMIUM``. Pictures of t
 
 from __future__ import annotations
 
+import base64
 import io
 import os
 import shutil
@@ -37,10 +38,13 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 ]
 DESKTOP = {"width": 1280, "height": 900}
 PHONE = {"width": 390, "height": 844}
 WAIT_MS = 180_000
+NODE = ["node", "--input-type=module", "-"]
 sync_api.expect.set_options(timeout=WAIT_MS)
 pytestmark = pytest.mark.browser
 
@@ -164,12 +168,13 @@ def test_masks_are_taken_away_as_files(page: sync_api.Page) -> None:
     open_photo(page, STANDING)
 
     with page.expect_download() as one:
-        page.get_by_role("button", name="upper.png").click()
+        page.get_by_role("button", name="Save upper").click()
     assert Path(one.value.path()).read_bytes().startswith(b"\x89PNG")
+    page.select_option("#format", "webp")
     with page.expect_download() as all_:
         page.get_by_role("button", name="ZIP of all").click()
     with zipfile.ZipFile(io.BytesIO(Path(all_.value.path()).read_bytes())) as files:
-        assert files.namelist() == ["upper.png", "lower.png", "overlay.jpg"]
+        assert files.namelist() == ["upper.webp", "lower.webp", "overlay.jpg"]
 
 
 def test_of_two_people_one_is_clicked(page: sync_api.Page) -> None:
@@ -194,6 +199,50 @@ def test_what_is_no_photo_is_told(page: sync_api.Page, tmp_path: Path) -> None:
     (tmp_path / "me.jpg").write_text("no photo")
     page.set_input_files("#file", tmp_path / "me.jpg")
     sync_api.expect(page.locator("#status")).to_contain_text("not a JPEG")
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_a_photo_is_dropped_or_pasted(page: sync_api.Page, way: str) -> None:
+    page.evaluate(
+        """([way, base64]) => {
+            const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
+            const data = new DataTransfer();
+            data.items.add(new File([bytes], "me.jpg", { type: "image/jpeg" }));
+            dispatchEvent(way === "drop" ? new DragEvent("drop", { dataTransfer: data })
+                                         : new ClipboardEvent("paste", { clipboardData: data }));
+        }""",
+        [way, base64.b64encode(photo(TWO_FIGURES).read_bytes()).decode()],
+    )
+    sync_api.expect(page.locator("#status")).to_contain_text("from photo to masks")
+
+
+def test_a_photo_is_taken_with_the_camera(page: sync_api.Page) -> None:
+    page.get_by_role("button", name="Camera", exact=True).click()
+    page.get_by_role("button", name="Take the photo").click()
+    # Chromium's test picture shows nobody.
+    sync_api.expect(page.locator("#refused")).to_contain_text("Nobody was found")
+    assert page.locator("#finder").is_hidden()
+
+
+@pytest.mark.parametrize("language", ["curl", "python", "javascript"])
+def test_the_copied_call_makes_the_same_masks(
+    page: sync_api.Page, language: str, tmp_path: Path
+) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    open_photo(page, STANDING)
+    page.select_option("#language", language)
+    page.get_by_role("button", name="Copy").click()
+    sync_api.expect(page.locator("#status")).to_contain_text("Copied")
+    copied: str = page.evaluate("navigator.clipboard.readText()")
+    shutil.copy(photo(STANDING), tmp_path / "photo.jpg")
+    program = {"curl": ["bash"], "python": [sys.executable, "-"], "javascript": NODE}[language]
+
+    ran = subprocess.run(
+        program, input=copied, cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+
+    assert "/upper.png" in ran.stdout
+    assert "/lower.png" in ran.stdout
 
 
 def test_it_can_be_used_from_the_keyboard(page: sync_api.Page) -> None:

@@ -209,20 +209,26 @@ def test_a_photo_is_seen_once_and_its_masks_shaped_again_and_again(local: Local)
     upper = png(base64.b64decode(hull["masks"]["upper"]))
     assert upper.shape == (400, 300)
     assert hull["quality"]["upper"]["coverage"] > body["quality"]["upper"]["coverage"]
-    assert hull["timings"].keys() >= {"shape_mask", "scale_masks"}
+    steps = [one["step"] for one in hull["steps"]]
+    assert set(steps) == {"read_request", "shape_mask", "scale_masks"}
+    assert all(one["start"] >= 0 and one["seconds"] >= 0 for one in kept["steps"])
+    assert {"find_people", "parse_person"} <= {one["step"] for one in kept["steps"]}
 
 
 def test_a_zip_holds_the_masks_at_full_size_and_the_overlay(local: Local) -> None:
     kept = local.open()
 
     status, headers, archive = local.ask(
-        "POST", f"/page/photos/{kept['id']}/zip", b'{"masks": ["upper", "lower"]}', **JSON
+        "POST",
+        f"/page/photos/{kept['id']}/zip",
+        b'{"masks": ["upper", "lower"], "format": "webp"}',
+        **JSON,
     )
 
     assert (status, headers["content-type"]) == (200, "application/zip")
     with zipfile.ZipFile(io.BytesIO(archive)) as files:
-        assert files.namelist() == ["upper.png", "lower.png", "overlay.jpg"]
-        assert png(files.read("lower.png")).shape == (400, 300)
+        assert files.namelist() == ["upper.webp", "lower.webp", "overlay.jpg"]
+        assert png(files.read("lower.webp")).shape == (400, 300, 3)
 
 
 def test_the_part_map_is_a_picture_clear_where_nobody_is(local: Local) -> None:

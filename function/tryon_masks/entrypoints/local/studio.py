@@ -9,6 +9,7 @@ import zipfile
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
@@ -21,7 +22,9 @@ from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.parts import Part
 from tryon_masks.jobs.submit import NotFound
 from tryon_masks.library import MaskMaker, Result
+from tryon_masks.ports import EncodedImage
 from tryon_masks.schema.requests import read_options
+from tryon_masks.telemetry import step
 
 PHOTOS_KEPT = 24
 SHAPES = ("masks", "profile", "expand", "edge", "max_side")
@@ -59,22 +62,19 @@ class Studio:
         return self._keep(number, photo, self._maker(photo, person_box=box))
 
     def shape(self, number: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Masks of the kept person as base64 PNG, without running a model.
+        """Masks of the kept person as base64, without running a model.
 
         Raises
         ------
         NotFound, InvalidRequest
         """
-        result = self._shaped(number, body)
+        result, encoded = self._shaped(number, body)
         return {
             "status": result.status,
-            "masks": {
-                kind: base64.b64encode(images.encode_mask(mask, "png").data).decode()
-                for kind, mask in result.masks.items()
-            },
+            "masks": {kind: base64.b64encode(file.data).decode() for kind, file in encoded.items()},
             "refused": [vars(refused) for refused in result.refused],
             "quality": {kind: vars(quality) for kind, quality in result.quality.items()},
-            "timings": result.timings,
+            "steps": _steps(result),
         }
 
     def pack(self, number: str, body: Mapping[str, Any]) -> bytes:
@@ -84,12 +84,12 @@ class Studio:
         ------
         NotFound, InvalidRequest
         """
-        result = self._shaped(number, body)
+        result, encoded = self._shaped(number, body)
         picture, archive = io.BytesIO(), io.BytesIO()
         result.overlay().save(picture, "JPEG", quality=88)
         with zipfile.ZipFile(archive, "w") as files:
-            for kind, mask in result.masks.items():
-                files.writestr(f"{kind}.png", images.encode_mask(mask, "png").data)
+            for kind, file in encoded.items():
+                files.writestr(f"{kind}.{file.extension}", file.data)
             files.writestr("overlay.jpg", picture.getvalue())
         return archive.getvalue()
 
@@ -108,12 +108,19 @@ class Studio:
         Image.fromarray(_COLOURS[result.small_person.part_map]).save(file, "PNG")
         return file.getvalue()
 
-    def _shaped(self, number: str, body: Mapping[str, Any]) -> Result:
-        if unknown := sorted(set(body) - set(SHAPES)):
+    def _shaped(
+        self, number: str, body: Mapping[str, Any]
+    ) -> tuple[Result, dict[str, EncodedImage]]:
+        if unknown := sorted(set(body) - {*SHAPES, "format"}):
             raise InvalidRequest(f"Unknown: {', '.join(unknown)}.")
-        read_options(body)
-        _, result = self._find(number)
-        return result.reshape(**body)
+        options = read_options(body)
+        _, seen = self._find(number)
+        result = seen.reshape(**{name: body[name] for name in SHAPES if name in body})
+        with step("encode_masks", "page"):
+            return result, {
+                kind: images.encode_mask(mask, options.format)
+                for kind, mask in result.masks.items()
+            }
 
     def _keep(self, number: str, photo: bytes, result: Result) -> dict[str, Any]:
         with self._lock:
@@ -140,7 +147,7 @@ class Studio:
                 name: [point.x, point.y, point.score]
                 for name, point in person.skeleton.keypoints.items()
             },
-            "timings": result.timings,
+            "steps": _steps(result),
         }
 
     def _find(self, number: str) -> tuple[bytes, Result]:
@@ -149,6 +156,20 @@ class Studio:
                 raise NotFound("This photo is no longer kept: open it again.")
             self._kept.move_to_end(number)
             return self._kept[number]
+
+
+def _steps(result: Result) -> list[dict[str, Any]]:
+    """Each step that ended, with the seconds from the first one's start to its own, and its own."""
+    ended = [
+        (record, datetime.fromisoformat(record["timestamp"]).timestamp() - record["duration"])
+        for record in result.records
+        if record["status"] != "started"
+    ]
+    first = min((start for _, start in ended), default=0.0)
+    return [
+        {"step": record["step"], "start": round(start - first, 3), "seconds": record["duration"]}
+        for record, start in sorted(ended, key=lambda one: one[1])
+    ]
 
 
 def _colours() -> np.ndarray[Any, np.dtype[np.uint8]]:

@@ -28,7 +28,9 @@ let kept = null;          // what the server said of the photo
 let photo = null;         // ImageBitmap
 let masks = {};           // kind -> canvas in the mask's colour
 let parts = null;         // ImageBitmap of the part map
-let asked = 0;            // number of the latest question: answers to older ones are dropped
+let opened = 0;           // how many photos were opened: answers about older ones are dropped
+let shaping = null;       // the question that is on its way
+let changed = false;      // since it was sent
 
 function make(tag, attributes, ...children) {
   const element = Object.assign(document.createElement(tag), attributes);
@@ -75,19 +77,19 @@ const askJson = (path, body) => ask(`/page/photos/${kept.id}/${path}`, JSON.stri
 function say(text) { $("status").textContent = text; }
 
 async function open(file) {
-  const mine = ++asked;
+  const mine = ++opened;
   say("Looking for people …");
   const started = performance.now();
   try {
     const answer = await (await ask("/page/photos", file, file.type || "application/octet-stream")).json();
-    if (mine !== asked) return;
+    if (mine !== opened) return;
     kept = answer;
     masks = {};
     photo = await shown(file);
     $("drop").className = "small";
     $("frame").hidden = false;
     await look();
-    if (mine + 1 === asked) say(`${$("status").textContent} ${Math.round(performance.now() - started)} ms from photo to masks.`);
+    if (mine === opened) say(`${$("status").textContent} ${Math.round(performance.now() - started)} ms from photo to masks.`);
   } catch (error) {
     say(error.message);
   }
@@ -112,14 +114,26 @@ async function look() {
   await shape();
 }
 
-async function shape() {
-  if (!kept) return;
-  const mine = ++asked;
+// One question at a time: a slider moves faster than answers come, and the last place counts.
+function shape() {
+  changed = true;
+  shaping ??= (async () => {
+    while (changed) {
+      changed = false;
+      await shapeOnce();
+    }
+    shaping = null;
+  })();
+  return shaping;
+}
+
+async function shapeOnce() {
+  const asked = kept;
   const wanted = options();
-  for (const button of [$("zip"), $("curl")]) button.disabled = wanted.masks.length === 0;
+  for (const button of [$("zip"), $("copy")]) button.disabled = wanted.masks.length === 0;
   if (wanted.masks.length === 0) {
     masks = {};
-    show({ masks: {}, refused: [], quality: {}, timings: {} });
+    show({ masks: {}, refused: [], quality: {}, steps: [] });
     say("Choose at least one mask.");
     return;
   }
@@ -128,13 +142,13 @@ async function shape() {
     const answer = await (await askJson("masks", { ...wanted, max_side: VIEW_SIDE })).json();
     const made = {};
     for (const [kind, png] of Object.entries(answer.masks)) made[kind] = await tinted(kind, png);
-    if (mine !== asked) return;
+    if (kept !== asked) return;
     masks = made;
     show(answer);
     const told = { success: "All masks are made.", partial: "Some masks are refused.", refused: "No mask is made." };
     say(`${told[answer.status]} Shaped in ${Math.round(performance.now() - started)} ms.`);
   } catch (error) {
-    if (mine === asked) say(error.message);
+    say(error.message);
   }
 }
 
@@ -166,12 +180,18 @@ function show(answer) {
     $(`sure-${kind}`).textContent = quality ? `${Math.round(100 * quality.confidence)} %` : "";
   }
   $("downloads").replaceChildren(...Object.keys(answer.masks).map((kind) =>
-    make("button", { type: "button", textContent: `${kind}.png`, onclick: () => download(kind) })));
-  const times = Object.entries({ ...kept.timings, ...answer.timings });
-  const most = Math.max(0.001, ...times.map(([, seconds]) => seconds));
-  $("steps").replaceChildren(...times.map(([step, seconds]) => make("li", {},
-    make("span", { textContent: `${step} ${seconds.toFixed(3)}` }),
-    make("meter", { min: 0, max: most, value: seconds, ariaLabel: `${step} in seconds` }))));
+    make("button", { type: "button", textContent: `Save ${kind}`, onclick: () => download(kind) })));
+  $("steps").replaceChildren(...waterfall(kept.steps), ...waterfall(answer.steps));
+}
+
+function waterfall(steps) {
+  const end = Math.max(0.001, ...steps.map(({ start, seconds }) => start + seconds));
+  return steps.map(({ step, start, seconds }) => {
+    const bar = make("span", { className: "bar" });
+    bar.style.marginLeft = `${(97 * start) / end}%`;
+    bar.style.width = `${(97 * seconds) / end}%`;
+    return make("li", {}, `${step} ${seconds.toFixed(3)}`, bar);
+  });
 }
 
 function draw() {
@@ -259,32 +279,99 @@ function save(blob, name) {
 }
 
 async function download(kind) {
-  const answer = await (await askJson("masks", { ...options(), masks: [kind] })).json();
+  const format = $("format").value;
+  const answer = await (await askJson("masks", { ...options(), masks: [kind], format })).json();
   const bytes = Uint8Array.from(atob(answer.masks[kind]), (letter) => letter.charCodeAt(0));
-  save(new Blob([bytes], { type: "image/png" }), `${kind}.png`);
+  save(new Blob([bytes], { type: `image/${format}` }), `${kind}.${format}`);
 }
 
 async function downloadAll() {
-  save(await (await askJson("zip", options())).blob(), "masks.zip");
+  save(await (await askJson("zip", { ...options(), format: $("format").value })).blob(), "masks.zip");
 }
 
-async function copyCurl() {
-  const body = JSON.stringify({ ...options(), image: "BASE64" }).replace('"BASE64"', '"\'"$(base64 -w0 photo.jpg)"\'"');
-  const command = `curl -s ${location.origin}/v1/masks -H 'content-type: application/json' -d @- <<< '${body}'`;
-  await navigator.clipboard.writeText(command);
+function call(language) {
+  const body = JSON.stringify({ ...options(), format: $("format").value });
+  const address = `${location.origin}/v1/masks`;
+  const fields = body.slice(1);
+  if (language === "curl") {
+    return `(printf '{"image":"'; base64 < photo.jpg | tr -d '\\n'; printf '%s' '",${fields}') |
+  curl -s ${address} -H 'content-type: application/json' -d @-`;
+  }
+  if (language === "python") {
+    return `import base64, json, urllib.request
+from pathlib import Path
+
+image = base64.b64encode(Path("photo.jpg").read_bytes()).decode()
+body = {"image": image, **json.loads('${body}')}
+request = urllib.request.Request(
+    "${address}", json.dumps(body).encode(), {"content-type": "application/json"}
+)
+print(json.load(urllib.request.urlopen(request))["masks"])`;
+  }
+  if (language === "dart") {
+    return `final image = base64Encode(await File('photo.jpg').readAsBytes());
+final response = await http.post(
+  Uri.parse('${address}'),
+  headers: {'content-type': 'application/json'},
+  body: jsonEncode({'image': image, ...jsonDecode('${body}') as Map<String, dynamic>}),
+);
+print((jsonDecode(response.body) as Map<String, dynamic>)['masks']);`;
+  }
+  return `import { readFile } from "node:fs/promises";
+
+const image = (await readFile("photo.jpg")).toString("base64");
+const response = await fetch("${address}", {
+  method: "POST",
+  headers: { "content-type": "application/json" },
+  body: JSON.stringify({ image, ...${body} }),
+});
+console.log((await response.json()).masks);`;
+}
+
+async function copyCall() {
+  await navigator.clipboard.writeText(`${call($("language").value)}\n`);
   say("Copied. Put your file's name in place of photo.jpg.");
+}
+
+async function openCamera() {
+  try {
+    $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { width: 1920, height: 1080 } });
+  } catch (error) {
+    say(`The camera cannot be used: ${error.message}`);
+    return;
+  }
+  $("finder").hidden = false;
+  await $("video").play();
+}
+
+function closeCamera() {
+  for (const track of $("video").srcObject.getTracks()) track.stop();
+  $("video").srcObject = null;
+  $("finder").hidden = true;
+}
+
+function takePhoto() {
+  const video = $("video");
+  const still = make("canvas", { width: video.videoWidth, height: video.videoHeight });
+  still.getContext("2d").drawImage(video, 0, 0);
+  closeCamera();
+  still.toBlob(open, "image/png");
 }
 
 build();
 $("controls").addEventListener("input", (event) => {
   if (!kept) return;
+  if (["format", "language"].includes(event.target.id)) return;
   const view = ["opacity", "wipe", "zoom", "layer-parts", "layer-bones"].includes(event.target.id);
   if (view) draw(); else shape();
 });
 $("controls").addEventListener("submit", (event) => event.preventDefault());
 $("file").addEventListener("change", (event) => event.target.files[0] && open(event.target.files[0]));
 $("zip").addEventListener("click", downloadAll);
-$("curl").addEventListener("click", copyCurl);
+$("copy").addEventListener("click", copyCall);
+$("camera").addEventListener("click", openCamera);
+$("shoot").addEventListener("click", takePhoto);
+$("leave").addEventListener("click", closeCamera);
 addEventListener("resize", () => kept && draw());
 addEventListener("paste", (event) => {
   const file = [...event.clipboardData.files][0];
