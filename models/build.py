@@ -378,6 +378,20 @@ class Cache:
             self._work.mkdir()
             yield
 
+    def check_have(self, models: Sequence[Model]) -> None:
+        """Check what is there already, the last file too, before anything is downloaded."""
+        if self._have is None:
+            return
+        if not self._have.is_dir():
+            raise BuildError(f"{self._have} is not a folder: no files can be taken from it")
+        wanted = [model for model in models if isinstance(model.origin, Downloaded)]
+        there = [model for model in wanted if (self._have / model.file).exists()]
+        if wanted and not there:
+            names = ", ".join(model.file for model in wanted)
+            raise BuildError(f"{self._have} has none of {names}")
+        for model in there:
+            check(self._have / model.file, model.file, model)
+
     def archive(self, package: Package) -> Path:
         """The package's archive, checked; fetched where it is not there yet."""
         path = self._archives / package.archive
@@ -490,6 +504,7 @@ def build(name: str, models: Sequence[Model], folder: Path, cache: Cache) -> Non
     ):
         say(f"{name}: all {len(models)} files are there")
         return
+    cache.check_have(models)
     folder.mkdir(parents=True, exist_ok=True)
     with cache.locked(), timed(f"{name}: {len(models)} files made"):
         # The image takes the whole folder, and the set may once have had other files.

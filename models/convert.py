@@ -28,6 +28,8 @@ Feed = Mapping[str, NDArray[np.float32]]
 """Tensor name -> array."""
 
 OPSET = 17
+OLDEST_INT8_OPSET = 13
+"""The first in which a scale can be one of each channel."""
 TOLERANCE = 1e-3
 """Largest difference from the original's output, as a share of that output's largest value."""
 INT8_OPERATORS = (
@@ -468,7 +470,12 @@ def quantise(
 
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         plain = Path(folder) / "plain.onnx"
-        quant_pre_process(str(source), str(plain), skip_symbolic_shape=True)
+        model = onnx.load(source)
+        if _opset(model) < OLDEST_INT8_OPSET:
+            # As torch's exporter writes by itself, and YOLOX's own.
+            model = onnx.version_converter.convert_version(model, OPSET)
+        onnx.save(model, plain)
+        quant_pre_process(str(plain), str(plain), skip_symbolic_shape=True)
         model = onnx.load(plain)
         for number, node in enumerate(model.graph.node):
             node.name = node.name or f"node {number}"
@@ -493,6 +500,11 @@ def quantise(
             reduce_range=True,
         )
     _compare(source, target, feeds)
+
+
+def _opset(model: Any) -> int:
+    """Version of ONNX's own operators that a model is written in."""
+    return int(next(one.version for one in model.opset_import if one.domain in ("", "ai.onnx")))
 
 
 def _last(graph: Any) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple
 import cv2
 import numpy as np
 import pillow_heif
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms
 
@@ -49,6 +50,18 @@ _MAX_JUNK = 64 * 1024
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _BARE_MARKERS = (0x01, 0xD8)
+_FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_MAKES_PIXELS = frozenset({*range(0xC0, 0xD0), 0xDB, 0xDD})
+"""Frames, tables and restart intervals."""
+_JFIF, _ADOBE = 0xE0, 0xEE
+"""The two segments that say how colours are stored."""
+_JFIF_SEGMENT = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
+_COEFFICIENTS = 64
+_HARMLESS_WARNING = re.compile(
+    r"Corrupt JPEG data: ([1-9]|1[0-6]) extraneous bytes before marker 0xd9"
+)
+"""Cameras leave a few bytes before the end marker; with many left, some of the scan was passed
+over."""
 _TOO_MANY_PARTS = "The photo's file is made of too many parts."
 
 _DECODE_ERRORS = (
@@ -125,7 +138,8 @@ def decode(data: bytes, limits: Limits) -> Photo:
 
     Orientation is applied, transparency is laid over white, 16-bit, grey, palette and CMYK pixels
     and embedded colour profiles become sRGB. An orientation or a profile that cannot be read
-    counts as absent, as it does in every viewer.
+    counts as absent, as it does in every viewer. So does the end marker of a JPEG that has all
+    its scan lines.
 
     Raises
     ------
@@ -135,23 +149,24 @@ def decode(data: bytes, limits: Limits) -> Photo:
         Another format, a side under :data:`MIN_SIDE` pixels, or a file of more parts than any
         camera or program writes.
     BrokenPhoto
-        The file is damaged, or cut so short that pixels are missing.
+        The file is damaged, in the scans of a JPEG too, or cut so short that pixels are missing.
     """
     if len(data) > limits.max_bytes:
         raise PhotoTooLarge(f"The photo is larger than {limits.max_bytes} bytes.")
     formats = _formats(data[:12])
-    if formats == ("JPEG",):
-        _check_jpeg_parts(data)
-    elif formats == ("PNG",):
+    jpeg = _bare_jpeg(data) if formats == ("JPEG",) else None
+    if formats == ("PNG",):
         _check_png_parts(data)
     with _decoding(), Image.open(BytesIO(data), formats=formats) as image:
         width, height = image.size
         _check_size(width, height, limits)
         # Heeded by JPEG alone, which decodes at a fraction of its size but still reads the
         # whole file, so that a cut is found all the same.
-        drafted = image.draft(None, _shrunk(width, height, limits.working_side))
+        size = _shrunk(width, height, limits.working_side)
+        drafted = image.draft(None, size)
         box = drafted[1] if drafted else (0, 0, width, height)
-        small = _small(image, box, _shrunk(width, height, limits.working_side))
+        pixels = _plain(image) if jpeg is None else _jpeg_pixels(jpeg, image)
+        small = _small(image, pixels, box, size)
     return _photo(small, width, height)
 
 
@@ -166,7 +181,8 @@ def from_image(image: Image.Image, limits: Limits) -> Photo:
     width, height = image.size
     _check_size(width, height, limits)
     with _decoding():
-        small = _small(image, (0, 0, width, height), _shrunk(width, height, limits.working_side))
+        size = _shrunk(width, height, limits.working_side)
+        small = _small(image, _plain(image), (0, 0, width, height), size)
     return _photo(small, width, height)
 
 
@@ -234,10 +250,13 @@ class _Small(NamedTuple):
 
 
 def _small(
-    image: Image.Image, box: tuple[float, float, float, float], size: tuple[int, int]
+    image: Image.Image,
+    pixels: Image.Image,
+    box: tuple[float, float, float, float],
+    size: tuple[int, int],
 ) -> _Small:
-    image.load()
-    small = _plain(image).resize(size, Image.Resampling.LANCZOS, box, reducing_gap=2.0)
+    """``pixels`` are those of ``image``, of which ``box`` is the whole photo."""
+    small = pixels.resize(size, Image.Resampling.LANCZOS, box, reducing_gap=2.0)
     return _Small(small, _orientation(image), image.info.get("icc_profile"))
 
 
@@ -355,12 +374,27 @@ def _formats(head: bytes) -> tuple[str, ...]:
     raise UnsupportedPhoto(detail=f"starts with {head!r}")
 
 
-def _check_jpeg_parts(data: bytes) -> None:
+def _bare_jpeg(data: bytes) -> bytes:
+    """The segments that make a JPEG's pixels, closed by an end marker.
+
+    What libjpeg warns of although it is no damage is left out: bytes between segments, and versions
+    and codes of colours that it does not know.
+
+    Raises
+    ------
+    UnsupportedPhoto
+        Too many parts.
+    BrokenPhoto
+        The end marker is missing, and some of the scans with it.
+    """
     position, segments, scans, junk = 2, 0, 0, 0
+    kept, pixels_start, end = [b"\xff\xd8"], len(data), None
+    exact: dict[int, set[int]] = {}
     while marker := _JPEG_MARKER.search(data, position):
         kind = marker[1][0]
         if kind == _END_OF_IMAGE:
-            return
+            end = marker.start()
+            break
         if scans == 0:
             junk += marker.start() - position
             segments += 1
@@ -370,6 +404,61 @@ def _check_jpeg_parts(data: bytes) -> None:
         position = marker.end()
         if kind not in _BARE_MARKERS:
             position += int.from_bytes(data[position : position + 2], "big")
+        body = data[marker.end() + 2 : position]
+        if kind == _START_OF_SCAN:
+            pixels_start = min(pixels_start, marker.start())
+            _note_scan(body, exact)
+        elif scans == 0 and kind in _MAKES_PIXELS:
+            kept.append(data[marker.start() : position])
+        elif scans == 0 and kind == _JFIF and body.startswith(b"JFIF\x00"):
+            kept.append(_JFIF_SEGMENT)
+        elif scans == 0 and kind == _ADOBE and body[11:] in (b"\x00", b"\x01", b"\x02"):
+            kept.append(data[marker.start() : position])
+        if kind in _FRAMES:
+            exact |= {component: set() for component in body[6::3]}
+    if end is None and any(len(known) < _COEFFICIENTS for known in exact.values()):
+        raise BrokenPhoto(detail="no end marker, and scans are missing")
+    return b"".join((*kept, data[pixels_start:end], b"\xff\xd9"))
+
+
+def _note_scan(body: bytes, exact: dict[int, set[int]]) -> None:
+    """Keep in ``exact`` which coefficients of each component are known to their last bit."""
+    count = body[0] if body else 0
+    parameters = body[1 + 2 * count :]
+    if len(parameters) < 3:
+        return
+    first, last, precision = parameters[:3]
+    for component in body[1 : 1 + 2 * count : 2]:
+        if component in exact and precision & 15 == 0:
+            exact[component].update(range(first, min(last, _COEFFICIENTS - 1) + 1))
+
+
+def _jpeg_pixels(jpeg: bytes, image: Image.Image) -> Image.Image:
+    """The pixels in the size and mode that ``image`` was opened with.
+
+    Pillow decodes past any damage in the scans; here libjpeg's warnings are heard.
+
+    Raises
+    ------
+    ValueError
+        Some of the scan data is damaged or missing.
+    """
+    width, height = image.size
+    asked = {
+        "colorspace": "GRAY" if image.mode == "L" else image.mode,
+        "min_width": width,
+        "min_height": height,
+    }
+    try:
+        pixels = simplejpeg.decode_jpeg(jpeg, **asked)
+    except ValueError as warning:
+        if not _HARMLESS_WARNING.fullmatch(str(warning)):
+            raise
+        pixels = simplejpeg.decode_jpeg(jpeg, **asked, strict=False)
+    if image.mode == "CMYK":
+        # Stored inverted, as Adobe does.
+        return Image.fromarray(255 - pixels, "CMYK")
+    return Image.fromarray(pixels[:, :, 0] if image.mode == "L" else pixels)
 
 
 def _check_png_parts(data: bytes) -> None:
@@ -402,6 +491,7 @@ def _shrunk(width: int, height: int, max_side: int) -> tuple[int, int]:
 
 def _plain(image: Image.Image) -> Image.Image:
     """The same picture in one of the modes L, RGB, RGBA, CMYK, which resize and convert well."""
+    image.load()
     if image.mode.startswith("I;16"):
         # Pillow would clip to 255; the high byte is what it keeps of 16-bit colour, too.
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
@@ -413,10 +503,14 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF or XMP orientation, 1 (upright) where there is none that can be read.
+    """The EXIF orientation, 1 (upright) where there is none that can be read.
 
-    HEIC decoders rotate by themselves and report 1.
+    HEIC and AVIF say by properties of the picture how it is turned: of HEIC that is done by now, of
+    AVIF it stands in place of what EXIF said. XMP is not asked, for programs that turn photos
+    leave it as it was.
     """
+    for name in ("xmp", "XML:com.adobe.xmp"):
+        image.info.pop(name, None)
     try:
         value = image.getexif().get(ExifTags.Base.Orientation)
     except _DECODE_ERRORS:

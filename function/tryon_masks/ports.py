@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,18 @@ def user_folder(user_id: str) -> str:
     32 hexadecimal digits: others see the masks' addresses, and these name nobody.
     """
     return hashlib.sha256(user_id.encode()).hexdigest()[:32]
+
+
+def user_key(user_id: str) -> str:
+    """Name the user's folder of uploads and lists: the id itself, or as keys can hold it.
+
+    All but letters, digits and ``_.~@:+-`` is percent-encoded, and a dot in front. Where that makes
+    more than 512 characters it is a digest behind ``~``.
+    """
+    name = quote(user_id, safe="@:+")
+    if name.startswith("."):
+        name = f"%2E{name[1:]}"
+    return name if len(name) <= 512 else f"~{user_folder(user_id)}"
 
 
 @dataclass(frozen=True)

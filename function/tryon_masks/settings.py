@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self, cast
 from urllib.parse import urlsplit
@@ -25,6 +26,9 @@ _QUEUE_URL = r"https?://[A-Za-z0-9.:-]+/[0-9]{12}/[A-Za-z0-9_-]{1,80}"
 _STATE = ("ONCE_TABLE", "JOBS_TABLE", "WORK_QUEUE_URL", "PHOTO_BUCKET", "CALLBACK_SECRET_ARN")
 _MACHINE_ARN = r"arn:[a-z-]+:states:[a-z0-9-]+:\d{12}:stateMachine:[A-Za-z0-9_-]{1,80}"
 _PREFIX = r"[^/\s]+(/[^/\s]+)*"
+_CLOUDINARY_NAME = r"[^/\s?&#\\%<>+\x00-\x1f\x7f]+"
+_CLOUDINARY_FOLDER = rf"(?=.{{1,150}}$){_CLOUDINARY_NAME}(/{_CLOUDINARY_NAME})*"
+_CLOUDINARY_REFUSES = "no white space and none of ? & # \\ % < > +, 150 characters at most"
 _HOST = r"(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)+[a-z][a-z0-9-]*"
 _WEEK_S = 7 * 24 * 3600
 
@@ -149,6 +153,7 @@ class Settings:
         if unknown:
             raise TypeError(f"No such setting: {', '.join(sorted(unknown))}")
         read = _Reader(environ, explicit)
+        read.check_names([one.name.upper() for one in fields(cls)])
         store = read.store(on_lambda)
         settings = cls(
             mask_store=cast(StoreName, store),
@@ -164,7 +169,10 @@ class Settings:
             mask_url_ttl_s=read.whole("MASK_URL_TTL_S", cls.mask_url_ttl_s, 1, _WEEK_S),
             cloudinary_url=read.cloudinary("CLOUDINARY_URL"),
             cloudinary_secret_arn=read.arn("CLOUDINARY_SECRET_ARN"),
-            cloudinary_folder=read.text("CLOUDINARY_FOLDER", _PREFIX) or cls.cloudinary_folder,
+            cloudinary_folder=read.text(
+                "CLOUDINARY_FOLDER", _CLOUDINARY_FOLDER, _CLOUDINARY_REFUSES
+            )
+            or cls.cloudinary_folder,
             firestore_project=read.text("FIRESTORE_PROJECT", r"[a-z][a-z0-9.:-]*[a-z0-9]"),
             firestore_secret_arn=read.arn("FIRESTORE_SECRET_ARN"),
             allow_http=read.flag("ALLOW_HTTP"),
@@ -206,6 +214,12 @@ class _Reader:
         self._environ = environ
         self._explicit = explicit
 
+    def check_names(self, known: Sequence[str]) -> None:
+        """Tell which names in the environment are nearly, but not, those of settings."""
+        for name in sorted(self._environ.keys() - set(known)):
+            if self._environ[name] and (meant := get_close_matches(name.upper(), known, 1, 0.85)):
+                self.problems.append(f"{name} is not a setting: did you mean {meant[0]}?")
+
     def raw(self, name: str) -> str | None:
         """The value as text; None when it is not set."""
         value = self._explicit.get(name.lower())
@@ -215,10 +229,11 @@ class _Reader:
             value = int(value)
         return str(value) if value is not None and str(value) != "" else None
 
-    def text(self, name: str, pattern: str) -> str | None:
+    def text(self, name: str, pattern: str, wanted: str | None = None) -> str | None:
         value = self.raw(name)
         if value is not None and not re.fullmatch(pattern, value):
-            self.problems.append(f"{name} is malformed: {value!r}.")
+            why = f"; it must have {wanted}" if wanted else ""
+            self.problems.append(f"{name} is malformed: {value!r}{why}.")
         return value
 
     def folder(self, name: str) -> Path | None:

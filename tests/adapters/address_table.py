@@ -8,6 +8,9 @@ from __future__ import annotations
 PUBLIC = "93.184.216.34"
 PUBLIC_6 = "2606:4700::6810:84e5"
 
+PUBLIC_64 = "64:ff9b::5db8:d822"
+"""What a resolver with DNS64 makes of :data:`PUBLIC`."""
+
 NAMES = {
     "photos.example": [PUBLIC],
     "photos.example.": [PUBLIC],
@@ -15,6 +18,7 @@ NAMES = {
     "xn--bcher-kva.example": [PUBLIC],
     "127.0.0.1.nip.example": [PUBLIC],
     "0x7f.example": [PUBLIC],
+    "dns64.example": [PUBLIC_64],
     "localhost": ["127.0.0.1", "::1"],
     "localhost.": ["127.0.0.1"],
     "localhost.localdomain": ["127.0.0.1"],
@@ -27,6 +31,7 @@ NAMES = {
     "mapped.example": ["::ffff:10.0.0.7"],
     "nat64.example": ["64:ff9b::a00:7"],
     "sixtofour.example": ["2002:a00:7::1"],
+    "nat64-own.example": ["64:ff9b:1::5db8:d822"],
     "teredo.example": ["2001:0:53aa:64c:0:fbff:f5ff:fff8"],
     "linklocal.example": ["fe80::7%eth0"],
     "silent.example": [],
@@ -68,9 +73,31 @@ GOOD = [
     "https://photos.example/v0/b/app.appspot.com/o/users%2Fu1%2Fme.jpg?alt=media&token=a-b",
     "https://photos.example/demo/image/upload/c_fill,w_800/v1/me.jpg",
     "https://photos.example//a.jpg",
+    # as people copy and name things
+    "https://photos.example/a\u00a0b.jpg",
+    "https://photos.example/a.jpg?name=\u00a0b",
+    "https://photos.example/Bildschirmfoto um 9.41\u202fPM.png",
+    "https://photos.example/a\u200bb\u2028c\u00adc\ufeffd.jpg",
+    "https://photos.example/\u202e/gpj.a",
+    "https://photos.example/\x85\x9f.jpg",
+    "https://photos.example/\ue000\U0001f9e5.jpg",
+    'https://photos.example/"<a>^`{b}|c\\d.jpg',
+    "https://photos.example/100%.jpg",
+    # where IPv4 is reached by NAT64
+    "https://dns64.example/a.jpg",
+    f"https://[{PUBLIC_64}]/a.jpg",
+    f"https://[64:ff9b::{PUBLIC}]/a.jpg",
     "https://photos.example/" + "a" * 3000,
 ]
 """Fetched."""
+
+COPIED = [
+    " https://photos.example/a.jpg ",
+    "\thttps://photos.example/a.jpg\r\n",
+    "\u00a0https://photos.example/a.jpg\u3000\u2028",
+    "\ufeffhttps://photos.example/a.jpg",
+]
+"""Fetched; a redirect has no white space around it."""
 
 HOSTS_INSIDE = [
     # IPv4, plain
@@ -158,7 +185,8 @@ HOSTS_INSIDE = [
     "[64:ff9b::127.0.0.1]",
     "[64:ff9b::a9fe:a9fe]",
     "[64:ff9b:1::a9fe:a9fe]",
-    f"[64:ff9b::{PUBLIC}]",
+    f"[64:ff9b:1::{PUBLIC}]",
+    f"[64:ff9b::1:{PUBLIC}]",
     "[2002:7f00:1::]",
     "[2002:a9fe:a9fe::1]",
     "[2001:0:53aa:64c:0:fbff:80ff:fffe]",
@@ -185,6 +213,7 @@ HOSTS_INSIDE = [
     "half-six.example",
     "mapped.example",
     "nat64.example",
+    "nat64-own.example",
     "sixtofour.example",
     "teredo.example",
     "linklocal.example",
@@ -272,11 +301,20 @@ UNPRINTABLE = [
     "https://photos.example/a\nb",
     "https://photos.example/a\tb",
     "https://photos.example/a\x00.jpg",
+    "https://photos.example/a.jpg\x00",
+    "https://photos.example/a.jpg?b=\x1b",
+    "\x1chttps://photos.example/a.jpg",
+    "https://photos.example/a\x7f.jpg",
     "https://127.0.0.1\t.photos.example/",
     "ht\ntps://127.0.0.1/",
     "https://photos.example\u200b/a.jpg",
     "https://photos.example\u2028/a.jpg",
-    "https://photos.example\u202e/gpj.a",
+    "https://photos.example\u00a0/a.jpg",
+    "https://photos\u00ad.example/a.jpg",
+    "https://photos.example\x85/a.jpg",
+    "https://\ufeffphotos.example/a.jpg",
     "https://\ud800.example/a.jpg",
+    "https://photos.example/\ud800.jpg",
+    "https://photos.example/a.jpg?b=\udfff",
 ]
 """Refused; a header cannot hold them, so no redirect can say them."""

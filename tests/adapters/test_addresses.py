@@ -4,7 +4,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from tryon_masks.adapters.addresses import is_public
+from tryon_masks.adapters.addresses import AddressRules, check_public, is_public
+from tryon_masks.domain.errors import UrlNotAllowed
 
 
 @pytest.mark.parametrize(
@@ -32,6 +33,8 @@ from tryon_masks.adapters.addresses import is_public
         "2001:200::1",
         "2606:4700::6810:84e5",
         "2a00:1450:4001:80e::200e",
+        "64:ff9b::93.184.216.34",
+        "64:ff9b::1.1.1.1",
     ],
 )
 def test_ordinary_hosts_are_public(address: str) -> None:
@@ -78,7 +81,10 @@ def test_ordinary_hosts_are_public(address: str) -> None:
         ("::ffff:93.184.216.34", "IPv4-mapped"),
         ("::ffff:0:10.0.0.1", "IPv4-translated"),
         ("64:ff9b::10.0.0.1", "NAT64"),
-        ("64:ff9b::93.184.216.34", "NAT64"),
+        ("64:ff9b::127.0.0.1", "NAT64"),
+        ("64:ff9b::169.254.169.254", "NAT64"),
+        ("64:ff9b::1:5db8:d822", "beside NAT64"),
+        ("64:ff9b:1::5db8:d822", "local NAT64"),
         ("64:ff9b:1::a00:1", "local NAT64"),
         ("100::1", "discard"),
         ("2001::1", "Teredo"),
@@ -105,3 +111,38 @@ def test_ordinary_hosts_are_public(address: str) -> None:
 )
 def test_everything_else_is_not(address: str, why: str) -> None:
     assert not is_public(ip_address(address)), why
+
+
+@pytest.mark.parametrize(
+    ("address", "named"),
+    [
+        ("10.1.2.3", "private, 10.0.0.0/8"),
+        ("169.254.169.254", "link-local, 169.254.0.0/16"),
+        ("::1", "loopback, ::1/128"),
+        ("fd00::1", "unique-local, fc00::/7"),
+        ("64:ff9b::192.168.0.1", "private, 192.168.0.0/16"),
+        ("64:ff9b:1::5db8:d822", "local NAT64, 64:ff9b:1::/48"),
+        ("4000::1", "not handed out"),
+    ],
+)
+def test_a_refusal_names_the_range_and_not_the_address(address: str, named: str) -> None:
+    with pytest.raises(UrlNotAllowed) as refusal:
+        check_public("inside.example", [ip_address("93.184.216.34"), ip_address(address)])
+    assert str(refusal.value).endswith(f"its address is {named}.")
+    assert "inside.example" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [
+        ("https://h.example/a\u00a0b.jpg", "/a%C2%A0b.jpg"),
+        ("https://h.example/9.41\u202fPM.png?\u3000b", "/9.41%E2%80%AFPM.png?%E3%80%80b"),
+        ("\u00a0https://h.example/a.jpg\n", "/a.jpg"),
+        ("https://h.example/a b\x80.jpg", "/a%20b%C2%80.jpg"),
+        ("https://h.example/a%20b%2F%zz.jpg", "/a%20b%2F%zz.jpg"),
+        ("https://h.example/folder\\me.jpg?a\\b", "/folder/me.jpg?a%5Cb"),
+        ('https://h.example/"<>^`{}|', "/%22%3C%3E%5E%60%7B%7D%7C"),
+    ],
+)
+def test_a_path_is_encoded_as_browsers_do(written: str, path: str) -> None:
+    assert AddressRules().target(written).path == path

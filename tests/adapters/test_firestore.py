@@ -213,14 +213,46 @@ def test_an_anonymous_user_gets_no_profile_and_the_log_says_so(
 @pytest.mark.parametrize(
     "bad", ["", "a/b", ".", "..", "__secret__", "x" * 1501, "\ud800", "nul\x00"]
 )
-def test_a_name_that_cannot_be_a_document_is_refused(firestore: Any, bad: str) -> None:
+def test_a_request_that_cannot_be_a_document_is_refused(firestore: Any, bad: str) -> None:
     log = FirestoreLog(PROJECT)
-    with pytest.raises(InvalidRequest):
-        log.merge_masks(bad, {"upper": "https://m/u.png"}, "request")
     with pytest.raises(InvalidRequest):
         log.open(bad, {})
     with pytest.raises(InvalidRequest):
         log.write(bad, [])
+
+
+@pytest.mark.parametrize(
+    ("user_id", "name"),
+    [
+        ("auth0|5f7c", "auth0|5f7c"),
+        ("ada@example.com", "ada@example.com"),
+        ("漢字", "漢字"),
+        ("oidc:a/b", "oidc:a%2Fb"),
+        ("oidc:a%2Fb", "oidc:a%252Fb"),
+        (".", "%2E"),
+        ("..", "%2E."),
+        ("__secret__", "%5F_secret__"),
+        ("nul\x00", "nul%00"),
+    ],
+)
+def test_a_user_of_any_id_has_a_document_that_is_found(
+    firestore: Any, user_id: str, name: str
+) -> None:
+    log = FirestoreLog(PROJECT)
+    with request_log("request", user_id):
+        log.merge_masks(user_id, {"upper": "https://m/u.png"}, "request")
+
+    assert firestore.collection("users").document(name).get().to_dict()["masks"]
+    assert log.find(user_id) == [f"users/{name}"]
+    log.erase(log.find(user_id))
+    assert log.find(user_id) == []
+    assert not firestore.collection("users").document(name).get().exists
+
+
+@pytest.mark.parametrize("bad", ["", "\ud800"])
+def test_a_user_that_cannot_be_a_document_is_refused(firestore: Any, bad: str) -> None:
+    with pytest.raises(InvalidRequest):
+        FirestoreLog(PROJECT).merge_masks(bad, {"upper": "https://m/u.png"}, "request")
 
 
 def test_without_its_log_a_request_is_refused_before_any_work(

@@ -12,12 +12,14 @@ from urllib.parse import urlsplit
 
 import pytest
 from tests.adapters.address_table import (
+    COPIED,
     GOOD,
     HOSTS_INSIDE,
     MALFORMED,
     NAMES,
     PUBLIC,
     PUBLIC_6,
+    PUBLIC_64,
     UNPRINTABLE,
 )
 from tests.standins.internet import PHOTO, Authority, Internet, ok, says, status
@@ -48,16 +50,21 @@ REDIRECTS = {
     "good": [address for address in GOOD if urlsplit(address).netloc.isascii()],
     "bad": [address for address in BAD if address not in RELATIVE],
 }
-CERTIFIED = [name.rstrip(".") for name, addresses in NAMES.items() if addresses[:1] == [PUBLIC]]
+CERTIFIED = [
+    name.rstrip(".")
+    for name, addresses in NAMES.items()
+    if addresses[:1] in ([PUBLIC], [PUBLIC_64])
+]
 
 
 @pytest.fixture(scope="module")
 def everything(authority: Authority) -> Iterator[Internet]:
     """The table's names; one server is every public host, another redirects to the table."""
     internet = Internet(authority)
-    names = [PUBLIC, PUBLIC_6, *CERTIFIED]
+    everywhere = [PUBLIC, PUBLIC_6, PUBLIC_64]
+    names = [*everywhere, *CERTIFIED]
     for secure in (True, False):
-        internet.host("all", says(ok()), PUBLIC, PUBLIC_6, secure=secure, certificate_for=names)
+        internet.host("all", says(ok()), *everywhere, secure=secure, certificate_for=names)
 
     def gate(connection: socket.socket, head: str) -> None:
         _, kind, place = head.split()[1].split("/")
@@ -102,7 +109,7 @@ def outcome(source: HttpPhotoSource, address: str) -> str:
         return type(error).__name__
 
 
-@pytest.mark.parametrize("address", GOOD, ids=ascii)
+@pytest.mark.parametrize("address", GOOD + COPIED, ids=ascii)
 def test_ordinary_addresses_are_fetched(world: Internet, source: Make, address: str) -> None:
     assert outcome(source(), address) == "fetched"
 
@@ -125,7 +132,7 @@ def test_the_figures(world: Internet, source: Make, capsys: pytest.CaptureFixtur
     reader = source(allow_http=True)
     ways = {kind: [redirect_to(kind, each) for each in REDIRECTS[kind]] for kind in REDIRECTS}
     bad = BAD + UNPRINTABLE + ways["bad"]
-    good = GOOD + ways["good"]
+    good = GOOD + COPIED + ways["good"]
     let_through = [address for address in bad if outcome(reader, address) != "refused"]
     refused = [address for address in good if outcome(reader, address) != "fetched"]
     inside = {called for called, _ in world.called if not is_public(ip_address(called))}

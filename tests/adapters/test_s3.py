@@ -25,6 +25,7 @@ from tryon_masks.adapters.s3 import (
 from tryon_masks.domain.errors import (
     PhotoFetchFailed,
     PhotoFetchTimeout,
+    PhotoNotFound,
     PhotoTooLarge,
     StoreFailed,
     StoreTimeout,
@@ -267,12 +268,18 @@ def test_an_object_over_the_limit_is_not_read(client: Any) -> None:
 
 @pytest.mark.parametrize(
     ("bucket", "key", "why"),
-    [(BUCKET, "gone.jpg", "NoSuchKey"), ("another-bucket", "photo.jpg", "NoSuchBucket")],
+    [
+        (BUCKET, "gone.jpg", "NoSuchKey"),
+        (BUCKET, "folder/", "NoSuchKey"),
+        ("another-bucket", "photo.jpg", "NoSuchBucket"),
+        (BUCKET, "archived.jpg", "InvalidObjectState"),
+    ],
 )
-def test_an_object_that_is_not_there_is_a_failed_fetch(
+def test_an_object_that_is_not_there_is_not_found(
     client: Any, bucket: str, key: str, why: str
 ) -> None:
-    with pytest.raises(PhotoFetchFailed) as caught:
+    client.put_object(Bucket=BUCKET, Key="archived.jpg", Body=b"", StorageClass="GLACIER")
+    with pytest.raises(PhotoNotFound) as caught:
         S3Objects(client).get(bucket, key, 5)
 
     assert why in str(caught.value.detail)

@@ -267,10 +267,50 @@ def test_a_backend_with_aws_credentials_speaks_for_its_users() -> None:
     assert [user for user, _, _ in api.profiles.merged] == ["user-1"]
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *(
+            "application/json",
+            "Application/JSON",
+            "application/JSON; Charset=UTF-8",
+            "",
+            "text/json",
+        ),
+        *("application/vnd.shop+json", " application/json "),
+    ],
+)
+@pytest.mark.parametrize("header", ["content-type", "Content-Type"])
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_json_as_clients_send_it(kind: str, header: str, packed: bool, mark: str) -> None:
+    event = post_event(mark + json.dumps({"user_image_url": URL, "profile": None, "masks": None}))
+    del event["headers"]["content-type"]
+    event["headers"][header] = kind
+    if packed:
+        event["body"] = base64.b64encode(event["body"].encode()).decode()
+        event["isBase64Encoded"] = True
+
+    status, answer = Api().send(event)
+
+    assert (status, answer["status"]) == (200, "success")
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/x+json", "multipart/form-data"])
+@pytest.mark.parametrize("body", ["", None])
+def test_no_body_of_any_type_is_a_missing_one(kind: str, body: str | None) -> None:
+    event = post_event(body)
+    event["headers"]["content-type"] = kind
+
+    status, answer = Api().send(event)
+
+    assert (status, answer["error"]["code"]) == (400, "INVALID_REQUEST")
+
+
 def test_a_token_that_names_no_user_id_is_refused() -> None:
     api = Api()
 
-    status, answer = api.post(sub="../users/1", user_image_url=URL)
+    status, answer = api.post(sub="a" * 129, user_image_url=URL)
 
     assert (status, answer["error"]["code"]) == (400, "INVALID_REQUEST")
     assert api.photos.asked == []

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import quote_plus
 
 import boto3
 import pytest
@@ -120,6 +121,30 @@ class House:
 
         self._call(user, "api-batches", {"items": [{"photo": FORBIDDEN}]})
         self.work()
+
+    def upload_by_form(self, user: str) -> None:
+        """As a browser does it."""
+        answer = self._call(user, "api-upload", {"content_type": "image/jpeg"})
+        start = "x-amz-meta-"
+        fields = answer["upload"]["fields"]
+        metadata = {
+            name.removeprefix(start): value
+            for name, value in fields.items()
+            if name.startswith(start)
+        }
+        # Headers of HTTP are ASCII.
+        assert all(value.isascii() and value.isprintable() for value in metadata.values())
+        assert len("".join(metadata.values())) < 2000
+        assert len(f"results/{answer['key']}.json".encode()) <= 1024
+        boto3.client("s3").put_object(
+            Bucket=PHOTOS, Key=answer["key"], Body=fakes.photo(), Metadata=metadata
+        )
+        self._notify(quote_plus(answer["key"], safe="/"))
+        asked = read_event("api-job")
+        asked["rawPath"] = asked["requestContext"]["http"]["path"] = answer["job"]
+        asked["requestContext"]["authorizer"]["jwt"]["claims"]["sub"] = user
+        found = json.loads(self._api(asked, fakes.FakeContext())["body"])
+        assert found["state"] == "success", found
 
     def work(self, most: int = 100) -> None:
         """Deliver what batches have put into the queue; nobody fetches the photos of jobs."""
@@ -297,7 +322,37 @@ def test_what_fails_is_named_and_the_rest_is_erased(capsys: pytest.CaptureFixtur
         assert (again.code, cloudinary.uploads) == (0, {})
 
 
-@pytest.mark.parametrize("user", ["", "../u1", "-u1", "a b", "u" * 129, "anonymous"])
+ODD_USERS = [
+    "auth0|5f7c8ec7c33c6c004bbafe82",
+    "oidc:acme/ada",
+    "oidc:acme%2Fada",
+    "..",
+    "__ada__",
+    "ada lovelace+1",
+    "Ä漢🧥" * 32,
+    "/" * 128,
+]
+
+
+@pytest.mark.parametrize("user", ODD_USERS, ids=ascii)
+def test_a_user_of_any_id_is_served_and_erased(
+    capsys: pytest.CaptureFixture[str], user: str
+) -> None:
+    house = House(AWS)
+    others = [one for one in ODD_USERS if one != user]
+    for other in others:
+        house.upload_by_form(other)
+    without = all_kept()
+
+    house.upload_by_form(user)
+    house._call(user, "api-masks-later", {"user_image_url": "https://example.com/a.jpg"})
+    ran = erase(capsys, AWS, "--yes", user=user)
+
+    assert ran.found == dict(zip(PLACES, [0, 0, 2, 2, 1, 2, None], strict=True))
+    assert all_kept() == without
+
+
+@pytest.mark.parametrize("user", ["", "u" * 129, "anonymous"])
 def test_an_id_that_is_nobodys_is_wrong_usage(
     capsys: pytest.CaptureFixture[str], user: str
 ) -> None:

@@ -70,16 +70,22 @@ def test_there_is_an_event_for_each_way_in() -> None:
         "api-image",
         "api-job",
         "api-masks",
+        "api-masks-function-url",
         "api-masks-iam",
         "api-masks-later",
+        "api-masks-mapped",
+        "api-masks-rest",
         "api-root",
         "api-upload",
+        "s3-upload",
         "sqs-batch",
         "sqs-callback",
         "sqs-data-json",
+        "sqs-eventbridge",
         "sqs-item",
         "sqs-job",
         "sqs-s3-test",
+        "sqs-sns",
         "sqs-upload",
     ]
 
@@ -89,6 +95,9 @@ def test_there_is_an_event_for_each_way_in() -> None:
     [
         ("api-masks", set()),
         ("api-masks-iam", set()),
+        ("api-masks-mapped", set()),
+        ("api-masks-function-url", set()),
+        ("api-masks-rest", set()),
         ("api-root", set()),
         ("api-image", {"overlay"}),
         ("api-data-json", {"Mask"}),
@@ -113,6 +122,8 @@ def test_the_health_event_is_answered(service: MaskService) -> None:
     ("name", "key", "data"),
     [
         ("sqs-upload", UPLOAD, fakes.photo()),
+        ("sqs-eventbridge", UPLOAD, fakes.photo()),
+        ("sqs-sns", UPLOAD, fakes.photo()),
         ("sqs-data-json", "uploads/user-1/data.json", json.dumps({"userImageUrl": URL}).encode()),
     ],
 )
@@ -197,3 +208,151 @@ def test_a_callback_for_a_job_that_was_forgotten_is_let_go(service: MaskService,
     answer = worker(service, s3, fakes.FakeJobs()).handle(event, fakes.FakeContext())
 
     assert answer == {"batchItemFailures": []}
+
+
+def direct(name: str) -> dict[str, Any]:
+    """The notice itself, where no queue lies between."""
+    match name:
+        case "s3":
+            return read_event("s3-upload")
+        case "sns":
+            record = {
+                "EventSource": "aws:sns",
+                "Sns": {"Type": "Notification", "Message": json.dumps(read_event("s3-upload"))},
+            }
+            return {"Records": [record]}
+        case _:
+            (message,) = read_event("sqs-eventbridge")["Records"]
+            notice: dict[str, Any] = json.loads(message["body"])
+            return notice
+
+
+@pytest.mark.parametrize("name", ["s3", "sns", "eventbridge"])
+def test_an_upload_that_is_told_of_without_a_queue_is_served(
+    service: MaskService, s3: Any, name: str
+) -> None:
+    s3.put_object(Bucket="tryon-masks-photos", Key=UPLOAD, Body=fakes.photo())
+
+    worker(service, s3, fakes.FakeJobs()).handle(direct(name), fakes.FakeContext())
+
+    written = s3.get_object(Bucket="tryon-masks-photos", Key=f"results/{UPLOAD}.json")
+    assert json.load(written["Body"])["status"] == "success"
+
+
+@pytest.mark.parametrize("name", ["s3", "sns", "eventbridge"])
+def test_a_deleted_object_is_no_upload(service: MaskService, s3: Any, name: str) -> None:
+    event = json.loads(
+        json.dumps(direct(name))
+        .replace("ObjectCreated:Put", "ObjectRemoved:Delete")
+        .replace("Object Created", "Object Deleted")
+    )
+
+    answer = worker(service, s3, fakes.FakeJobs()).handle(event, fakes.FakeContext())
+
+    assert answer == {"status": "done", "uploads": 0}
+    assert s3.list_objects_v2(Bucket="tryon-masks-photos")["KeyCount"] == 0
+
+
+UNKNOWN: list[Any] = [
+    {},
+    {"Records": []},
+    {"Records": [{"eventSource": "aws:dynamodb", "dynamodb": {"Keys": {}}}]},
+    {"Records": [{"kinesis": {"data": "e30="}}]},
+    {"Records": [{"EventSource": "aws:sns", "Sns": {"Message": "hello"}}]},
+    {"Records": "text"},
+    {"source": "aws.ec2", "detail-type": "EC2 Instance State-change Notification", "detail": {}},
+    {"source": "aws.s3", "detail-type": "Object Created", "detail": {}},
+    {"version": "0", "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}},
+    {"requestContext": {"elb": {"targetGroupArn": "arn"}}, "httpMethod": "GET", "path": "/"},
+    {"requestContext": {"routeKey": "$connect", "connectionId": "c"}, "isBase64Encoded": False},
+    {"requestContext": None, "rawPath": "/v1/masks"},
+    {"type": "TOKEN", "authorizationToken": "t", "methodArn": "arn"},
+    {"batch_id": "1", "number": "2", "item": {}},
+]
+
+
+@pytest.mark.parametrize("event", UNKNOWN, ids=lambda event: json.dumps(event)[:40])
+def test_an_unknown_event_is_called_so(service: MaskService, s3: Any, event: Any) -> None:
+    response = create_handler(service, fakes.desk())(event, fakes.FakeContext())
+    assert response["statusCode"] == 400
+    assert json.loads(response["body"])["error"]["code"] == "UNKNOWN_EVENT"
+
+    answer = worker(service, s3, fakes.FakeJobs()).handle(event, fakes.FakeContext())
+    assert answer["error"]["code"] == "UNKNOWN_EVENT"
+
+
+@pytest.mark.parametrize(
+    ("path", "mapping"),
+    [
+        ("/v1/masks", ""),
+        ("/tryon/v1/masks", "/tryon"),
+        ("/shop/eu/v1/masks", "/shop/eu"),
+        ("/v1/v1/masks", "/v1"),
+        ("/prod/tryon/v1/masks", "/prod/tryon"),
+    ],
+)
+@pytest.mark.parametrize("route", ["POST /v1/masks", "$default", "ANY /{proxy+}"])
+@pytest.mark.parametrize("stage", ["$default", "prod", "v1"])
+def test_routes_match_behind_any_mapping(
+    service: MaskService, path: str, mapping: str, route: str, stage: str
+) -> None:
+    event = read_event("api-masks-later")
+    event["routeKey"] = event["requestContext"]["routeKey"] = route
+    event["rawPath"] = event["requestContext"]["http"]["path"] = path
+    event["requestContext"]["stage"] = stage
+
+    response = create_handler(service, fakes.desk())(event, fakes.FakeContext())
+
+    assert response["statusCode"] == 202
+    location = response["headers"]["Location"]
+    assert location.startswith(f"{mapping}/v1/jobs/")
+    event = read_event("api-job")
+    event["routeKey"] = "GET /v1/jobs/{job_id}" if route.startswith("POST") else route
+    event["rawPath"] = event["requestContext"]["http"]["path"] = location
+    event["requestContext"]["stage"] = stage
+    found = create_handler(service, fakes.desk())(event, fakes.FakeContext())
+    assert "no such job" in json.loads(found["body"])["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/", "/tryon", "/tryon/", "/shop/eu"])
+def test_the_root_matches_behind_any_mapping(service: MaskService, path: str) -> None:
+    event = read_event("api-root")
+    event["rawPath"] = event["requestContext"]["http"]["path"] = path
+
+    response = create_handler(service, fakes.desk())(event, fakes.FakeContext())
+
+    assert response["statusCode"] == 200
+
+
+@pytest.mark.parametrize("path", ["/tryon/v2/masks", "/v1/masks/more", "/tryonv1/masks", "//"])
+def test_other_paths_are_not_found(service: MaskService, path: str) -> None:
+    event = read_event("api-masks")
+    event["routeKey"] = "$default"
+    event["rawPath"] = event["requestContext"]["http"]["path"] = path
+
+    response = create_handler(service, fakes.desk())(event, fakes.FakeContext())
+
+    assert response["statusCode"] == 404
+
+
+@pytest.mark.parametrize(
+    ("context", "status", "user"),
+    [
+        ({"authorizer": {"claims": {"sub": "auth0|5f7c"}}}, 200, "auth0|5f7c"),
+        ({"authorizer": {"principalId": "somebody"}}, 401, None),
+        ({"identity": {"userArn": "arn:aws:iam::1:user/a", "caller": "AIDA1"}}, 200, "anonymous"),
+        ({}, 200, "anonymous"),
+    ],
+)
+def test_a_rest_api_says_who_calls(context: dict[str, Any], status: int, user: str | None) -> None:
+    profiles = fakes.FakeProfiles()
+    photos = fakes.FakePhotos({URL: fakes.photo()})
+    service = MaskService(fakes.FakeVision(), fakes.FakeStore(), photos, profiles)
+    event = read_event("api-masks-rest")
+    event["requestContext"] = {"requestId": "request-1", **context}
+
+    response = create_handler(service, fakes.desk())(event, fakes.FakeContext())
+
+    assert response["statusCode"] == status
+    assert response.keys() == {"statusCode", "headers", "body", "isBase64Encoded"}
+    assert [merged[0] for merged in profiles.merged] == ([user] if user else [])

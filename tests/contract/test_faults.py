@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
@@ -30,15 +31,15 @@ from tryon_masks.adapters.firestore import FirestoreLog
 from tryon_masks.adapters.http import HttpPhotoSource, dial
 from tryon_masks.adapters.jobs import SqsQueue
 from tryon_masks.adapters.once import DynamoOnce
-from tryon_masks.adapters.s3 import S3MaskStore, s3_client
+from tryon_masks.adapters.s3 import S3MaskStore, S3Objects, s3_client
 from tryon_masks.adapters.secrets import read_secret, secrets_client
-from tryon_masks.domain.errors import SettingsError
+from tryon_masks.domain.errors import SettingsError, TryonMasksError
 from tryon_masks.entrypoints.http.routes import create_handler
 from tryon_masks.jobs.submit import Desk
 from tryon_masks.ports import MaskStore, Once, PhotoSource, StepLog, UserProfiles
 from tryon_masks.service import ANSWER_S, STORE_S, MaskService
 from tryon_masks.settings import Settings
-from tryon_masks.telemetry import init_log
+from tryon_masks.telemetry import init_log, request_log, step
 
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 URL = "http://photos.example/me.jpg"
@@ -245,6 +246,37 @@ def secrets(fault: faulty.HttpFault | None) -> Any:
     return run
 
 
+def labelled(encoding: str, pack: Callable[[bytes], bytes] = bytes) -> faulty.HttpFault:
+    return says(200, pack(fakes.photo()), f"Content-Encoding: {encoding}")
+
+
+def dead_band() -> bytes:
+    photo = fakes.photo()
+    fifth = (len(photo) - photo.index(b"\xff\xda")) // 5
+    return photo[: -2 * fifth] + bytes(fifth) + photo[-fifth:]
+
+
+def upload(fault: faulty.HttpFault) -> Any:
+    """The bucket that the worker reads an upload from; what it answers is what the caller gets."""
+
+    def run(house: House, monkeypatch: pytest.MonkeyPatch) -> Outcome:
+        with Faulty(fault) as server:
+            monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.url)
+            client = s3_client(PATIENCE_S)
+            sent = sent_by(client)
+            objects = S3Objects(client)
+            with request_log("request-1", "user-1"):
+                try:
+                    with step("read_upload", "worker"):
+                        objects.get("bucket", "uploads/a.jpg", 1_000_000)
+                except TryonMasksError as error:
+                    told = f"{error.status} {error.code}"
+            return Outcome(told, len(sent), frozenset({"read_upload"}), {})
+
+    return run
+
+
+NO_SUCH_KEY = b"<Error><Code>NoSuchKey</Code><Message>gone</Message></Error>"
 LOG, PROFILE, STEPS = b"/vton_logs/", b"/users/", b"/steps/"
 DENIED = b'{"__type": "AccessDeniedException"}'
 
@@ -255,6 +287,19 @@ ROWS: dict[tuple[str, str], Callable[[House, pytest.MonkeyPatch], Outcome]] = {
     ("photo host", "garbage"): photo_host(garbage),
     ("photo host", "a page"): photo_host(says(200, b"<html>Please sign in</html>")),
     ("photo host", "404"): photo_host(says(404)),
+    ("photo host", "400 of an expired signature"): photo_host(says(400)),
+    ("photo host", "203"): photo_host(says(203, fakes.photo())),
+    ("photo host", "206 of a part"): photo_host(
+        says(206, fakes.photo()[:999], "Content-Range: bytes 0-998/9999")
+    ),
+    ("photo host", "labels it aws-chunked"): photo_host(labelled("aws-chunked")),
+    ("photo host", "packs it with gzip"): photo_host(labelled("gzip", gzip.compress)),
+    ("photo host", "labels it gzip, which it is not"): photo_host(labelled("gzip")),
+    ("photo host", "packs it with br"): photo_host(labelled("br")),
+    ("photo host", "sends a JPEG without its end marker"): photo_host(
+        says(200, fakes.photo()[:-2])
+    ),
+    ("photo host", "sends a JPEG with a dead band"): photo_host(says(200, dead_band())),
     ("photo host", "429"): photo_host(says(429)),
     ("photo host", "500"): photo_host(says(500)),
     ("photo host", "503"): photo_host(says(503)),
@@ -276,6 +321,9 @@ ROWS: dict[tuple[str, str], Callable[[House, pytest.MonkeyPatch], Outcome]] = {
     ("S3", "503"): s3(says(503)),
     ("S3", "403"): s3(says(403)),
     ("S3", "dies between two uploads"): s3(resets, unless="upper"),
+    ("S3, upload", "deleted"): upload(says(404, NO_SUCH_KEY)),
+    ("S3, upload", "500"): upload(says(500)),
+    ("S3, upload", "403"): upload(says(403)),
     ("Firestore, at the start", "slow"): firestore_wire(silent),
     ("Firestore, at the start", "refuses"): firestore_wire(None),
     ("Firestore, at the start", "resets"): firestore_wire(resets),

@@ -69,7 +69,7 @@ API: Forbidden = {
 WORKER: Forbidden = {
     "write an upload": ("s3", "put_object", {"Bucket": PHOTOS, "Key": UPLOAD, "Body": b""}),
     "read a result": ("s3", "get_object", {"Bucket": PHOTOS, "Key": RESULT}),
-    "list photos": ("s3", "list_objects_v2", {"Bucket": PHOTOS}),
+    "list masks": ("s3", "list_objects_v2", {"Bucket": MASKS}),
     "delete a photo": ("s3", "delete_object", {"Bucket": PHOTOS, "Key": UPLOAD}),
     "write beside masks": ("s3", "put_object", {"Bucket": MASKS, "Key": "index", "Body": b""}),
     "read beside masks": ("s3", "get_object", {"Bucket": MASKS, "Key": "private/key"}),
@@ -252,6 +252,8 @@ def test_the_worker_may_do_what_it_does(become: Become, secret: list[str]) -> No
     _keeps_masks()
     objects = S3Objects(s3_client(5.0))
     assert objects.get(PHOTOS, UPLOAD, 100)[0] == b"{}"
+    # To learn that one is gone.
+    assert s3_client(5.0).list_objects_v2(Bucket=PHOTOS)["KeyCount"] > 0
     objects.put_json(PHOTOS, RESULT, {"status": "success"}, {"user-id": "user-1"})
     jobs = DynamoJobs("jobs", aws_client("dynamodb", 2.0), 600)
     jobs.update("1", "running")

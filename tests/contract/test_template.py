@@ -360,8 +360,21 @@ def test_browsers_may_call_from_named_origins_only() -> None:
     assert named["AllowOrigins"] == "https://app.example.com"
     assert {"prefer", "authorization"} <= set(named["AllowHeaders"])
     assert {"location", "retry-after"} <= set(named["ExposeHeaders"])
-    forms = BUCKETS["PhotoBucket"]["CorsConfiguration"]
-    assert Deployment(**GOOD).resolve(forms) is None
+
+
+@pytest.mark.parametrize(
+    ("bucket", "methods"),
+    [("PhotoBucket", ["GET", "HEAD", "POST"]), ("MaskBucket", ["GET", "HEAD"])],
+)
+def test_browsers_may_read_and_upload_from_named_origins_only(
+    bucket: str, methods: list[str]
+) -> None:
+    cors = BUCKETS[bucket]["CorsConfiguration"]
+    assert Deployment(**GOOD).resolve(cors) is None
+    named = Deployment(**(GOOD | {"CorsOrigins": "https://app.example.com"})).resolve(cors)
+    (rule,) = named["CorsRules"]
+    assert rule["AllowedOrigins"] == "https://app.example.com"
+    assert rule["AllowedMethods"] == methods
 
 
 def test_calls_are_throttled() -> None:
@@ -445,6 +458,7 @@ def test_the_worker_may_do_just_this() -> None:
             "sqs:SendMessage",
         },
         "CallbackSecret": {"secretsmanager:GetSecretValue"},
+        "PhotoBucket.Arn": {"s3:ListBucket"},
         "PhotoBucket.Arn/uploads/*": {"s3:GetObject"},
         "PhotoBucket.Arn/batches/*": {"s3:GetObject"},
         "PhotoBucket.Arn/results/*": {"s3:PutObject"},

@@ -170,7 +170,7 @@ def test_the_metadata_chooses(s3: Any) -> None:
         ({"options": "[]"}, "options"),
         ({"options": '{"colour": 1}'}, "colour"),
         ({"options": '{"profile": "body"}', "profile": "hull"}, "profile"),
-        ({"user-id": "a/b"}, "user id"),
+        ({"user-id": "a" * 129}, "user id"),
     ],
 )
 def test_bad_metadata_is_answered(s3: Any, metadata: dict[str, str], named: str) -> None:
@@ -314,23 +314,45 @@ def test_one_lost_upload_does_not_stop_the_others(s3: Any) -> None:
     worker.upload("uploads/a.jpg")
     worker.upload("uploads/c.jpg")
 
-    assert worker.notify("uploads/a.jpg", "uploads/lost.jpg", "uploads/c.jpg") == [MESSAGE]
+    assert worker.notify("uploads/a.jpg", "uploads/lost.jpg", "uploads/c.jpg") == []
 
     assert worker.answer("uploads/a.jpg")["request_id"] == f"{MESSAGE}-1-1"
+    assert worker.answer("uploads/lost.jpg")["error"]["code"] == "PHOTO_NOT_FOUND"
     assert worker.answer("uploads/c.jpg")["request_id"] == f"{MESSAGE}-1-3"
 
 
-def test_several_lost_uploads_are_one_message_to_come_again(s3: Any) -> None:
-    assert Worker(s3).notify("uploads/lost.jpg", "uploads/lost too.jpg") == [MESSAGE]
+def test_several_failed_uploads_are_one_message_to_come_again(s3: Any) -> None:
+    worker = Worker(s3, store=fakes.FakeStore(failing="lower"))
+    worker.upload("uploads/a.jpg")
+    worker.upload("uploads/b.jpg")
+
+    assert worker.notify("uploads/a.jpg", "uploads/b.jpg") == [MESSAGE]
+
+
+def test_an_archived_upload_is_answered_at_once(s3: Any) -> None:
+    worker = Worker(s3)
+    s3.put_object(Bucket=BUCKET, Key="uploads/a.jpg", Body=b"photo", StorageClass="GLACIER")
+
+    assert worker.notify("uploads/a.jpg") == []
+    assert worker.answer("uploads/a.jpg")["error"]["code"] == "PHOTO_NOT_FOUND"
+
+
+@pytest.mark.parametrize("key", ["uploads/", "uploads/anna/", "uploads/anna_$folder$"])
+def test_a_folder_is_no_upload(s3: Any, key: str) -> None:
+    worker = Worker(s3)
+    worker.upload(key, b"")
+
+    assert worker.notify(key) == []
+    assert worker.keys() == {key}
 
 
 def test_of_a_batch_only_what_failed_comes_again(s3: Any) -> None:
     worker = Worker(s3)
     worker.upload("uploads/a.jpg")
     worker.upload("uploads/c.jpg", b"not an image")
-    keys = ("uploads/a.jpg", "uploads/lost.jpg", "uploads/c.jpg")
+    bodies = worker.event("uploads/a.jpg"), {"from": "nobody"}, worker.event("uploads/c.jpg")
 
-    assert worker.deliver(*map(worker.event, keys)) == [f"{MESSAGE}-2"]
+    assert worker.deliver(*bodies) == [f"{MESSAGE}-2"]
 
     assert worker.answer("uploads/a.jpg")["status"] == "success"
     assert worker.answer("uploads/c.jpg")["error"]["code"] == "UNSUPPORTED_PHOTO"

@@ -26,8 +26,9 @@ def garbage(connection: socket.socket, _: threading.Event) -> None:
     connection.sendall(b"\x00\xff SSH-2.0-nothing of the kind\r\n\r\n")
 
 
-def says(status: int, body: bytes = b"") -> HttpFault:
-    head = f"HTTP/1.1 {status} Whatever\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+def says(status: int, body: bytes = b"", *headers: str) -> HttpFault:
+    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(body)}", "Connection: close"]
+    head = "\r\n".join((*lines, *headers, "", ""))
     return lambda connection, _: connection.sendall(head.encode() + body)
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -223,6 +226,118 @@ def test_a_file_of_something_else_is_not_taken_for_results(folder: Folder, text:
     other.write_text(text)
 
     with pytest.raises(InvalidRequest):
-        Results(other).status()
+        Results(other).answers()
     assert folder.run()[0] == 2
     assert other.read_text() == text
+
+
+def test_what_is_there_no_more_is_made_again(folder: Folder) -> None:
+    folder.list(
+        *({**folder.photo(f"{name}.jpg"), "overlay": name == "c"} for name in "abc"),
+        folder.photo("d.jpg", b"not an image"),
+    )
+    assert folder.run()[0] == 1
+    assert folder.run()[1] == {"items": 4, "skipped": 3, "success": 3, "error": 1}
+
+    (folder.path / "masks" / "b.lower.png").unlink()
+    (folder.path / "masks" / "c.overlay.jpg").unlink()
+    assert folder.run()[1] == {"items": 4, "skipped": 1, "success": 3, "error": 1}
+    assert (folder.path / "masks" / "b.lower.png").is_file()
+    assert (folder.path / "masks" / "c.overlay.jpg").is_file()
+
+
+def test_another_folder_gets_all_masks(folder: Folder) -> None:
+    folder.list(folder.photo("a.jpg"), folder.photo("b.jpg"))
+    assert folder.run() == (0, {"items": 2, "skipped": 0, "success": 2})
+    there = str(folder.path / "there")
+
+    assert folder.run("--out", there) == (0, {"items": 2, "skipped": 0, "success": 2})
+    assert folder.run("--out", there) == (0, {"items": 2, "skipped": 2, "success": 2})
+    assert len(list((folder.path / "there").iterdir())) == 4
+
+
+def test_everything_is_made_again_when_asked(folder: Folder) -> None:
+    folder.list(folder.photo("a.jpg"))
+    assert folder.run()[0] == 0
+    mask = folder.path / "masks" / "a.upper.png"
+    mask.write_bytes(b"an older one")
+
+    assert folder.run("--force") == (0, {"items": 1, "skipped": 0, "success": 1})
+    assert mask.read_bytes() != b"an older one"
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(folder: Folder) -> None:
+    folder.list(folder.photo("a.jpg"))
+
+    assert folder.run("--out", "/proc/masks") == (2, {})
+    assert "cannot be written to /proc/masks" in folder.err
+    assert not (folder.path / "list.results.jsonl").exists()
+
+
+class PatientVision(fakes.FakeVision):
+    """Says that it is there, and looks at the photo until it is ended."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        (folder / f"{os.getpid()}.pid").touch()
+
+    def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
+        time.sleep(600)
+        return super().find_people(rgb)
+
+
+def patient_wire(settings: Settings) -> tuple[MaskService, StepLog | None]:
+    assert settings.mask_dir is not None
+    vision = PatientVision(settings.mask_dir.parent)
+    return MaskService(vision, DirectoryMaskStore(settings.mask_dir), fakes.FakePhotos()), None
+
+
+PROGRAM = """
+import sys
+from tests.unit.test_batch import patient_wire
+from tryon_masks.entrypoints.cli import main
+if __name__ == "__main__":
+    sys.exit(main(wire=patient_wire))
+"""
+
+
+def alive(pid: int) -> bool:
+    """Whether the process is there, and more than a number that waits to be asked for."""
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    for _ in range(1200):
+        if holds():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it never came to that")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=str)
+def test_worker_processes_end_with_their_parent(folder: Folder, how: signal.Signals) -> None:
+    folder.list(*(folder.photo(f"{name}.jpg") for name in "abc"))
+    program = folder.path / "program.py"
+    program.write_text(PROGRAM)
+    arguments = ["batch", str(folder.path / "list.jsonl"), "--jobs", "2"]
+    arguments += ["--out", str(folder.path / "masks")]
+    environ = {"PYTHONPATH": ":".join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, str(program), *arguments],
+        env=environ,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    ) as parent:
+        wait_until(lambda: len(list(folder.path.glob("*.pid"))) == 2)
+        workers = [int(file.stem) for file in folder.path.glob("*.pid")]
+        assert all(map(alive, workers))
+
+        parent.send_signal(how)
+        _, said = parent.communicate(timeout=120)
+
+        wait_until(lambda: not any(map(alive, workers)))
+    assert parent.returncode == (130 if how == signal.SIGINT else -how)
+    assert b"Traceback" not in said

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import subprocess
 import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +20,7 @@ from tryon_masks import __version__, telemetry
 from tryon_masks.adapters.directory import DirectoryMaskStore
 from tryon_masks.domain.errors import ModelSetError
 from tryon_masks.entrypoints import cli
+from tryon_masks.entrypoints.commands.making import real_parts
 from tryon_masks.images import Limits
 from tryon_masks.ports import MaskStore, StepLog
 from tryon_masks.service import MaskService
@@ -126,12 +133,115 @@ def test_files_folders_globs_and_addresses(line: Line) -> None:
     assert [answer["photo"] for answer in line.out] == [
         "folder/a.jpeg",
         "folder/b.PNG",
+        "folder/below/c.jpg",
         "x1.jpg",
         "x2.jpg",
         "https://example.com/photos/standing.jpg",
     ]
-    assert {name.partition(".")[0] for name in line.made()} == {"a", "b", "x1", "x2", "standing"}
-    assert "5/5" in line.err
+    made = {name.partition(".")[0] for name in line.made()}
+    assert made == {"a", "b", "c", "x1", "x2", "standing"}
+    assert (line.folder / "masks" / "below" / "c.upper.png").is_file()
+    assert "6/6" in line.err
+    assert "left out of folder: notes.txt\n" in line.err
+    assert "made: 6; " in line.err
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("a.jfif", "a.jpe", "a.hif", "a.mpo", "a.JFIF", "a.pjpeg", "anna.hair.JPG"),
+        *("anna.face.jpeg", "anna.lower.png", "anna.legs.webp", "anna.overlay.jpg"),
+        *("upper.jpg", "über mir 1.2.jpeg"),
+    ],
+)
+def test_photos_of_any_name(line: Line, name: str) -> None:
+    kind = {".png": "PNG", ".webp": "WEBP"}.get(Path(name).suffix, "JPEG")
+    line.photo(f"folder/{name}", fakes.photo(format=kind))
+
+    assert line.run("generate", "folder") == 0
+
+    assert [answer["photo"] for answer in line.out] == [f"folder/{name}"]
+    assert "left out" not in line.err
+
+
+def test_what_is_no_photo_is_left_out_and_said(line: Line) -> None:
+    for name in ("._IMG_1.jpg", ".thumbs/b.jpg", ".DS_Store", "clip.mov", "notes.txt", "x.gif"):
+        line.photo(f"folder/{name}", b"?")
+    line.photo("folder/a.jpg")
+
+    assert line.run("generate", "folder") == 0
+
+    assert [answer["photo"] for answer in line.out] == ["folder/a.jpg"]
+    assert "left out of folder: .DS_Store, ._IMG_1.jpg, .thumbs/b.jpg, clip.mov, " in line.err
+    assert " and 1 more" in line.err
+
+
+def test_sub_paths_are_kept(line: Line) -> None:
+    for person in ("anna", "ben"):
+        for view in ("front.jpg", "side/1.jpg"):
+            line.photo(f"people/{person}/{view}")
+    line.photo("others/ben/front.jpg")
+    wanted = {f"{one}.{kind}.png" for one in ("front", "side/1") for kind in ("upper", "lower")}
+
+    assert line.run("generate", "people", "--out", "one") == 0
+    assert line.run("generate", "people", "others", "--out", "two") == 0
+
+    def made(folder: str) -> set[str]:
+        root = line.folder / folder
+        return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+    assert made("one") == {f"{person}/{one}" for person in ("anna", "ben") for one in wanted}
+    assert made("two") == {f"people/{one}" for one in made("one")} | {
+        f"others/ben/front.{kind}.png" for kind in ("upper", "lower")
+    }
+
+
+def test_the_closing_line_counts_by_code(line: Line) -> None:
+    line.vision = fakes.FakeVision(without=fakes.LEG_POINTS)
+    photos = [line.photo("a.jpg"), line.photo("b.jpg", b"?"), line.photo("c.jpg", b"?")]
+
+    assert line.run("generate", *photos) == 1
+
+    assert "failed, UNSUPPORTED_PHOTO: 2, made in part, LEGS_NOT_VISIBLE: 1; " in line.err
+
+
+def test_why_masks_could_not_be_stored_is_told_here(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+
+    assert line.run("generate", line.photo("a.jpg")) == 1
+
+    error = line.out[0]["error"]
+    assert error["code"] == "STORE_FAILED"
+    assert "No space left on device" in error["detail"]
+
+
+def test_an_interrupt_ends_without_a_trace(line: Line, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(line.vision, "find_people", interrupted)
+
+    assert line.run("generate", line.photo("a.jpg")) == 130
+    assert "Traceback" not in line.err
+
+
+def test_a_reader_that_leaves_ends_without_a_trace(tmp_path: Path) -> None:
+    program = "import sys; from tryon_masks.entrypoints.cli import main; sys.exit(main())"
+    models = [sys.executable, "-c", program, "models"]
+    built = Path(__file__).parents[2] / "models" / "build"
+    environ = {"PYTHONPATH": ":".join(sys.path), "MODELS_DIR": str(built)}
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    ended = subprocess.run(models, stdout=writing, stderr=subprocess.PIPE, env=environ, check=False)
+
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, b"")
 
 
 def test_masks_beside_their_photos_are_no_photos(line: Line) -> None:
@@ -225,17 +335,23 @@ def test_a_file_over_the_limit_is_not_read_whole(line: Line) -> None:
         (["generate", "missing.jpg"], "missing.jpg"),
         (["generate", "*.tiff"], "*.tiff"),
         (["generate", "empty"], "empty"),
-        (["generate", "a.jpg", "--masks", "torso"], "masks.0"),
-        (["generate", "a.jpg", "--masks", ""], "masks.0"),
+        (["generate", "a.jpg", "--masks", "torso"], "'torso' is no mask; there are upper, lower"),
+        (["generate", "a.jpg", "--masks", ""], "'' is no mask; there are upper, lower"),
         (["generate", "a.jpg", "--profile", "loose"], "profile"),
         (["generate", "a.jpg", "--expand", "top"], "--expand"),
-        (["generate", "a.jpg", "--expand", "front=0.1"], "expand.front"),
-        (["generate", "a.jpg", "--expand", "top=2"], "expand.top"),
+        (["generate", "a.jpg", "--expand", "front=0.1"], "one of top, bottom, left, right"),
+        (["generate", "a.jpg", "--expand", "top=2"], "'top=2' is no margin"),
+        (["generate", "a.jpg", "--expand", "top=-0.1"], "T is 0 to 1"),
+        (["generate", "a.jpg", "--expand", "top=nan,left=0.1"], "'top=nan' is no margin"),
+        (["generate", "a.jpg", "--out", "a.jpg"], "cannot be written to a.jpg"),
+        (["generate", "a.jpg", "--out", "a.jpg/masks"], "cannot be written to a.jpg/masks"),
+        (["generate", "a.jpg", "--out", "/proc/masks"], "cannot be written to /proc/masks"),
+        (["data-json", "data.json", "--out", "/proc/masks"], "cannot be written"),
         (["generate", "a.jpg", "--person-box", "1,2,x,4"], "--person-box"),
         (["generate", "a.jpg", "--person-box", "1,2,3"], "person_box"),
         (["generate", "a.jpg", "--max-side", "10"], "max_side"),
         (["generate", "a.jpg", "--store", "ftp"], "ftp"),
-        (["generate", "a.jpg", "--user-id", "a/b"], "user id"),
+        (["generate", "a.jpg", "--user-id", "a" * 129], "user id"),
         (["generate", "a.jpg", "--colour", "red"], "--colour"),
         (["generate", "a.jpg", "other/a.png"], "a.jpg and other/a.png"),
         (["generate", "a.jpg", "a.jpg"], "a.jpg and a.jpg"),
@@ -248,6 +364,7 @@ def test_wrong_usage_is_exit_code_two_and_does_nothing(
 ) -> None:
     line.photo("a.jpg")
     line.photo("other/a.png", fakes.photo(format="PNG"))
+    line.photo("data.json", b"{}")
     (line.folder / "empty").mkdir()
 
     assert line.run(*argv) == 2
@@ -456,3 +573,52 @@ def test_models_that_are_altered_are_named(
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "pose_landmark.onnx" in printed.err
+
+
+@pytest.mark.parametrize("how", ["--local", "ALLOW_HTTP"])
+@pytest.mark.parametrize("where", ["beside", "path", "server"])
+def test_a_document_may_name_a_photo_of_this_machine_when_told(
+    line: Line, how: str, where: str
+) -> None:
+    line.photo("data/photos/me.jpg")
+    here = partial(SimpleHTTPRequestHandler, directory=str(line.folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), here) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        address = {
+            "beside": "photos/me.jpg",
+            "path": str(line.folder / "data" / "photos" / "me.jpg"),
+            "server": f"http://127.0.0.1:{server.server_address[1]}/data/photos/me.jpg",
+        }[where]
+        document = line.photo("data/data.json", json.dumps({"userImageUrl": address}).encode())
+
+        assert line.run("data-json", document) == 1
+        assert line.out[0]["error"]["code"] == "URL_NOT_ALLOWED"
+        assert "--local" in line.out[0]["error"]["message"]
+        more = ["--local"] if how == "--local" else []
+        environ = {"ALLOW_HTTP": "1"} if how == "ALLOW_HTTP" else {}
+        assert line.run("data-json", document, *more, **environ) == 0
+
+        server.shutdown()
+        serving.join()
+    assert json.loads(Path(document).read_text())["Mask"]["Status"] == "success"
+
+
+def test_a_photo_of_this_machine_that_is_not_there(line: Line) -> None:
+    document = line.photo("data.json", b'{"userImageUrl": "http://localhost:9/me.jpg"}')
+
+    assert line.run("data-json", document, "--local") == 1
+    assert line.out[0]["error"]["code"] == "PHOTO_FETCH_FAILED"
+
+
+@pytest.mark.parametrize("command", [["models"], ["generate", "a.jpg"]])
+def test_models_that_are_not_there_are_named_with_folder_and_command(
+    line: Line, command: list[str]
+) -> None:
+    line.photo("a.jpg")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(line, "_wire", real_parts)
+        assert line.run(*command, MODELS_DIR=str(line.folder / "nowhere")) == 2
+
+    assert f"{line.folder / 'nowhere' / 'compact'}" in line.err
+    assert "`make models MODEL_SET=compact`" in line.err

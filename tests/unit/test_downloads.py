@@ -214,6 +214,35 @@ def test_a_file_that_is_there_already_must_be_the_right_one(
     assert shelf.asked == []
 
 
+def test_a_wrong_later_file_is_found_before_anything_is_downloaded(
+    shelf: Shelf, eyes: Any, folder: Path, tmp_path: Path
+) -> None:
+    ears = replace(eyes, id="ears")
+    (tmp_path / "ears.onnx").write_bytes(WEIGHTS[:-1])
+
+    with pytest.raises(build.BuildError, match=r"^ears\.onnx"):
+        build.build(
+            "tiny", [eyes, ears], folder, build.Cache(tmp_path / "cache", FakeTools(), tmp_path)
+        )
+
+    assert shelf.asked == []
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("have", ["nope", "a file", "empty"])
+def test_a_folder_to_take_files_from_must_have_some(
+    shelf: Shelf, eyes: Any, folder: Path, tmp_path: Path, have: str
+) -> None:
+    (tmp_path / "a file").write_bytes(WEIGHTS)
+    (tmp_path / "empty").mkdir()
+    cache = build.Cache(tmp_path / "cache", FakeTools(), tmp_path / have)
+
+    with pytest.raises(build.BuildError, match=rf"{have} (is not a folder|has none of eyes\.onnx)"):
+        build.build("tiny", [eyes], folder, cache)
+
+    assert shelf.asked == []
+
+
 def test_the_int8_set_is_made_of_the_same_files() -> None:
     sets = [CATALOGUE.sets[name] for name in ("dwpose-schp", "dwpose-schp-int8")]
 

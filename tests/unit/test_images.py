@@ -129,6 +129,15 @@ def png(chunks: list[tuple[bytes, bytes]]) -> bytes:
     return b"".join(parts)
 
 
+def png_chunks(data: bytes) -> list[tuple[bytes, bytes]]:
+    chunks, place = [], 8
+    while place < len(data):
+        (length,) = struct.unpack_from(">I", data, place)
+        chunks.append((data[place + 4 : place + 8], data[place + 8 : place + 8 + length]))
+        place += 12 + length
+    return chunks
+
+
 def png_header(width: int, height: int, depth: int = 8, colour: int = 2) -> tuple[bytes, bytes]:
     return b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
 
@@ -246,10 +255,42 @@ class TestOrientation:
         assert (photo.width, photo.height) == (WIDTH, HEIGHT)
         assert_upright(photo.rgb)
 
-    def test_of_xmp_counts_where_exif_has_none(self) -> None:
-        text = PngInfo()
-        text.add_itxt("XML:com.adobe.xmp", '<rdf:Description tiff:Orientation="6"/>')
-        photo = decode(save(turned(corners_photo(), 6), "PNG", pnginfo=text), LIMITS)
+    @pytest.mark.parametrize("tag", ['tiff:Orientation="6"', "<tiff:Orientation>8<"])
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "HEIF"])
+    def test_of_xmp_is_left_over_and_does_not_count(self, kind: str, tag: str) -> None:
+        # Not the tag itself at first, for the encoder of HEIC would turn it into a property.
+        xmp = f"<rdf:Description {tag}/>".replace("tiff", "tifx")
+        given: dict[str, Any] = {"xmp": xmp.encode()}
+        if kind == "PNG":
+            given = {"pnginfo": PngInfo()}
+            given["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp)
+        data = save(corners_photo(), kind, **given, **quality(kind))
+        if kind == "PNG":
+            data = png([(name, body.replace(b"tifx", b"tiff")) for name, body in png_chunks(data)])
+        data = data.replace(b"tifx", b"tiff")
+        assert tag.encode() in data
+        photo = decode(data, LIMITS)
+        assert (photo.width, photo.height) == (WIDTH, HEIGHT)
+        assert_upright(photo.rgb)
+
+    def test_of_exif_counts_whatever_xmp_says(self) -> None:
+        xmp = b'<rdf:Description tiff:Orientation="3"/>'
+        stored = turned(corners_photo(), 6)
+        photo = decode(save(stored, "JPEG", exif=exif(6), xmp=xmp, **quality("JPEG")), LIMITS)
+        assert_upright(photo.rgb)
+
+    @pytest.mark.parametrize("kind", ["AVIF", "HEIF"])
+    def test_of_exif_does_not_count_where_the_picture_has_properties_for_it(
+        self, kind: str
+    ) -> None:
+        tags = Image.Exif()
+        tags[ExifTags.Base.Compression] = 6
+        data = save(corners_photo(), kind, exif=tags.tobytes(), **quality(kind))
+        # Written as another tag, for the encoder would turn it into the property.
+        left_over = tags.tobytes()[6:].replace(b"\x03\x01", b"\x12\x01", 1)
+        left_over = left_over.replace(b"\x01\x03\x00\x03", b"\x01\x12\x00\x03", 1)
+        assert data.count(tags.tobytes()[6:]) == 1
+        photo = decode(data.replace(tags.tobytes()[6:], left_over), LIMITS)
         assert (photo.width, photo.height) == (WIDTH, HEIGHT)
         assert_upright(photo.rgb)
 
@@ -548,6 +589,22 @@ class TestWorkingCopy:
         assert photo.output_size(max_side) == expected
 
 
+JPEGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "own tables": {"optimize": True},
+    "progressive": {"progressive": True},
+    "restart markers": {"restart_marker_blocks": 7},
+}
+
+
+def photo_like() -> Image.Image:
+    """Smooth and grainy by turns, as photos are."""
+    grain = np.random.default_rng(5).normal(0, 12, (240, 320, 3))
+    y, x = np.indices((240, 320))
+    waves = 128 + 90 * np.sin(x / 23)[:, :, None] * np.cos(y / 31)[:, :, None]
+    return Image.fromarray(np.clip(waves + grain * (x > 150)[:, :, None], 0, 255).astype(np.uint8))
+
+
 class TestDamage:
     @formats
     def test_a_cut_file_is_broken_wherever_it_is_cut(self, kind: str) -> None:
@@ -566,7 +623,7 @@ class TestDamage:
                 rgb = decode(data[:length], LIMITS).rgb
             except BrokenPhoto:
                 continue
-            assert kind in ("jpeg", "png")
+            assert kind in ("jpeg", "progressive jpeg", "png")
             assert np.array_equal(rgb, whole)
 
     @pytest.mark.parametrize("kind", ["jpeg", "progressive jpeg"])
@@ -577,6 +634,69 @@ class TestDamage:
         for length in [*range(12, len(data) - 3, len(data) // 40), len(data) - 3]:
             with pytest.raises(BrokenPhoto):
                 decode(data[:length], limits)
+
+    @pytest.mark.parametrize("tail", [b"", b"\xff"])
+    @pytest.mark.parametrize("options", JPEGS.values(), ids=list(JPEGS))
+    def test_a_jpeg_that_lacks_its_end_marker_is_whole(
+        self, options: dict[str, Any], tail: bytes
+    ) -> None:
+        data = save(photo_like(), "JPEG", **options)
+        photo = decode(data[:-2] + tail, LIMITS)
+        assert np.array_equal(photo.rgb, decode(data, LIMITS).rgb)
+
+    @pytest.mark.parametrize("options", JPEGS.values(), ids=list(JPEGS))
+    def test_a_jpeg_that_lacks_more_is_broken(self, options: dict[str, Any]) -> None:
+        data = save(photo_like(), "JPEG", **options)
+        for lost in (8, 100, len(data) // 5, len(data) // 2):
+            for tail in (b"", b"\xff\xd9"):
+                with pytest.raises(BrokenPhoto):
+                    decode(data[:-lost] + tail, LIMITS)
+
+    def test_a_jpeg_cut_between_two_scans_is_broken(self) -> None:
+        data = save(photo_like(), "JPEG", progressive=True)
+        starts = [place for place in range(len(data)) if data.startswith(b"\xff\xda", place)]
+        assert len(starts) > 5
+        for start in starts:
+            with pytest.raises(BrokenPhoto):
+                decode(data[:start], LIMITS)
+
+    @pytest.mark.parametrize("fill", [b"\x00", b"\x55", b"\xff", b"\xff\x00", b"\xff\xd0"])
+    @pytest.mark.parametrize("share", [0.05, 0.2])
+    @pytest.mark.parametrize("options", JPEGS.values(), ids=list(JPEGS))
+    def test_a_jpeg_with_a_dead_band_is_broken(
+        self, options: dict[str, Any], share: float, fill: bytes
+    ) -> None:
+        data = save(photo_like(), "JPEG", **options)
+        scans = data.index(b"\xff\xda")
+        size = int((len(data) - scans) * share) // len(fill) * len(fill)
+        for place in range(scans + 14, len(data) - 2 - size, len(data) // 7):
+            dead = data[:place] + fill * (size // len(fill)) + data[place + size :]
+            with pytest.raises((BrokenPhoto, UnsupportedPhoto)):
+                decode(dead, LIMITS)
+
+    @pytest.mark.parametrize("options", JPEGS.values(), ids=list(JPEGS))
+    def test_a_jpeg_with_a_hole_is_broken(self, options: dict[str, Any]) -> None:
+        data = save(photo_like(), "JPEG", **options)
+        middle = len(data) // 2
+        with pytest.raises(BrokenPhoto):
+            decode(data[:middle] + data[middle + 400 :], LIMITS)
+
+    @pytest.mark.parametrize("options", JPEGS.values(), ids=list(JPEGS))
+    def test_what_cameras_leave_in_a_jpeg_is_no_damage(self, options: dict[str, Any]) -> None:
+        data = save(photo_like(), "JPEG", **options)
+        tables = data.index(b"\xff\xdb")
+        revision = data.replace(b"JFIF\x00\x01", b"JFIF\x00\x03", 1)
+        assert revision != data
+        adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x09"
+        for whole in (
+            data[:tables] + bytes(40) + data[tables:],
+            data[:-2] + b"\x00\x10\x20" + data[-2:],
+            data[:-2] + b"\xff" * 9 + data[-2:],
+            data + bytes(5000),
+            revision,
+            data[:tables] + adobe + data[tables:],
+        ):
+            assert np.array_equal(decode(whole, LIMITS).rgb, decode(data, LIMITS).rgb)
 
     @pytest.mark.parametrize(
         "head",

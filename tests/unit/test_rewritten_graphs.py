@@ -27,7 +27,13 @@ def small_gains_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def graph(
-    path: Path, *, kernel: int, resized: Sequence[int] = (3, 12), plain: bool = True, **conv: Any
+    path: Path,
+    *,
+    kernel: int,
+    resized: Sequence[int] = (3, 12),
+    plain: bool = True,
+    opset: int = 17,
+    **conv: Any,
 ) -> None:
     """An input and maps of ``resized`` cells a side, enlarged by size or by scale, are joined."""
     random = np.random.default_rng(0)
@@ -37,6 +43,8 @@ def graph(
         constants.append(numpy_helper.from_array(np.asarray(values, dtype), name))
         return name
 
+    # Before opset 13 what is not given must be empty.
+    none = "" if opset >= 13 else constant("none", [])
     for number, cells in enumerate(resized):
         step, name = SIDE // cells, f"large {number}"
         pooled = {"kernel_shape": [step] * 2, "strides": [step] * 2}
@@ -45,10 +53,10 @@ def graph(
         small = [f"pooled {number}", constant(f"grown {number}", grown)]
         nodes.append(helper.make_node("Conv", small, [f"small {number}"]))
         if number == 0:
-            to = ["", "", constant("sizes", [1, CHANNELS, SIDE, SIDE], np.int64)]
+            to = [none, none, constant("sizes", [1, CHANNELS, SIDE, SIDE], np.int64)]
             modes = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
         else:
-            to = ["", constant("scales", [1, 1, step, step])]
+            to = [none, constant("scales", [1, 1, step, step])]
             modes = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric"}
         nodes.append(helper.make_node("Resize", [f"small {number}", *to], [name], **modes))
         joined.append(name)
@@ -69,8 +77,9 @@ def graph(
         for name, shape in (("input", ["batch", 8, SIDE, SIDE]), ("output", None))
     ]
     whole = helper.make_graph(nodes, "joined", *ends, constants)
-    opset = helper.make_opsetid("", 17)
-    onnx.save(helper.make_model(whole, opset_imports=[opset], ir_version=8), path)
+    imports = [helper.make_opsetid("", opset)]
+    ir_version = 8 if opset >= 13 else 6
+    onnx.save(helper.make_model(whole, opset_imports=imports, ir_version=ir_version), path)
 
 
 def answer(path: Path) -> Any:
@@ -94,6 +103,8 @@ def widest(path: Path) -> int:
         (3, {"pads": [0, 2, 1, 0], "dilations": [1, 1]}),
         (3, {"pads": [2, 4, 2, 4], "dilations": [2, 4]}),
         (5, {}),
+        (1, {"opset": 11}),
+        (3, {"opset": 11, "pads": [1, 1, 1, 1]}),
     ],
 )
 def test_a_convolution_goes_before_the_resize_and_gives_the_same(

@@ -114,6 +114,9 @@ def test_each_variable_sets_its_field(name: str, text: str, value: object) -> No
         ("MASK_URL_TTL_S", "-1"),
         ("CLOUDINARY_SECRET_ARN", "cloudinary-secret"),
         ("CLOUDINARY_FOLDER", "a b"),
+        *(("CLOUDINARY_FOLDER", f"masks/a{odd}b") for odd in "?&#\\%<>+\x00\x7f"),
+        ("CLOUDINARY_FOLDER", "/masks"),
+        ("CLOUDINARY_FOLDER", "a" * 151),
         ("FIRESTORE_PROJECT", "My App"),
         ("FIRESTORE_SECRET_ARN", "arn:aws:s3:::bucket"),
         ("SCHP_LIP", "no"),
@@ -273,3 +276,25 @@ def test_a_malformed_secret_is_not_quoted(name: str, text: str) -> None:
     (problem,) = problems({**S3, "FIRESTORE_PROJECT": "app-1", name: text})
     assert problem.startswith(name + " ")
     assert "s3cr3t" not in problem
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("MASK_BUKET", "MASK_BUCKET"),
+        ("MASKS_DIR", "MASK_DIR"),
+        ("mask_store", "MASK_STORE"),
+        ("CLOUDINARY_ULR", "CLOUDINARY_URL"),
+        ("MAX_PHOTO_BYTE", "MAX_PHOTO_BYTES"),
+        ("JOB_TTL", "JOB_TTL_S"),
+        ("MODEL_DIR", "MODELS_DIR"),
+    ],
+)
+def test_a_misspelt_variable_is_told(written: str, meant: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{written} is not a setting: did you mean {meant}"):
+        Settings.from_env({written: "1"}, on_lambda=False)
+
+
+def test_other_programs_variables_are_theirs() -> None:
+    others = {"PATH": "/bin", "MASKS": "1", "FIRESTORE_EMULATOR_HOST": "x", "AWS_LAMBDA_x": "1"}
+    Settings.from_env(others | {"MASK_BUKET": ""}, on_lambda=False)

@@ -19,6 +19,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 from tryon_masks.domain.errors import (
     InvalidRequest,
@@ -140,7 +141,7 @@ class FirestoreLog:
                 "Upper mask URL": masks.get("upper"),
                 "Lower mask URL": masks.get("lower"),
             }
-        document = self._client.collection(USERS).document(_document_id(user_id, "user_id"))
+        document = self._client.collection(USERS).document(_profile_id(user_id))
         with self._reported(ProfileUnavailable):
             document.set(fields, merge=list(fields), **self._call)
 
@@ -150,11 +151,11 @@ class FirestoreLog:
 
         theirs = FieldFilter("user_id", "==", user_id)
         requests = self._client.collection(LOGS).where(filter=theirs).select([])
-        profile = self._client.collection(USERS).document(_document_id(user_id, "user_id"))
+        profile = self._client.collection(USERS).document(_profile_id(user_id))
         with self._reported(LogUnavailable, "Firestore could not be searched."):
             found = [f"{LOGS}/{request.id}" for request in requests.stream(**self._call)]
             fields = profile.get(**self._call).to_dict() or {}
-        return [*found, f"{USERS}/{user_id}"] if fields.keys() & set(OURS) else found
+        return [*found, f"{USERS}/{profile.id}"] if fields.keys() & set(OURS) else found
 
     def erase(self, names: Sequence[str]) -> None:
         """Delete requests with all their steps, and our fields of a profile.
@@ -213,6 +214,24 @@ def _credentials(service_account: str) -> Any:
         raise SettingsError(
             "The secret of FIRESTORE_SECRET_ARN is not a service account's JSON."
         ) from None
+
+
+_NO_NAME = re.compile(r"/|%|\x00|^\.{1,2}$|^__.*__$", re.DOTALL)
+"""What no document can be named; and what percent-encoding would make two users' the same by."""
+
+
+def _profile_id(user_id: str) -> str:
+    """The user's document: the id itself, percent-encoded where that cannot name a document.
+
+    Raises
+    ------
+    InvalidRequest
+    """
+    if _NO_NAME.search(user_id):
+        first, rest = user_id[:1], user_id[1:]
+        first = f"%{ord(first):02X}" if first in "._" else quote(first, safe="")
+        user_id = first + "".join(quote(one, safe="") if one in "/%\x00" else one for one in rest)
+    return _document_id(user_id, "user_id")
 
 
 def _document_id(value: str, name: str) -> str:

@@ -11,9 +11,11 @@ import hashlib
 import hmac
 import http.client
 import io
+import re
 import socket
 import ssl
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -21,7 +23,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from threading import Thread
 from typing import cast
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 import certifi
 
@@ -32,15 +34,17 @@ from tryon_masks.adapters.addresses import (
     AddressRules,
     Target,
     check_public,
+    joined,
 )
 from tryon_masks.deadline import need, time_left
 from tryon_masks.domain.errors import (
+    BrokenPhoto,
     CallbackFailed,
     PhotoFetchFailed,
     PhotoFetchTimeout,
     PhotoNotFound,
     PhotoTooLarge,
-    UrlNotAllowed,
+    UnsupportedPhoto,
 )
 from tryon_masks.ports import Callbacks, PhotoSource
 
@@ -54,7 +58,13 @@ Dial = Callable[[Address, int, float], socket.socket]
 """(address, port, timeout in seconds) -> a connected socket. Raises OSError."""
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_NOT_FOUND = frozenset({401, 403, 404, 410})
+_MAY_PASS = frozenset({408, 421, 423, 425, 429})
+"""Statuses from 400 to 499 that another try may not be answered with."""
+_COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress"})
+_COMPRESSIONS |= {"dcb", "dcz", "lzma", "xz", "bzip2", "lz4", "snappy", "exi", "pack200-gzip"}
+_UNPACKED = frozenset({"gzip", "x-gzip", "deflate"})
+_MOST_COMPRESSIONS = 2
+"""Of one answer."""
 _READ_BYTES = 64 * 1024
 _FRAMING_BYTES = 1_000_000
 """What one answer may hold beside the photo: headers and chunk sizes."""
@@ -171,11 +181,16 @@ class HttpPhotoSource(_Door, PhotoSource):
         UrlNotAllowed
             See :class:`AddressRules`; or a host that is not public. In the address or a redirect.
         PhotoTooLarge
+            Packed or unpacked.
         PhotoNotFound
-            Status 401, 403, 404 or 410: another try would be answered in the same way.
+            A status from 400 to 499 that another try would be answered with, too.
+        UnsupportedPhoto
+            Compressed in a way that is not unpacked here.
+        BrokenPhoto
+            Compressed, and damaged.
         PhotoFetchFailed
-            No such host, no connection, no valid certificate, any other status than 200, too many
-            redirects, compressed content, or an answer that is empty or breaks off.
+            No such host, no connection, no valid certificate, a status that is none of success, too
+            many redirects, or an answer that is empty, a part of the photo, or breaks off.
         PhotoFetchTimeout
         OutOfTime
             The call had less time left than a photo may take.
@@ -200,9 +215,9 @@ class HttpPhotoSource(_Door, PhotoSource):
             target = rules.target(address)
             rules = replace(rules, allow_http=rules.allow_http and not target.secure)
             with self._exchange(target, deadline, "GET") as response:
-                if response.status == http.client.OK:
-                    return self._body(response)
-                if response.status in _NOT_FOUND:
+                if 200 <= response.status < 300:
+                    return self._unpacked(self._body(response), response)
+                if 400 <= response.status < 500 and response.status not in _MAY_PASS:
                     raise PhotoNotFound(detail=f"status {response.status}")
                 location = response.getheader("Location")
                 if response.status not in _REDIRECTS or not location:
@@ -211,9 +226,8 @@ class HttpPhotoSource(_Door, PhotoSource):
         raise PhotoFetchFailed("The photo's address redirects too often.")
 
     def _body(self, response: http.client.HTTPResponse) -> bytes:
-        encoding = response.getheader("Content-Encoding", "identity")
-        if encoding.strip().lower() != "identity":
-            raise PhotoFetchFailed("The photo's host sent it compressed.", detail=encoding)
+        if response.status == http.client.PARTIAL_CONTENT and not _is_whole(response):
+            raise PhotoFetchFailed("The photo's host sent a part of it only.")
         if response.length is not None and response.length > self._max_bytes:
             raise self._too_large()
         body = bytearray()
@@ -226,6 +240,32 @@ class HttpPhotoSource(_Door, PhotoSource):
         if not body:
             raise PhotoFetchFailed("The photo's host sent nothing.")
         return bytes(body)
+
+    def _unpacked(self, body: bytes, response: http.client.HTTPResponse) -> bytes:
+        """``body`` without its compressions.
+
+        Labels that are no compression are common (``aws-chunked``, ``base64`` and ``utf-8`` of
+        objects that were uploaded with them, none at all) and say nothing.
+        """
+        labels = response.getheader("Content-Encoding", "").lower().split(",")
+        packed = [label for label in map(str.strip, labels) if label in _COMPRESSIONS]
+        if not _UNPACKED.issuperset(packed) or len(packed) > _MOST_COMPRESSIONS:
+            raise UnsupportedPhoto(
+                "The photo's host sent it compressed, without being asked to: "
+                f"{', '.join(packed[: _MOST_COMPRESSIONS + 1])}."
+            )
+        for label in reversed(packed):
+            unpack = _inflated if label == "deflate" else _gunzipped
+            try:
+                body = unpack(body, self._max_bytes + 1)
+            except (zlib.error, EOFError) as error:
+                raise BrokenPhoto(
+                    f"The photo's host sent it as {label}, which could not be unpacked.",
+                    detail=repr(error),
+                ) from error
+            if len(body) > self._max_bytes:
+                raise self._too_large()
+        return body
 
     def _too_large(self) -> PhotoTooLarge:
         return PhotoTooLarge(f"The photo is larger than {self._max_bytes} bytes.")
@@ -289,12 +329,51 @@ class HttpCallbacks(_Door, Callbacks):
             raise CallbackFailed(detail=repr(error)) from error
 
 
-def _next(address: str, location: str) -> str:
+def _is_whole(response: http.client.HTTPResponse) -> bool:
+    """Whether a part that nobody asked for is all there is."""
+    said = re.fullmatch(r"bytes 0-(\d+)/(\d+)", response.getheader("Content-Range", "").strip())
+    return said is not None and int(said[1]) + 1 == int(said[2])
+
+
+def _gunzipped(data: bytes, most: int) -> bytes:
+    """The first ``most`` bytes of all members of a gzip file.
+
+    Raises
+    ------
+    zlib.error, EOFError
+    """
+    unpacked = bytearray()
+    while data and len(unpacked) < most:
+        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        unpacked += _whole(member, data, most - len(unpacked))
+        # Zeros behind the last member are padding.
+        data = member.unused_data.lstrip(b"\x00")
+    return bytes(unpacked)
+
+
+def _inflated(data: bytes, most: int) -> bytes:
+    """The first ``most`` bytes of deflated data, with or without the header that it should have.
+
+    Raises
+    ------
+    zlib.error, EOFError
+    """
     try:
-        # http.client reads headers as Latin-1; quoting the bytes gives back what was sent.
-        return urljoin(address, quote(location.encode("latin-1"), URL_SAFE + "#"))
-    except ValueError as error:
-        raise UrlNotAllowed(detail=f"malformed redirect: {type(error).__name__}") from error
+        return _whole(zlib.decompressobj(zlib.MAX_WBITS), data, most)
+    except zlib.error:
+        return _whole(zlib.decompressobj(-zlib.MAX_WBITS), data, most)
+
+
+def _whole(member: zlib._Decompress, data: bytes, most: int) -> bytes:
+    unpacked = member.decompress(data, most)
+    if not member.eof and len(unpacked) < most:
+        raise EOFError("the data breaks off")
+    return unpacked
+
+
+def _next(address: str, location: str) -> str:
+    # http.client reads headers as Latin-1; quoting the bytes gives back what was sent.
+    return joined(address, quote(location.strip(" \t").encode("latin-1"), URL_SAFE + "#"))
 
 
 def _headers(target: Target) -> dict[str, str]:

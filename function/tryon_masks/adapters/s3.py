@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -23,16 +23,19 @@ from tryon_masks.adapters.side_by_side import save_side_by_side
 from tryon_masks.domain.errors import (
     PhotoFetchFailed,
     PhotoFetchTimeout,
+    PhotoNotFound,
     PhotoTooLarge,
     StateUnavailable,
     StoreFailed,
     StoreTimeout,
 )
-from tryon_masks.ports import USER_METADATA, EncodedImage, UploadForm, user_folder
+from tryon_masks.ports import USER_METADATA, EncodedImage, UploadForm, user_folder, user_key
 from tryon_masks.telemetry import step
 
 _TIMEOUTS = (ConnectTimeoutError, ReadTimeoutError)
 _ERRORS = (BotoCoreError, ClientError)
+_GONE = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "InvalidObjectState", "404"})
+"""Why an object cannot be read now or later: it was deleted, or moved to an archive."""
 _CACHE_S = 86_400
 _BATCH = 1000
 """Most objects that S3 deletes in one call."""
@@ -151,7 +154,7 @@ class S3UploadForms:
     def make(self, key: str, content_type: str, metadata: Mapping[str, str]) -> UploadForm:
         """See :class:`~tryon_masks.ports.UploadForms`."""
         fields = {"Content-Type": content_type}
-        fields |= {f"x-amz-meta-{name}": value for name, value in metadata.items()}
+        fields |= {f"x-amz-meta-{name}": value for name, value in _written(metadata).items()}
         try:
             form = self._client.generate_presigned_post(
                 self._bucket,
@@ -253,6 +256,8 @@ class S3Objects:
         ------
         PhotoTooLarge
             It has more than ``max_bytes`` bytes; none of them is read.
+        PhotoNotFound
+            It is gone, or archived. S3 says so only to whoever may list the bucket.
         PhotoFetchFailed, PhotoFetchTimeout
         """
         try:
@@ -264,11 +269,12 @@ class S3Objects:
                     raise PhotoTooLarge(
                         f"The photo has more than {max_bytes} bytes.", detail=f"{size} bytes"
                     )
-                return body.read(), answer["Metadata"]
+                return body.read(), _read(answer["Metadata"])
         except _TIMEOUTS as error:
             raise PhotoFetchTimeout(detail=str(error)) from error
         except _ERRORS as error:
-            raise PhotoFetchFailed(detail=str(error)) from error
+            gone = isinstance(error, ClientError) and error.response["Error"]["Code"] in _GONE
+            raise (PhotoNotFound if gone else PhotoFetchFailed)(detail=str(error)) from error
 
     def put_json(
         self, bucket: str, key: str, document: object, metadata: Mapping[str, str]
@@ -285,7 +291,7 @@ class S3Objects:
             Key=key,
             Body=json.dumps(document, ensure_ascii=False).encode(),
             ContentType="application/json",
-            Metadata=dict(metadata),
+            Metadata=_written(metadata),
         )
 
 
@@ -302,8 +308,8 @@ class S3UserObjects:
     client
         From :func:`s3_client`.
     folders, results_prefix
-        What keys begin with: ``FOLDER/USER_ID/...`` of an upload or a list, and those of results
-        before it.
+        What keys begin with: ``FOLDER/`` and :func:`~tryon_masks.ports.user_key` of an upload or a
+        list, and those of results before it.
     """
 
     def __init__(
@@ -327,15 +333,16 @@ class S3UserObjects:
 
     def _is_of(self, user_id: str, key: str) -> bool:
         try:
-            metadata = self._client.head_object(Bucket=self._bucket, Key=key)["Metadata"]
+            found = self._client.head_object(Bucket=self._bucket, Key=key)
         except ClientError as error:
             if error.response["Error"]["Code"] == "404":
                 return False
             raise
+        metadata = _read(found["Metadata"])
         if USER_METADATA in metadata:
-            return bool(metadata[USER_METADATA] == user_id)
+            return metadata[USER_METADATA] == user_id
         upload = key.removeprefix(self._results_prefix)
-        return upload.startswith(tuple(f"{folder}{user_id}/" for folder in self._folders))
+        return upload.startswith(tuple(f"{folder}{user_key(user_id)}/" for folder in self._folders))
 
 
 class S3UserLines:
@@ -414,7 +421,8 @@ def _is_of(user_id: str, line: str) -> bool:
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):
-        return f'"{user_id}"' in line
+        # Either way in which JSON may be written.
+        return any(json.dumps(user_id, ensure_ascii=ascii_) in line for ascii_ in (True, False))
     if not isinstance(entry, dict):
         return False
     if isinstance(given := entry.get("Input"), str):
@@ -423,6 +431,21 @@ def _is_of(user_id: str, line: str) -> bool:
     item = entry.get("item")
     named = item.get("user_id") if isinstance(item, dict) else None
     return user_id in (entry.get("user_id"), named)
+
+
+def _written(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata as S3 takes it, which is ASCII: the user's id is percent-encoded."""
+    return {
+        name: quote(value, safe="@:+") if name == USER_METADATA else value
+        for name, value in metadata.items()
+    }
+
+
+def _read(metadata: Mapping[str, str]) -> dict[str, str]:
+    """What :func:`_written` wrote; and an id that somebody wrote as it is."""
+    return {
+        name: unquote(value) if name == USER_METADATA else value for name, value in metadata.items()
+    }
 
 
 def _digest(line: str) -> str:

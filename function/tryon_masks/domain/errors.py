@@ -8,6 +8,7 @@
     │   └── ModelSetError
     ├── BadRequest                      the caller can mend it
     │   ├── InvalidRequest              400  INVALID_REQUEST
+    │   ├── UnknownEvent                400  UNKNOWN_EVENT
     │   ├── UrlNotAllowed               400  URL_NOT_ALLOWED
     │   ├── PhotoTooLarge               413  PHOTO_TOO_LARGE
     │   ├── PhotoNotFound               422  PHOTO_NOT_FOUND
@@ -87,6 +88,13 @@ class InvalidRequest(BadRequest):
 
     code = "INVALID_REQUEST"
     message = "The request is not valid."
+
+
+class UnknownEvent(BadRequest):
+    """The function was called with something that none of its triggers sends."""
+
+    code = "UNKNOWN_EVENT"
+    message = "This is no event that the service knows."
 
 
 class UrlNotAllowed(BadRequest):

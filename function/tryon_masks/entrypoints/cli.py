@@ -2,13 +2,14 @@
 ``serve``.
 
 Exit codes: 0 everything was made, 1 something was refused or failed (the rest is done), 2 wrong
-usage or a start that failed (nothing is done).
+usage or a start that failed (nothing is done), 130 interrupted, 141 nobody reads the answers.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -18,8 +19,12 @@ from tryon_masks.entrypoints.commands import batch, data_json, erase, generate, 
 from tryon_masks.entrypoints.commands.arguments import UsageError
 from tryon_masks.entrypoints.commands.making import Wire, real_parts
 
+INTERRUPTED, NOBODY_READS = 128 + signal.SIGINT, 128 + signal.SIGPIPE
+"""Exit codes, as a shell tells of a command that these signals end."""
+
 EXTRAS = {
     "certifi": "cli",
+    "requests": "cli",
     "tqdm": "cli",
     "aws_lambda_powertools": "aws",
     "boto3": "aws",
@@ -43,11 +48,15 @@ def main(
     telemetry.configure(sys.stderr if args.verbose else None)
     try:
         run: Callable[[argparse.Namespace, Mapping[str, str], Wire], int] = args.run
-        return run(args, environ, wire or real_parts)
+        code = run(args, environ, wire or real_parts)
+        sys.stdout.flush()
+        return code
     except UsageError as error:
         parser.error(str(error))
     except StartError as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
+        if error.detail is not None:
+            print(f"{parser.prog}: {error.detail}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
         extra = EXTRAS.get((error.name or "").partition(".")[0])
@@ -56,6 +65,12 @@ def main(
         needed = f"pip install 'tryon-masks[{extra}]'"
         print(f"{parser.prog}: this needs more packages: {needed}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # What is left to be written would be an error once more when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOBODY_READS
 
 
 def _parser() -> argparse.ArgumentParser:

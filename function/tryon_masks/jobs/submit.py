@@ -23,6 +23,7 @@ from tryon_masks.ports import (
     UploadForm,
     UploadForms,
     WorkQueue,
+    user_key,
 )
 from tryon_masks.schema.answers import Progress
 from tryon_masks.schema.requests import BatchBody, DataJson, MaskRequestBody, UploadBody
@@ -94,14 +95,14 @@ class Desk:
         """
         with step("sign_upload", "jobs"):
             job_id = self.new_id()
-            key = f"{UPLOADS}{owner}/{job_id}"
+            key = f"{UPLOADS}{user_key(owner)}/{job_id}"
             whose = user_of(None, user_id)
             metadata = {
                 USER_METADATA: whose,
                 JOB_METADATA: job_id,
                 OPTIONS_METADATA: json.dumps(options_of(body)),
             }
-            form = self.forms.make(key, body.content_type, metadata)
+            form = self.forms.make(key, body.stored_type, metadata)
             task = {"upload": key, "user_id": whose, CALLBACK: body.callback_url}
             return self.jobs.add(job_id, owner, task), form
 
@@ -134,7 +135,7 @@ class Desk:
         with step("queue_batch", "jobs"):
             batch_id = self.new_id()
             if body.manifest is not None:
-                own = f"{MANIFESTS}{owner}/"
+                own = f"{MANIFESTS}{user_key(owner)}/"
                 if not body.manifest.startswith(own):
                     raise InvalidRequest(f"manifest: must be below {own}.")
                 batch = self.batches.add(batch_id, owner, None)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import unquote_to_bytes
 
 from pydantic import (
     BaseModel,
@@ -14,6 +16,7 @@ from pydantic import (
     Discriminator,
     EncodedBytes,
     Field,
+    GetJsonSchemaHandler,
     StrictBool,
     StrictInt,
     StrictStr,
@@ -21,16 +24,18 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from tryon_masks.domain.errors import InvalidRequest
-from tryon_masks.domain.identity import USER_ID
+from tryon_masks.domain.identity import MOST_CHARACTERS
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.profiles import Expand, Profile
 from tryon_masks.service import MaskOptions, MaskRequest
 
 DOCUMENT_KEY = "userImageUrl"
-UserId = Annotated[StrictStr, Field(pattern=f"^{USER_ID.pattern}$")]
+UserId = Annotated[StrictStr, Field(min_length=1, max_length=MOST_CHARACTERS)]
 
 # Spelled out: what counts as white space differs from one regex dialect to the next.
 CallbackUrl = Annotated[StrictStr, Field(pattern=r"^https://[!-.0-~]+(/[!-~]*)?$", max_length=2048)]
@@ -51,12 +56,30 @@ Pixels = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Address = Annotated[StrictStr, Field(min_length=1, max_length=4096)]
 
 
-class _StrictBase64:
-    """Pydantic's own encoder skips characters that are not base64; here they are an error."""
+_DATA_ADDRESS = re.compile(rb"data:([^,]*),", re.IGNORECASE)
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
+_WHITE_SPACE = b" \t\r\n\f\v"
+
+
+class _AnyBase64:
+    """Base64 as clients write it.
+
+    A ``data:`` address, lines, either alphabet, with padding or without. Pydantic's own encoder
+    skips characters that are not base64; here they are an error.
+    """
 
     @classmethod
     def decode(cls, data: bytes) -> bytes:
-        return base64.b64decode(data, validate=True)
+        if address := _DATA_ADDRESS.match(data := data.strip()):
+            if not address[1].strip().lower().endswith(b";base64"):
+                raise ValueError("a data: address must say ;base64")
+            data = unquote_to_bytes(data[address.end() :])
+        digits = data.translate(_URL_SAFE, _WHITE_SPACE).rstrip(b"=")
+        if odd := re.search(rb"[^A-Za-z0-9+/]", digits):
+            raise ValueError(f"character {odd.start() + 1} is not base64")
+        if len(digits) % 4 == 1:
+            raise ValueError("base64 breaks off: a character is missing, or one too many")
+        return base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
 
     @classmethod
     def encode(cls, value: bytes) -> bytes:
@@ -67,7 +90,44 @@ class _StrictBase64:
         return "base64"
 
 
-class ExpandBody(BaseModel):
+class _Body(BaseModel):
+    """What a caller sends: for a field that may be left out, null says the same."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_out_nulls(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        optional = {DOCUMENT_KEY}
+        for name, known in cls.model_fields.items():
+            if not known.is_required():
+                optional.add(known.alias or name)
+        return {
+            name: value
+            for name, value in given.items()
+            if value is not None or name not in optional
+        }
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        whole = handler.resolve_ref_schema(schema)
+        for name, member in whole.get("properties", {}).items():
+            kinds = member.get("anyOf", [])
+            if name not in whole.get("required", ()) and {"type": "null"} not in kinds:
+                shown = {key: member.pop(key) for key in ("title", "description") if key in member}
+                default = {"default": member.pop("default")} if "default" in member else {}
+                whole["properties"][name] = {
+                    "anyOf": [member, {"type": "null"}],
+                    **shown,
+                    **default,
+                }
+        return schema
+
+
+class ExpandBody(_Body):
     """A margin on top of the profile's own, a side each, as fractions of the torso length."""
 
     model_config = ConfigDict(extra="forbid")
@@ -78,7 +138,7 @@ class ExpandBody(BaseModel):
     right: Margin = 0.0
 
 
-class OptionsBody(BaseModel):
+class OptionsBody(_Body):
     """What may be chosen about the masks, wherever the photo comes from."""
 
     model_config = ConfigDict(extra="forbid")
@@ -159,8 +219,8 @@ class MaskRequestBody(_CallBody):
     user_image_url: Address | None = Field(
         default=None, description="https address of the photo. Give this or image."
     )
-    image: Annotated[bytes, EncodedBytes(encoder=_StrictBase64), Field(min_length=1)] | None = (
-        Field(default=None, description="The photo's file as base64, without a data: prefix.")
+    image: Annotated[bytes, EncodedBytes(encoder=_AnyBase64), Field(min_length=1)] | None = Field(
+        default=None, description="The photo's file as base64, or a data: address with that."
     )
 
     @model_validator(mode="after")
@@ -177,21 +237,43 @@ class MaskRequestBody(_CallBody):
         return photo
 
 
-PhotoType = Literal[
-    "image/jpeg", "image/png", "image/webp", "image/avif", "image/heic", "image/heif"
-]
+UNKNOWN_TYPE = "application/octet-stream"
+
+
+def _any_case(text: str) -> str:
+    """A pattern of ``text``, for JSON Schema has no other way to leave case open."""
+    return "".join(f"[{one.upper()}{one}]" if one.isalpha() else one for one in text)
+
+
+_TYPES = "|".join(
+    (
+        _any_case("image/") + "[A-Za-z0-9.+*_-]+",
+        _any_case(UNKNOWN_TYPE),
+        _any_case("binary/octet-stream"),
+    )
+)
+PhotoType = Annotated[StrictStr, Field(pattern=f"^(({_TYPES})( *;[ -~]*)?)?$", max_length=255)]
+"""Whatever browsers and phones call a photo: its content decides what it is."""
 
 
 class UploadBody(OptionsBody):
     """A photo that will be uploaded, and what to make of it. Unknown fields are refused."""
 
-    content_type: PhotoType = Field(description="Of the file; S3 takes no other with this form.")
+    content_type: PhotoType = Field(
+        description="Of the file, as the browser names it: image/..., application/octet-stream or "
+        "nothing. The form has it; what the file is, its content decides.",
+    )
     user_id: UserId | None = Field(
         default=None, description="Whose photo; a signed-in caller's token wins over it."
     )
     callback_url: CallbackUrl | None = Field(
         default=None, description="https address that the job is posted to when done."
     )
+
+    @property
+    def stored_type(self) -> str:
+        """The type that S3 keeps the file under."""
+        return self.content_type.partition(";")[0].strip().lower() or UNKNOWN_TYPE
 
 
 MOST_ITEMS = 1000
@@ -210,7 +292,7 @@ class ItemBody(OptionsBody):
     )
 
 
-class BatchBody(BaseModel):
+class BatchBody(_Body):
     """Photos to be made masks of later: here, or in a list. Unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
@@ -252,13 +334,15 @@ class DataJson(_CallBody):
 
     @model_validator(mode="after")
     def _one_photo(self) -> Self:
-        if {"user_image_url", "image"} & set(self.model_extra or ()):
+        given = {name for name, value in (self.model_extra or {}).items() if value is not None}
+        if {"user_image_url", "image"} & given:
             raise ValueError("give exactly one of user_image_url, image and userImageUrl")
         return self
 
 
 def _which(body: object) -> str:
-    return "document" if isinstance(body, Mapping) and DOCUMENT_KEY in body else "request"
+    is_document = isinstance(body, Mapping) and body.get(DOCUMENT_KEY) is not None
+    return "document" if is_document else "request"
 
 
 Body = Annotated[

@@ -77,7 +77,8 @@ def load_model_set(name: str, folder: Path) -> ModelSet:
     ------
     ModelSetError
         The manifest is missing, not readable, or another set's; or files are missing, cut or
-        altered. The message names them all, one a line.
+        altered. The message names them all, one a line, and the command that makes them; the detail
+        is their folder.
     """
     manifest = _read(name, folder)
     problems = [problem for entry in manifest.files if (problem := _problem(entry, folder))]
@@ -120,4 +121,11 @@ def _model(entry: _Entry, folder: Path) -> ModelFile:
 
 
 def _lines(name: str, problems: list[str]) -> str:
-    return "\n".join((f"The model set {name} cannot be used:", *(f"- {p}" for p in problems)))
+    return "\n".join(
+        (
+            f"The model set {name} cannot be used:",
+            *(f"- {problem}" for problem in problems),
+            f"In a checkout, `make models MODEL_SET={name}` builds it; MODELS_DIR names another "
+            "folder.",
+        )
+    )

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,10 +43,43 @@ POSE_MEAN, POSE_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 BGR_MEAN, BGR_STD = (0.406, 0.456, 0.485), (0.225, 0.224, 0.229)
 
 
+@dataclass(frozen=True)
+class Export:
+    """How a graph is written: the version of ONNX's operators, and whether sizes are left open."""
+
+    opset: int = 17
+    open_sizes: bool = False
+
+    def shape(self, sizes: Sequence[int | str]) -> list[int | str]:
+        if not self.open_sizes:
+            return list(sizes)
+        images = len(sizes) == 4
+        return [
+            f"size {axis}" if axis == 0 or (images and axis > 1) else size
+            for axis, size in enumerate(sizes)
+        ]
+
+
+TORCH = [Export(11), Export(11, open_sizes=True), Export(12), Export(17, open_sizes=True)]
+"""What exporters write: torch's opset 11 unless told otherwise, YOLOX's own always."""
+_export = [Export()]
+
+
+@contextmanager
+def exported(how: Export) -> Iterator[None]:
+    """Graphs are written like that in here."""
+    _export.append(how)
+    try:
+        yield
+    finally:
+        _export.pop()
+
+
 class Graph:
     """A graph in the making; every method adds a node and returns its output's name."""
 
     def __init__(self) -> None:
+        self._export = _export[-1]
         self._nodes: list[onnx.NodeProto] = []
         self._constants: list[onnx.TensorProto] = []
 
@@ -59,7 +94,7 @@ class Graph:
         return name
 
     def reduce(self, op: str, of: str, axes: Sequence[int], keep: bool = False) -> str:
-        if op == "ReduceSum":
+        if op == "ReduceSum" and self._export.opset >= 13:
             return self.add(op, of, self.constant(axes, np.int64), keepdims=int(keep))
         return self.add(op, of, axes=list(axes), keepdims=int(keep))
 
@@ -74,13 +109,17 @@ class Graph:
     ) -> None:
         def values(shapes: Mapping[str, Sequence[int | str]]) -> list[onnx.ValueInfoProto]:
             kind = onnx.TensorProto.FLOAT
-            return [onnx.helper.make_tensor_value_info(n, kind, s) for n, s in shapes.items()]
+            return [
+                onnx.helper.make_tensor_value_info(n, kind, self._export.shape(s))
+                for n, s in shapes.items()
+            ]
 
         graph = onnx.helper.make_graph(
             self._nodes, "contract", values(inputs), values(outputs), self._constants
         )
-        opset = onnx.helper.make_opsetid("", 17)
-        model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8)
+        opset = onnx.helper.make_opsetid("", self._export.opset)
+        ir_version = 8 if self._export.opset >= 13 else 6
+        model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=ir_version)
         onnx.checker.check_model(model)
         onnx.save(model, path)
 

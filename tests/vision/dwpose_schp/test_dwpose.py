@@ -11,7 +11,10 @@ from tests.vision.dwpose_schp.contract_graphs import (
     BRIGHTEST,
     PHOTO_SIZES,
     POINTS,
+    TORCH,
+    Export,
     colour_pose,
+    exported,
     planted_pose,
 )
 
@@ -119,3 +122,20 @@ def test_the_named_points_are_those_of_coco_wholebody() -> None:
     assert (NAMED["left_index"], NAMED["right_pinky"]) == (96, 129)
     # The face's points 48 and 54, of 68 that are counted from the person's right.
     assert (NAMED["right_mouth"], NAMED["left_mouth"]) == (23 + 48, 23 + 54)
+
+
+@pytest.mark.parametrize("how", TORCH, ids=str)
+def test_a_graph_of_any_exporter_gives_the_same_points(tmp_path: Path, how: Export) -> None:
+    rgb = np.zeros((433, 577, 3), np.uint8)
+    rgb[100:140, 200:260, 0] = rgb[200:240, 220:280, 1] = rgb[300:330, 210:250, 2] = 200
+    box = box_in(577, 433, 0)
+    colour_pose(tmp_path / "pose.onnx")
+    wanted = PoseModel(tmp_path / "pose.onnx", 1).look(rgb, box)
+
+    with exported(how):
+        colour_pose(tmp_path / "pose.onnx")
+    found = PoseModel(tmp_path / "pose.onnx", 1).look(rgb, box)
+
+    assert wanted.scores[:3].min() > 0.3
+    assert np.array_equal(found.points, wanted.points)
+    assert np.array_equal(found.scores, wanted.scores)

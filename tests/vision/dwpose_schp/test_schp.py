@@ -15,10 +15,13 @@ from tests.vision.dwpose_schp.contract_graphs import (
     CYAN,
     MAGENTA,
     PHOTO_SIZES,
+    TORCH,
     YELLOW,
+    Export,
     Graph,
     Rgb,
     colour_parser,
+    exported,
     planted_parser,
 )
 
@@ -131,6 +134,23 @@ def test_the_answers_corners_are_those_of_the_square_around_the_photo(
     y = y[:, None]
     wanted = np.where((x <= 0) & (y <= 0), 0, np.where(x >= 2 * y, 1, 2))
     assert (found != wanted).mean() < 0.001
+
+
+@pytest.mark.parametrize("int8", [False, True], ids=["float", "int8"])
+@pytest.mark.parametrize("how", TORCH, ids=str)
+def test_a_graph_of_any_exporter_gives_the_same_labels(
+    tmp_path: Path, how: Export, int8: bool
+) -> None:
+    shown = [4, 9, 14]
+    photo = painted(stripes(433, 577, shown), shown)
+    wanted = parser(tmp_path, 473, len(Lip), shown, int8=int8).parse(photo)
+
+    with exported(how):
+        found = parser(tmp_path, 473, len(Lip), shown, int8=int8).parse(photo)
+
+    assert np.array_equal(found, wanted)
+    written = onnx.load(tmp_path / "parser.onnx").opset_import[0].version
+    assert written == how.opset
 
 
 def test_the_layers_work_in_eight_bits_but_not_the_last(tmp_path: Path) -> None:

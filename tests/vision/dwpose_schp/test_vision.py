@@ -25,15 +25,21 @@ from tests.vision.dwpose_schp.contract_graphs import (
 from tryon_masks.adapters.directory import DirectoryMaskStore
 from tryon_masks.domain.errors import ModelSetError
 from tryon_masks.domain.parts import Part
-from tryon_masks.domain.person import Person
+from tryon_masks.domain.person import Box, Person
 from tryon_masks.entrypoints import cli
 from tryon_masks.service import MaskRequest, MaskResult, MaskService
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log, request_log
 from tryon_masks.vision.catalog import load_model_set
-from tryon_masks.vision.dwpose_schp.dwpose import NAMED
+from tryon_masks.vision.dwpose_schp.dwpose import NAMED, PoseModel, WholeBody
 from tryon_masks.vision.dwpose_schp.schp import Atr, Lip
-from tryon_masks.vision.dwpose_schp.vision import ATR_SIDE, LIP_SIDE, ClassicVision
+from tryon_masks.vision.dwpose_schp.vision import (
+    ATR_SIDE,
+    LIP_SIDE,
+    MOST_POSES,
+    ClassicVision,
+)
+from tryon_masks.vision.dwpose_schp.yolox import Detection
 from tryon_masks.wiring import build_vision
 
 WALL: Rgb = (0, 0, 0)
@@ -304,3 +310,51 @@ def test_an_altered_file_stops_the_start_with_both_digests(
         ModelSetError, match=r"parsing_lip\.onnx has sha256 [0-9a-f]{64}, expected [0-9a-f]{64}"
     ):
         load_model_set("dwpose-schp", tmp_path)
+
+
+class Crowd:
+    """A detector that sees the figure, and beside it ever smaller boxes."""
+
+    def __init__(self, people: int) -> None:
+        self.found = [
+            Detection(Box(0, 0, 30 + number / 10, 60), 0.31 + number / 1000)
+            for number in range(people - 1)
+        ]
+        self.found.insert(people // 2, Detection(fakes.BOX, 0.9))
+
+    def find(self, _rgb: NDArray[np.uint8]) -> list[Detection]:
+        return self.found
+
+
+class Counting:
+    """A pose model that counts its looks."""
+
+    def __init__(self, poses: PoseModel) -> None:
+        self.looks: list[Box] = []
+        self._poses = poses
+
+    def look(self, rgb: NDArray[np.uint8], box: Box) -> WholeBody:
+        self.looks.append(box)
+        return self._poses.look(rgb, box)
+
+
+@pytest.mark.parametrize("people", [MOST_POSES, MOST_POSES + 1, 106])
+def test_of_a_crowd_the_largest_and_surest_are_looked_at(
+    vision: ClassicVision, monkeypatch: pytest.MonkeyPatch, people: int
+) -> None:
+    crowd, poses = Crowd(people), Counting(vision._poses)
+    monkeypatch.setattr(vision, "_detector", crowd)
+    monkeypatch.setattr(vision, "_poses", poses)
+    rgb = np.zeros((fakes.HEIGHT, fakes.WIDTH, 3), np.uint8)
+
+    found = vision.find_people(rgb)
+
+    assert len(found) == people
+    assert len(poses.looks) == MOST_POSES
+    assert poses.looks[0] == found[0].box == fakes.BOX
+    ranked = sorted(crowd.found, key=lambda one: -one.box.area * one.score)
+    assert poses.looks == [one.box for one in ranked[:MOST_POSES]]
+    unseen = [one for one in found if one.skeleton.torso is None]
+    assert len(unseen) == people - MOST_POSES
+    person = vision.parse(rgb, found[0], found[1:])
+    assert person.box == fakes.BOX

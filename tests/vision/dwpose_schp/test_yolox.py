@@ -9,8 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from tests.vision.dwpose_schp.contract_graphs import (
     PHOTO_SIZES,
+    TORCH,
+    Export,
     Rgb,
     anchor,
+    exported,
     marker_detector,
     planted_detector,
     raw_row,
@@ -48,6 +51,20 @@ def test_boxes_of_every_stride_lie_where_the_photo_has_them(
     # An edge that falls between two pixels of the canvas is neither's.
     slack = 1.5 * max(1, width / 640, height / 640)
     assert np.abs(np.array(boxes) - np.array(sorted(wanted.values()))).max() <= slack
+
+
+@pytest.mark.parametrize("how", TORCH, ids=str)
+def test_a_graph_of_any_exporter_gives_the_same_boxes(tmp_path: Path, how: Export) -> None:
+    rgb = np.full((433, 577, 3), 235, np.uint8)
+    rgb[40:300, 60:200] = ORANGE
+    marker_detector(tmp_path / "yolox_l.onnx", MARKERS)
+    wanted = PersonDetector(tmp_path / "yolox_l.onnx", 1).find(rgb)
+
+    with exported(how):
+        marker_detector(tmp_path / "yolox_l.onnx", MARKERS)
+
+    assert PersonDetector(tmp_path / "yolox_l.onnx", 1).find(rgb) == wanted
+    assert len(wanted) == 1
 
 
 def test_nobody(tmp_path: Path) -> None:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import Any
 
 from tryon_masks.domain.errors import InvalidRequest
 from tryon_masks.domain.identity import ANONYMOUS, read_user_id
-from tryon_masks.schema.requests import read_options
+from tryon_masks.domain.kinds import MaskKind
+from tryon_masks.schema.requests import ExpandBody, read_options
 from tryon_masks.service import OVERLAY, MaskOptions
 
 OUT = "masks"
+SIDES = tuple(ExpandBody.model_fields)
 
 
 class UsageError(Exception):
@@ -66,9 +69,14 @@ def read_choices(args: argparse.Namespace) -> tuple[MaskOptions, str]:
         raise UsageError(str(error)) from error
 
 
-def comma_separated(text: str) -> list[str]:
-    """Return what stands between the commas of ``text``."""
-    return [name.strip() for name in text.split(",")]
+def mask_kinds(text: str) -> list[str]:
+    """Return the kinds of masks between the commas of ``text``."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in tuple(MaskKind):
+            allowed = ", ".join(MaskKind)
+            raise argparse.ArgumentTypeError(f"{name!r} is no mask; there are {allowed}")
+    return names
 
 
 def _numbers(text: str) -> list[float]:
@@ -76,5 +84,13 @@ def _numbers(text: str) -> list[float]:
 
 
 def _margins(text: str) -> dict[str, float]:
-    pairs = [pair.partition("=") for pair in text.split(",")]
-    return {side.strip(): float(margin) for side, _, margin in pairs}
+    margins = {}
+    for pair in text.split(","):
+        side, _, margin = (part.strip() for part in pair.partition("="))
+        if side not in SIDES or not re.fullmatch(r"0*(0?\.\d+|[01](\.0*)?)", margin):
+            raise argparse.ArgumentTypeError(
+                f"{pair.strip()!r} is no margin; write SIDE=T, where SIDE is one of "
+                f"{', '.join(SIDES)} and T is 0 to 1, a share of the torso's length"
+            )
+        margins[side] = float(margin)
+    return margins

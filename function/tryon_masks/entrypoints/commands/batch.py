@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import multiprocessing
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,6 +16,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from tryon_masks import telemetry
 from tryon_masks.domain.errors import InvalidRequest, StartError, StateUnavailable
@@ -22,10 +25,11 @@ from tryon_masks.entrypoints.commands.arguments import (
     logging_arguments,
     storing_arguments,
 )
-from tryon_masks.entrypoints.commands.making import Maker, Photo, Wire
+from tryon_masks.entrypoints.commands.making import Maker, Photo, Wire, check_writable
 from tryon_masks.entrypoints.commands.photo_list import MADE, Item, Results, read_list
 from tryon_masks.ports import Run
 from tryon_masks.service import MASK_RULES
+from tryon_masks.settings import Settings
 from tryon_masks.telemetry import public_url
 
 if TYPE_CHECKING:
@@ -45,6 +49,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     batch.add_argument("--jobs", type=_processes, default=1, metavar="N", help="processes")
     batch.add_argument(
         "--results", type=Path, metavar="FILE", help="default: MANIFEST's name with .results.jsonl"
+    )
+    batch.add_argument(
+        "--force", action="store_true", help="make everything again, whatever is done already"
     )
     batch.add_argument(
         "--remote",
@@ -67,14 +74,21 @@ def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int
     settings = Maker.settings(args, environ)
     try:
         items = read_list(args.manifest, settings.model_set, MASK_RULES)
-        status = results.status()
+        earlier = {} if args.force else results.answers()
         results.mend()
     except (InvalidRequest, OSError, UnicodeDecodeError) as error:
         raise UsageError(str(error)) from error
-    found = {item.item_id: status.get((item.item_id, item.digest)) for item in items}
-    to_do = [item for item in items if found[item.item_id] not in MADE]
+    there = {
+        item.item_id: answer["status"]
+        for item in items
+        if (answer := earlier.get((item.item_id, item.digest))) and _is_there(answer, settings)
+    }
+    found: dict[str, str | None] = {item.item_id: there.get(item.item_id) for item in items}
+    to_do = [item for item in items if item.item_id not in there]
+    if to_do:
+        check_writable(settings.mask_dir if settings.mask_store == "directory" else None)
     threads = max(1, (os.cpu_count() or 1) // args.jobs)
-    started = (args, {"ORT_THREADS": str(threads), **environ}, wire)
+    started = (args, {"ORT_THREADS": str(threads), **environ}, wire, os.getpid())
     broken = False
     with (
         _pool(args.jobs, started) as pool,
@@ -100,17 +114,35 @@ def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int
     return 0 if counts["success"] == len(items) else 1
 
 
+def _is_there(answer: Mapping[str, Any], settings: Settings) -> bool:
+    """Whether a line is done, and what was made of it lies where it would be put now.
+
+    Whether it still lies in S3 or in Cloudinary is not asked.
+    """
+    if answer["status"] not in MADE or "masks" not in answer:
+        return False
+    addresses = [*answer["masks"].values(), *filter(None, [answer.get("overlay")])]
+    if settings.mask_store != "directory" or settings.mask_dir is None:
+        return not any(address.startswith("file:") for address in addresses)
+    folder = settings.mask_dir.resolve()
+    files = [Path(unquote(urlsplit(address).path)) for address in addresses]
+    return all(
+        address.startswith("file:") and file.is_file() and file.is_relative_to(folder)
+        for address, file in zip(addresses, files, strict=True)
+    )
+
+
 def _batch_remote(args: argparse.Namespace, results: Results) -> int:
     from tqdm import tqdm
 
     # Here, because only this command needs AWS's client.
     from tryon_masks.entrypoints.commands.remote import RemoteStack, read_remote_list
 
-    if args.out is not None or args.store is not None or args.jobs != 1:
-        raise UsageError("--remote takes no --jobs, --out or --store: the stack has its own")
+    if args.out is not None or args.store is not None or args.jobs != 1 or args.force:
+        raise UsageError("--remote takes no --jobs, --out, --store or --force: the stack decides")
     try:
         listed = read_remote_list(args.manifest)
-        results.status()
+        results.answers()
     except (InvalidRequest, OSError, UnicodeDecodeError) as error:
         raise UsageError(str(error)) from error
     stack = RemoteStack.find(args.remote)
@@ -149,15 +181,25 @@ def _pool(jobs: int, started: tuple[Any, ...]) -> Iterator[ProcessPoolExecutor]:
     )
     try:
         yield pool
+    except KeyboardInterrupt:
+        for process in multiprocessing.active_children():
+            process.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
+
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl."""
 
 _worker: list[Maker | StartError] = []
 """The worker process's own, or why there is none."""
 
 
-def _start(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> None:
+def _start(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire, parent: int) -> None:
+    _end_with(parent)
+    # The parent is interrupted too, and ends this process in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     telemetry.configure(sys.stderr if args.verbose else None)
     try:
         _worker.append(Maker(args, environ, wire))
@@ -166,13 +208,23 @@ def _start(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> 
         _worker.append(error)
 
 
+def _end_with(parent: int) -> None:
+    """Have the kernel end this process when its ``parent`` ends, however that comes."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+    if os.getppid() != parent:
+        # It was quicker.
+        os._exit(1)
+
+
 def _make_item(item: Item) -> dict[str, Any]:
     (maker,) = _worker
     if isinstance(maker, StartError):
         raise maker
     name = public_url(item.photo) if isinstance(item.photo, str) else str(item.photo)
     answer = maker.photo(Photo(item.photo, name, item.item_id), item.options, item.user_id)
-    return {**answer.model_dump(mode="json", by_alias=True), "photo": name}
+    return {**answer, "photo": name}
 
 
 def _processes(text: str) -> int:

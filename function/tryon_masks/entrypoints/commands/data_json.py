@@ -24,6 +24,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="fill in the Mask block of a data.json",
     )
     data_json.add_argument("file", type=Path, metavar="FILE")
+    data_json.add_argument(
+        "--local",
+        action="store_true",
+        help="the photo may be a path beside FILE, or an address of this machine",
+    )
     data_json.set_defaults(run=run, masks=None)
 
 
@@ -34,4 +39,4 @@ def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int
     options, user_id = read_choices(args)
     answer = Maker(args, environ, wire).document(args.file, options, user_id)
     print_answer(answer, str(args.file))
-    return 0 if answer.status == "success" else 1
+    return 0 if answer["status"] == "success" else 1

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
-from tryon_masks.domain.errors import LogUnavailable, PhotoFetchFailed, StoreFailed, TryonMasksError
+from tryon_masks.domain.errors import (
+    LogUnavailable,
+    PhotoFetchFailed,
+    StoreFailed,
+    TryonMasksError,
+    UrlNotAllowed,
+)
 from tryon_masks.entrypoints.commands.arguments import OUT, UsageError
 from tryon_masks.entrypoints.commands.json_text import replace_text, with_member
 from tryon_masks.ports import StepLog
-from tryon_masks.schema.answers import ErrorAnswer, MaskAnswer, answer_for, error_for, mask_block
+from tryon_masks.schema.answers import answer_for, error_for, mask_block
 from tryon_masks.schema.requests import photo_of_document
 from tryon_masks.service import MaskOptions, MaskRequest, MaskResult, MaskService
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import RequestLog, init_log, request_log, step
+
+_LOOPBACK = re.compile(r"https?://(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?(/|$)", re.I)
+LOCAL_TIMEOUT_S = 10.0
+"""For each wait for a server on this machine."""
 
 Wire = Callable[[Settings], tuple[MaskService, StepLog | None]]
 
@@ -48,7 +61,9 @@ class Maker:
         self._named = settings.mask_store == "directory"
         if self._named:
             _check_stems(photos)
+            check_writable(settings.mask_dir)
         self._max_bytes = settings.max_photo_bytes
+        self._allow_local = settings.allow_http or bool(getattr(args, "local", False))
         with init_log("cli"):
             self._service, self._step_log = wire(settings)
 
@@ -65,8 +80,8 @@ class Maker:
             raise UsageError(f"--out is for the store directory, not {settings.mask_store}")
         return settings
 
-    def photo(self, photo: Photo, options: MaskOptions, user_id: str) -> MaskAnswer | ErrorAnswer:
-        """Make one photo's masks."""
+    def photo(self, photo: Photo, options: MaskOptions, user_id: str) -> dict[str, Any]:
+        """Make one photo's masks; the answer as JSON values."""
 
         def make(log: RequestLog) -> MaskResult:
             source = photo.source
@@ -76,14 +91,14 @@ class Maker:
 
         return self._answer(user_id, make)
 
-    def document(self, path: Path, options: MaskOptions, user_id: str) -> MaskAnswer | ErrorAnswer:
+    def document(self, path: Path, options: MaskOptions, user_id: str) -> dict[str, Any]:
         """Fill in one ``data.json``; without success it is as before."""
 
         def make(log: RequestLog) -> MaskResult:
             with step("read_document", "cli"):
                 data = _read_file(path)
-                address = photo_of_document(data)
-            result = self._service.make(MaskRequest(address, user_id, options), log)
+                photo = self._photo_of(photo_of_document(data), path.parent)
+            result = self._service.make(MaskRequest(photo, user_id, options), log)
             if result.status == "success":
                 block = mask_block(result).model_dump(by_alias=True)
                 with step("write_document", "cli"):
@@ -92,6 +107,20 @@ class Maker:
 
         return self._answer(user_id, make, document=True)
 
+    def _photo_of(self, address: str, folder: Path) -> str | bytes:
+        """The photo behind an address of this machine; any other address as it is."""
+        on_this_machine = _LOOPBACK.match(address)
+        if not on_this_machine and re.match(r"\w[\w+.-]+://", address):
+            return address
+        if not self._allow_local:
+            raise UrlNotAllowed(
+                "The photo lies on this machine: --local, or ALLOW_HTTP=1, lets it be read."
+            )
+        if not on_this_machine:
+            return self._read(folder / address)
+        with step("read_photo", "cli"):
+            return _read_address(address, self._max_bytes + 1)
+
     def _read(self, path: Path) -> bytes:
         with step("read_photo", "cli"):
             # One byte over the limit is enough for the service to refuse the file.
@@ -99,14 +128,14 @@ class Maker:
 
     def _answer(
         self, user_id: str, make: Callable[[RequestLog], MaskResult], *, document: bool = False
-    ) -> MaskAnswer | ErrorAnswer:
+    ) -> dict[str, Any]:
         request_id = uuid4().hex
         started = time.perf_counter()
         try:
             with request_log(request_id, user_id, self._step_log) as log:
                 return self._made(log, make, started, document=document)
         except LogUnavailable as error:
-            return error_for(error, request_id, log_saved=False)
+            return _failed(error, request_id, saved=False)
 
     @staticmethod
     def _made(
@@ -115,18 +144,44 @@ class Maker:
         started: float,
         *,
         document: bool,
-    ) -> MaskAnswer | ErrorAnswer:
+    ) -> dict[str, Any]:
         try:
             result = make(log)
             log.flush()
-            return answer_for(result, log, time.perf_counter() - started, document=document)
+            answer = answer_for(result, log, time.perf_counter() - started, document=document)
+            return answer.model_dump(mode="json", by_alias=True)
         except TryonMasksError as error:
             public = error
         except Exception:  # noqa: BLE001 - its trace is shown; the other photos go on
             traceback.print_exc()
             public = TryonMasksError()
         log.flush()
-        return error_for(public, log.request_id, log.saved)
+        return _failed(public, log.request_id, saved=log.saved)
+
+
+def _failed(error: TryonMasksError, request_id: str, *, saved: bool | None) -> dict[str, Any]:
+    """The answer to a failure, with the detail that only whoever runs the command may see."""
+    answer = error_for(error, request_id, saved).model_dump(mode="json")
+    if error.detail is not None:
+        answer["error"]["detail"] = error.detail
+    return answer
+
+
+def check_writable(folder: Path | None) -> None:
+    """Make sure that masks can be written into ``folder``, which is made where it is not there.
+
+    Raises
+    ------
+    UsageError
+    """
+    if folder is None:
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UsageError(f"masks cannot be written to {folder}: {error.strerror}") from error
 
 
 def real_parts(settings: Settings) -> tuple[MaskService, StepLog | None]:
@@ -153,6 +208,19 @@ def _read_file(path: Path, most: int = -1) -> bytes:
         raise PhotoFetchFailed("The file could not be read.", detail=str(error)) from error
 
 
+def _read_address(address: str, most: int) -> bytes:
+    import requests  # Of an extra, which other commands do without.
+
+    try:
+        with requests.get(
+            address, timeout=LOCAL_TIMEOUT_S, stream=True, allow_redirects=False
+        ) as answer:
+            answer.raise_for_status()
+            return answer.raw.read(most, decode_content=True) or b""
+    except requests.RequestException as error:
+        raise PhotoFetchFailed(detail=str(error)) from error
+
+
 def _write_file(path: Path, text: str) -> None:
     try:
         replace_text(path, text)
@@ -160,10 +228,10 @@ def _write_file(path: Path, text: str) -> None:
         raise StoreFailed("The document could not be written.", detail=str(error)) from error
 
 
-def print_answer(answer: MaskAnswer | ErrorAnswer, photo: str) -> None:
+def print_answer(answer: Mapping[str, Any], photo: str) -> None:
     """Print an answer as one line of JSON, with the photo that it is for."""
     from tqdm import tqdm  # Of an extra, which other commands do without.
 
-    line = {**answer.model_dump(mode="json", by_alias=True), "photo": photo}
+    line = {**answer, "photo": photo}
     with tqdm.external_write_mode(file=sys.stdout):
         print(json.dumps(line), flush=True)

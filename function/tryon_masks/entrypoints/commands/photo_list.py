@@ -116,8 +116,8 @@ class Results:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def status(self) -> dict[tuple[str, str], str]:
-        """(id, digest) -> the last status that the file knows.
+    def answers(self) -> dict[tuple[str, str], dict[str, Any]]:
+        """(id, digest) -> the last answer that the file knows.
 
         Raises
         ------
@@ -126,7 +126,10 @@ class Results:
         OSError
         """
         try:
-            return {(line["id"], line["digest"]): line["status"] for line in self._lines()}
+            return {
+                (line["id"], line["digest"]): {**line, "status": line["status"]}
+                for line in self._lines()
+            }
         except (ValueError, TypeError, KeyError) as error:
             raise InvalidRequest(f"{self._path} holds something else than results") from error
 

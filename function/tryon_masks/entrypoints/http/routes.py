@@ -30,9 +30,11 @@ from tryon_masks.domain.errors import (
     InvalidRequest,
     LogUnavailable,
     TryonMasksError,
+    UnknownEvent,
 )
-from tryon_masks.domain.identity import user_of
+from tryon_masks.domain.identity import ANONYMOUS, user_of
 from tryon_masks.entrypoints.http.caller import Caller
+from tryon_masks.entrypoints.http.events import read_call
 from tryon_masks.jobs.submit import Desk, NotFound
 from tryon_masks.ports import Job, StepLog
 from tryon_masks.schema.answers import (
@@ -75,6 +77,8 @@ POLL_S = 2
 Prefer = Annotated[
     str | None, Header(description="respond-async: answer at once, with where to ask later.")
 ]
+_JSON_TYPE = re.compile(r"(application/json|text/json|application/[\w.-]+\+json)?", re.IGNORECASE)
+"""Of a body; without a type it is taken to be the only one there is."""
 REQUEST_ID_HEADER = "x-request-id"
 SIGNED_IN = "token"
 """The security scheme of the routes that make masks."""
@@ -100,7 +104,7 @@ class MethodNotAllowed(BadRequest):
 
 def _json_object(text: str) -> dict[str, Any]:
     try:
-        body = json.loads(text)
+        body = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         raise InvalidRequest("The body is not JSON.") from error
     if not isinstance(body, dict):
@@ -243,7 +247,7 @@ def post_uploads(body: Annotated[UploadBody, InBody()]) -> Response[UploadAnswer
         expires_in=call.desk.forms.lifetime_s,
         request_id=call.log.request_id,
     )
-    return _response(answer, 201, {"Location": answer.job})
+    return _response(answer, 201, {"Location": call.mapping + answer.job})
 
 
 @resolver.get(
@@ -278,7 +282,8 @@ def post_batches(body: Annotated[BatchBody, InBody()]) -> Response[BatchAnswer]:
     call.identify(None)
     progress = call.desk.hand_in_batch(owner, call.caller.user_id, body)
     call.log.flush()
-    headers = {"Location": BATCH.format(batch_id=progress.batch.batch_id)}
+    path = BATCH.format(batch_id=progress.batch.batch_id)
+    headers = {"Location": call.mapping + path}
     return _response(batch_answer(progress, call.log.request_id), 202, headers)
 
 
@@ -326,13 +331,18 @@ def get_health() -> Response[HealthAnswer]:
 
 @dataclass(frozen=True)
 class _Call:
-    """What a route needs beside the body. ``reading`` holds the open step read_request."""
+    """What a route needs beside the body.
+
+    ``reading`` holds the open step read_request; ``mapping`` is what stands before the routes'
+    paths where the caller asked.
+    """
 
     service: MaskService
     desk_here: Desk | None
     caller: Caller
     log: RequestLog
     reading: ExitStack
+    mapping: str = ""
     started: float = field(default_factory=time.perf_counter)
 
     @property
@@ -396,7 +406,7 @@ def _make_later(call: _Call, body: MaskRequestBody | DataJson) -> Response[MaskA
     user_id = call.identify(body.user_id)
     job = call.desk.hand_in(owner, user_id, body)
     call.log.flush()
-    headers = {"Location": _job_path(job), "Preference-Applied": "respond-async"}
+    headers = {"Location": call.mapping + _job_path(job), "Preference-Applied": "respond-async"}
     return _response(job_answer(job, call.log.request_id), 202, headers)
 
 
@@ -432,12 +442,30 @@ resolver.exception_handler(Exception)(_raise)
 def create_handler(
     service: MaskService, desk: Desk | None, step_log: StepLog | None = None
 ) -> Handler:
-    """The Lambda handler for API Gateway's HTTP API, payload version 2.
+    """The Lambda handler for API Gateway's HTTP APIs, its REST APIs and function URLs.
 
     ``desk`` is None where nothing can be handed in to be done later.
     """
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+        try:
+            call = read_call(event)
+        except UnknownEvent as error:
+            request_id = str(context.aws_request_id)
+            with (
+                suppress(UnknownEvent),
+                request_log(request_id, ANONYMOUS),
+                step("read_event", "api"),
+            ):
+                raise error
+            return _error_response(error, error_for(error, request_id))
+        answer = handle(call.event, context, call.mapping)
+        if call.of_rest_api:
+            # REST APIs take no other members than their own.
+            answer.pop("cookies", None)
+        return answer
+
+    def handle(event: dict[str, Any], context: Any, mapping: str) -> dict[str, Any]:
         request_id: str = event["requestContext"]["requestId"]
         caller = Caller.of(event["requestContext"])
         left = context.get_remaining_time_in_millis() / 1000
@@ -448,7 +476,8 @@ def create_handler(
                 time_limit(left),
                 request_log(request_id, caller.name, None if probe else step_log) as log,
             ):
-                return _answer(event, context, _Call(service, desk, caller, log, ExitStack()))
+                call = _Call(service, desk, caller, log, ExitStack(), mapping)
+                return _answer(event, context, call)
         except LogUnavailable as error:
             return _error_response(error, error_for(error, request_id, log_saved=False))
 
@@ -478,12 +507,14 @@ def _answer(event: dict[str, Any], context: Any, call: _Call) -> dict[str, Any]:
 
 def _with_json_body(event: dict[str, Any]) -> dict[str, Any]:
     """The event with its body as text. The framework would take forms as well."""
-    body = event.get("body")
+    body, given = event.get("body"), event.get("headers", {})
+    kind = APIGatewayProxyEventV2(event).headers.get("content-type", "")
+    if body and not _JSON_TYPE.fullmatch(kind.partition(";")[0].strip()):
+        raise InvalidRequest("Send the body with content-type: application/json.")
+    headers = {name: value for name, value in given.items() if name.lower() != "content-type"}
+    event = {**event, "headers": {**headers, "content-type": content_types.APPLICATION_JSON}}
     if not body:
         return event
-    kind = APIGatewayProxyEventV2(event).headers.get("content-type", content_types.APPLICATION_JSON)
-    if kind.partition(";")[0].strip() != content_types.APPLICATION_JSON:
-        raise InvalidRequest("Send the body with content-type: application/json.")
     if not event.get("isBase64Encoded"):
         return event
     try:

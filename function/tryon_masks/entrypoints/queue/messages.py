@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -16,13 +15,15 @@ from aws_lambda_powertools.utilities.batch import (
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from tryon_masks.deadline import time_limit
-from tryon_masks.domain.errors import BadRequest, InProgress
+from tryon_masks.domain.errors import BadRequest, InProgress, UnknownEvent
 from tryon_masks.domain.identity import ANONYMOUS, user_of
+from tryon_masks.entrypoints.queue.notices import parsed, uploads_in
 from tryon_masks.entrypoints.queue.uploads import Uploads
 from tryon_masks.jobs.progress import JobDesk
 from tryon_masks.jobs.run import Maker
 from tryon_masks.jobs.task import item_job_id
 from tryon_masks.ports import Job
+from tryon_masks.schema.answers import error_for
 from tryon_masks.schema.requests import item_name, read_item, read_options
 from tryon_masks.service import MaskRequest
 from tryon_masks.telemetry import RequestLog, request_log, step
@@ -31,10 +32,6 @@ Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 PAUSES_S = (10, 30, 90, 270)
 """Before the second delivery, the third and so on, of what may work then."""
-
-
-class UnknownMessage(Exception):
-    """A message that nobody of ours sends; the queue gives it up after the last try."""
 
 
 class Worker:
@@ -62,20 +59,39 @@ class Worker:
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
         """Lambda's handler for SQS, with ``ReportBatchItemFailures``, and for one line of a list.
 
+        Also for what S3, SNS or EventBridge tell of uploads without a queue between.
+
         Raises
         ------
         TryonMasksError
-            A line of a list may be worked on another time.
+            A line of a list, or an upload, may be worked on another time.
         """
-        if "Records" not in event:
-            with time_limit(context.get_remaining_time_in_millis() / 1000):
-                return self._line(event)
-        processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+        request_id = str(context.aws_request_id)
         with time_limit(context.get_remaining_time_in_millis() / 1000):
-            answer = process_partial_response(
-                event=event, record_handler=self._message, processor=processor, context=context
-            )
-        return dict(answer)
+            match event:
+                case {"batch_id": str(), "number": int(), "item": _, "user_id": _}:
+                    return self._line(event)
+                case {"Records": [{"messageId": str(), "body": str()}, *_]}:
+                    processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+                    answer = process_partial_response(
+                        event=event,
+                        record_handler=self._message,
+                        processor=processor,
+                        context=context,
+                    )
+                    return dict(answer)
+            uploads = uploads_in(event)
+            if uploads is not None:
+                # Lambda itself tries again, and does not say which time it is.
+                self._uploads.handle(uploads, request_id, last=False)
+                return {"status": "done", "uploads": len(uploads)}
+            with (
+                suppress(UnknownEvent),
+                request_log(request_id, ANONYMOUS),
+                step("read_event", "worker"),
+            ):
+                raise UnknownEvent
+            return error_for(UnknownEvent(), request_id).model_dump(mode="json")
 
     def _line(self, line: Mapping[str, Any]) -> dict[str, Any]:
         """The answer to one line of a list, as the state machine's ``ItemSelector`` hands it over.
@@ -117,9 +133,7 @@ class Worker:
             raise
 
     def _serve(self, record: SQSRecord, request_id: str, *, last: bool) -> None:
-        match _read(record.body):
-            case {"Records": [_, *_]} as event:
-                self._uploads.handle(event, request_id, last=last)
+        match parsed(record.body):
             case {"job_id": str(job_id)}:
                 self._job(job_id, request_id, partial(self._jobs.get, job_id), last=last)
             case {"batch_id": str(batch_id), "number": int(number)}:
@@ -133,12 +147,18 @@ class Worker:
                     self._jobs.fan_out(batch_id)
             case {"callback": str(job_id)}:
                 self._call_back(job_id, request_id)
-            case {"Event": "s3:TestEvent"}:
-                with request_log(request_id, ANONYMOUS), step("ignore_test_event", "worker"):
+            case notice:
+                uploads = uploads_in(notice)
+                if uploads:
+                    self._uploads.handle(uploads, request_id, last=last)
                     return
-            case _:
-                with request_log(request_id, ANONYMOUS), step("read_message", "worker"):
-                    raise UnknownMessage
+                with request_log(request_id, ANONYMOUS):
+                    if uploads is not None:
+                        with step("ignore_notice", "worker"):
+                            return
+                    with step("read_message", "worker"):
+                        # The queue gives it up after the last try.
+                        raise UnknownEvent
 
     def _job(
         self, job_id: str, request_id: str, take: Callable[[], Job | None], *, last: bool
@@ -185,11 +205,3 @@ class Worker:
 def _text(item: object, name: str) -> str | None:
     value = item.get(name) if isinstance(item, Mapping) else None
     return value if isinstance(value, str) else None
-
-
-def _read(body: str) -> dict[str, Any]:
-    try:
-        message = json.loads(body)
-    except ValueError:
-        return {}
-    return message if isinstance(message, dict) else {}

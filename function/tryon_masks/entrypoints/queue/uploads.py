@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import unquote_plus
-
-from aws_lambda_powertools.utilities.data_classes import S3Event
 
 from tryon_masks.adapters.s3 import S3Objects
 from tryon_masks.domain.errors import InvalidRequest
 from tryon_masks.domain.identity import ANONYMOUS, read_user_id
+from tryon_masks.entrypoints.queue.notices import Upload
 from tryon_masks.jobs.progress import JobDesk
 from tryon_masks.jobs.run import Maker
 from tryon_masks.jobs.task import JOB_METADATA, OPTIONS_METADATA
@@ -21,6 +19,8 @@ from tryon_masks.service import MaskRequest
 from tryon_masks.telemetry import RequestLog, request_log, step
 
 DOCUMENT_ENDING = ".json"
+FOLDER_ENDINGS = ("/", "_$folder$")
+"""Of the empty objects that consoles and file systems on S3 make for folders."""
 
 
 class Uploads:
@@ -53,8 +53,8 @@ class Uploads:
         self._mask_folder = mask_folder
         self._max_bytes = max_bytes
 
-    def handle(self, event: dict[str, Any], request_id: str, *, last: bool) -> None:
-        """Serve every upload that one S3 notification tells of.
+    def handle(self, uploads: Sequence[Upload], request_id: str, *, last: bool) -> None:
+        """Serve every upload that one notice tells of.
 
         What the uploader can mend is written as the answer. Anything else is raised after the
         last record, so that the event is delivered again; on the ``last`` delivery it is written
@@ -66,10 +66,9 @@ class Uploads:
             And any unexpected error; an ExceptionGroup of them where several records failed.
         """
         failed: list[Exception] = []
-        for number, record in enumerate(S3Event(event).records, start=1):
+        for number, (bucket, key) in enumerate(uploads, start=1):
             try:
-                key = unquote_plus(record.s3.get_object.key)
-                self._record(record.s3.bucket.name, key, f"{request_id}-{number}", last=last)
+                self._upload(bucket, key, f"{request_id}-{number}", last=last)
             except Exception as error:  # noqa: BLE001 - raised below; the next record is due first
                 failed.append(error)
         if len(failed) == 1:
@@ -77,8 +76,8 @@ class Uploads:
         if failed:
             raise ExceptionGroup("Several uploads must be delivered again.", failed)
 
-    def _record(self, bucket: str, key: str, request_id: str, *, last: bool) -> None:
-        if self._is_ours(bucket, key):
+    def _upload(self, bucket: str, key: str, request_id: str, *, last: bool) -> None:
+        if key.endswith(FOLDER_ENDINGS) or self._is_ours(bucket, key):
             with request_log(request_id, ANONYMOUS), step("ignore_upload", "worker", key=key):
                 return
         job: Job | None = None

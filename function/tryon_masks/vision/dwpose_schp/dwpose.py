@@ -18,6 +18,7 @@ from tryon_masks.domain.skeleton import COCO17, SIDES, Keypoint, Side, Skeleton
 from tryon_masks.vision.runtime import Floats, Model
 
 WIDTH, HEIGHT = 288, 384
+POINTS = 133
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 STD = np.array([58.395, 57.12, 57.375], np.float32)
 """Of RGB, 0 to 255."""
@@ -75,6 +76,10 @@ class WholeBody:
     def seen(self, which: slice) -> Floats:
         """Those of ``which`` points that are not missing, shape (N, 2)."""
         return self.points[which][self.scores[which] >= THRESHOLD]
+
+
+NOTHING_SEEN = WholeBody(np.zeros((POINTS, 2), np.float32), np.zeros(POINTS, np.float32))
+"""All points are missing."""
 
 
 class PoseModel:

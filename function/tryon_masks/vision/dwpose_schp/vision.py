@@ -14,7 +14,7 @@ from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.settings import View
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
-from tryon_masks.vision.dwpose_schp.dwpose import PoseModel, WholeBody
+from tryon_masks.vision.dwpose_schp.dwpose import NOTHING_SEEN, PoseModel, WholeBody
 from tryon_masks.vision.dwpose_schp.part_map import fuse
 from tryon_masks.vision.dwpose_schp.schp import HumanParser, LabelMap
 from tryon_masks.vision.dwpose_schp.yolox import PersonDetector
@@ -24,6 +24,8 @@ ATR_SIDE, LIP_SIDE = 512, 473
 REGION_MARGIN = 0.16
 """Around the person's box, as a share of its longer side: what lies outside is not the person's."""
 WARM_UP_SIDE = 64
+MOST_POSES = 16
+"""Of a crowd, as many are looked at one by one; whoever is meant is among the largest."""
 
 
 @dataclass(frozen=True)
@@ -76,18 +78,25 @@ class ClassicVision:
         self._poses.look(grey, Box(0, 0, WARM_UP_SIDE, WARM_UP_SIDE))
 
     def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
-        """Everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
+        """Everybody in ``rgb`` (H, W, 3), largest box first; one entry a person.
+
+        Beyond the :data:`MOST_POSES` people with the most area and score, nobody has a point.
+        """
         height, width = rgb.shape[:2]
         with step("detect_people", "yolox"):
             found = self._detector.find(rgb)
+        inside = [(one, one.box.clipped(width, height)) for one in found]
+        ranked = sorted(
+            ((one, box) for one, box in inside if box.area > 0),
+            key=lambda pair: -pair[1].area * pair[0].score,
+        )
         people: list[Candidate] = []
-        with step("estimate_poses", "dwpose", people=len(found)):
-            for one in found:
+        looked_at = min(len(ranked), MOST_POSES)
+        with step("estimate_poses", "dwpose", people=len(ranked), looked_at=looked_at):
+            for place, (one, box) in enumerate(ranked):
                 # The pose model's crop is around the whole box, even where it leaves the photo.
-                body = self._poses.look(rgb, one.box)
-                box = one.box.clipped(width, height)
-                if box.area > 0:
-                    people.append(Seen(box, one.score, body.skeleton, body))
+                body = self._poses.look(rgb, one.box) if place < looked_at else NOTHING_SEEN
+                people.append(Seen(box, one.score, body.skeleton, body))
         return sorted(people, key=lambda one: -one.box.area)
 
     def parse(
