@@ -50,6 +50,10 @@ MASK_RULES = "6"
 """Part of every storage key: raise it when the same photo must get new addresses."""
 
 
+Status = Literal["success", "partial", "refused"]
+"""All masks were made, some, or none."""
+
+
 @dataclass(frozen=True)
 class MaskOptions:
     """What the caller may choose.
@@ -131,7 +135,7 @@ class MaskResult:
     ``outputs`` are addresses by name, ``keypoints`` JSON values, ``targets`` by kind of mask.
     """
 
-    status: Literal["success", "partial", "refused"]
+    status: Status
     masks: dict[str, str]
     overlay: str | None
     quality: dict[str, Quality]
@@ -210,8 +214,8 @@ class MaskService:
             need(self._photo_time_s + STORE_S + ANSWER_S)
             with step("decode_image", "intake"):
                 photo = images.decode(data, self._limits)
-            seen = self._see(photo, options)
-            made, refused = _shape(seen, options)
+            seen = see(self.vision, photo, options)
+            made, refused = shape(seen, options)
             extras = _Extras()
             if made and seen.person is not None and options.needs_look:
                 with step("make_outputs", "outputs"):
@@ -236,7 +240,7 @@ class MaskService:
             with step("update_profile", "profiles"):
                 self._profiles.merge_masks(request.user_id, masks, log.request_id)
         return MaskResult(
-            status="refused" if not made else "partial" if refused else "success",
+            status=status_of(made, refused),
             masks=masks,
             overlay=addresses.get(OVERLAY),
             quality=quality,
@@ -246,7 +250,7 @@ class MaskService:
             sha256=sha256,
             person=seen.chosen and seen.chosen.scaled(photo.scale),
             people=[one.scaled(photo.scale) for one in seen.to_choose_from],
-            people_found=seen.people_found,
+            people_found=len(seen.people),
             model_set=self.vision.model_set,
             outputs={name: addresses[name] for name in extras.outputs},
             keypoints=extras.keypoints,
@@ -272,8 +276,8 @@ class MaskService:
         with step("generate_masks", "service"):
             with step("decode_image", "intake"):
                 photo = images.decode(data, self._limits)
-            seen = self._see(photo, options)
-            made, refused = _shape(seen, options)
+            seen = see(self.vision, photo, options)
+            made, refused = shape(seen, options)
             if not made or seen.person is None:
                 return None, [], refused
             return Look(self._whole(data), seen.person), made, refused
@@ -286,27 +290,6 @@ class MaskService:
 
     def _fetch(self, photo: str | bytes) -> bytes:
         return photo if isinstance(photo, bytes) else self._photos.fetch(photo)
-
-    def _see(self, photo: images.Photo, options: MaskOptions) -> _Seen:
-        with step("find_people", "vision"):
-            people = self.vision.find_people(photo.rgb)
-        try:
-            with step("choose_person", "fitness"):
-                box = options.person_box and options.person_box.scaled(1 / photo.scale)
-                chosen = fitness.choose(
-                    people,
-                    photo.rgb.shape[0],
-                    photo_px_per_px=photo.scale,
-                    largest=options.person == "largest",
-                    box=box,
-                )
-        except Refusal as refusal:
-            several = people if isinstance(refusal, SeveralPeople) else []
-            return _Seen(len(people), to_choose_from=several, refusal=refusal)
-        with step("parse_person", "vision"):
-            others = [other for other in people if other is not chosen]
-            person = self.vision.parse(photo.rgb, chosen, others)
-        return _Seen(len(people), chosen, person)
 
     def _what(self, sha256: str, options: MaskOptions) -> list[Any]:
         """All that the masks depend on."""
@@ -322,17 +305,44 @@ def _in_folder(user_id: str, what: list[Any]) -> str:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """Either a parsed person, or the refusal that speaks for every mask."""
+class Seen:
+    """Everybody in a photo, and either a parsed person or the refusal that speaks for every mask.
 
-    people_found: int
+    All on the working grid; ``people`` largest first.
+    """
+
+    people: Sequence[Candidate]
     chosen: Candidate | None = None
     person: Person | None = None
     to_choose_from: Sequence[Candidate] = ()
     refusal: Refusal | None = None
 
 
-def _shape(seen: _Seen, options: MaskOptions) -> tuple[list[Mask], list[RefusedMask]]:
+def see(vision: Vision, photo: images.Photo, options: MaskOptions) -> Seen:
+    """Run the models: find everybody, choose one, take this one apart."""
+    with step("find_people", "vision"):
+        people = vision.find_people(photo.rgb)
+    try:
+        with step("choose_person", "fitness"):
+            box = options.person_box and options.person_box.scaled(1 / photo.scale)
+            chosen = fitness.choose(
+                people,
+                photo.rgb.shape[0],
+                photo_px_per_px=photo.scale,
+                largest=options.person == "largest",
+                box=box,
+            )
+    except Refusal as refusal:
+        several = people if isinstance(refusal, SeveralPeople) else []
+        return Seen(people, to_choose_from=several, refusal=refusal)
+    with step("parse_person", "vision"):
+        others = [other for other in people if other is not chosen]
+        person = vision.parse(photo.rgb, chosen, others)
+    return Seen(people, chosen, person)
+
+
+def shape(seen: Seen, options: MaskOptions) -> tuple[list[Mask], list[RefusedMask]]:
+    """Shape every mask that was asked for, or say why it is not made. No model runs."""
     made: list[Mask] = []
     refused: list[RefusedMask] = []
     for kind in options.masks:
@@ -400,9 +410,16 @@ def _encode(
 
     with ThreadPoolExecutor(ENCODERS) as pool:
         files = dict(zip([mask.kind.value for mask in made], pool.map(file, made), strict=True))
-    quality = {
-        mask.kind.value: Quality(float(mask.pixels.mean()), mask.confidence) for mask in made
-    }
     if options.overlay and made:
         files[OVERLAY] = images.overlay(photo.rgb, {m.kind.value: m.pixels for m in made})
-    return files, quality
+    return files, quality_of(made)
+
+
+def status_of(made: Sequence[Mask], refused: Sequence[RefusedMask]) -> Status:
+    """What came of all masks together."""
+    return "refused" if not made else "partial" if refused else "success"
+
+
+def quality_of(made: Sequence[Mask]) -> dict[str, Quality]:
+    """How much each mask covers, and how sure the models are of it."""
+    return {mask.kind.value: Quality(float(mask.pixels.mean()), mask.confidence) for mask in made}

@@ -22,12 +22,26 @@ from tryon_masks.entrypoints.commands import (
     generate,
     models,
     paste,
+    serve,
 )
 from tryon_masks.entrypoints.commands.arguments import UsageError
 from tryon_masks.entrypoints.commands.making import Wire, real_parts
 
 INTERRUPTED, NOBODY_READS = 128 + signal.SIGINT, 128 + signal.SIGPIPE
 """Exit codes, as a shell tells of a command that these signals end."""
+
+EXTRAS = {
+    "certifi": "cli",
+    "requests": "cli",
+    "tqdm": "cli",
+    "aws_lambda_powertools": "aws",
+    "boto3": "aws",
+    "cloudinary": "cloudinary",
+    "google": "firestore",
+    "starlette": "serve",
+    "uvicorn": "serve",
+}
+"""Module that only some commands need -> the extra that brings it."""
 
 
 def main(
@@ -52,6 +66,13 @@ def main(
         if error.detail is not None:
             print(f"{parser.prog}: {error.detail}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        needed = f"pip install 'tryon-masks[{extra}]'"
+        print(f"{parser.prog}: this needs more packages: {needed}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -66,6 +87,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (generate, paste, batch, dataset, data_json, models, erase):
+    for command in (generate, paste, batch, dataset, data_json, models, erase, serve):
         command.add_to(commands)
     return parser

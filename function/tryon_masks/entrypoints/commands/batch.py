@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
-
-from tqdm import tqdm
 
 from tryon_masks import telemetry
 from tryon_masks.domain.errors import InvalidRequest, StartError, StateUnavailable
@@ -35,6 +33,9 @@ from tryon_masks.ports import Run
 from tryon_masks.service import MASK_RULES
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import public_url
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -64,6 +65,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int:
     """Run the command and return its exit code."""
+    from tqdm import tqdm  # Of an extra, which other commands do without.
+
     path: Path = args.results or args.manifest.with_suffix(".results.jsonl")
     if not path.parent.is_dir():
         raise UsageError(f"no such folder: {path.parent}")
@@ -128,6 +131,8 @@ def _is_there(answer: Mapping[str, Any], settings: Settings) -> bool:
 
 
 def _batch_remote(args: argparse.Namespace, results: Results) -> int:
+    from tqdm import tqdm
+
     # Here, because only this command needs AWS's client.
     from tryon_masks.entrypoints.commands.remote import RemoteStack, read_remote_list
 

@@ -19,8 +19,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from tqdm import tqdm
-
 from tryon_masks import images, telemetry
 from tryon_masks.domain.errors import (
     InvalidRequest,
@@ -93,6 +91,8 @@ class _Work:
 
 def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int:
     """Run the command and return its exit code."""
+    from tqdm import tqdm  # Of an extra, which other commands do without.
+
     layout, kind = LayoutName(args.layout), MaskKind(args.kind)
     if kind not in KINDS[layout]:
         raise UsageError(f"{layout} takes --kind {' or '.join(KINDS[layout])} only")

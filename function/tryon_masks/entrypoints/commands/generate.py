@@ -13,8 +13,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tqdm import tqdm
-
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.entrypoints.commands.arguments import (
     UsageError,
@@ -79,6 +77,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int:
     """Run the command and return its exit code."""
+    from tqdm import tqdm  # Of an extra, which other commands do without.
+
     several = sum(Path(given).is_dir() for given in args.photos) > 1
     photos = [photo for given in args.photos for photo in find_photos(given, named=several)]
     options, user_id = read_choices(args)

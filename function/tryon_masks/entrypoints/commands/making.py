@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import requests
-from tqdm import tqdm
-
 from tryon_masks.domain.errors import (
     LogUnavailable,
     PhotoFetchFailed,
@@ -217,6 +214,8 @@ def _read_file(path: Path, most: int = -1) -> bytes:
 
 
 def _read_address(address: str, most: int) -> bytes:
+    import requests  # Of an extra, which other commands do without.
+
     try:
         with requests.get(
             address, timeout=LOCAL_TIMEOUT_S, stream=True, allow_redirects=False
@@ -236,6 +235,8 @@ def _write_file(path: Path, text: str) -> None:
 
 def print_answer(answer: Mapping[str, Any], photo: str) -> None:
     """Print an answer as one line of JSON, with the photo that it is for."""
+    from tqdm import tqdm  # Of an extra, which other commands do without.
+
     line = {**answer, "photo": photo}
     with tqdm.external_write_mode(file=sys.stdout):
         print(json.dumps(line), flush=True)
