@@ -20,6 +20,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.demo_photos import HALF_BODY, STANDING, TWO_FIGURES, folder
@@ -76,7 +77,7 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[sync_api.Browser]:
+def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         pytest.fail("There is no chromium: apt-get install chromium, or set CHROMIUM.")
     SHOTS.mkdir(parents=True, exist_ok=True)
@@ -87,9 +88,7 @@ def browser() -> Iterator[sync_api.Browser]:
 
 
 @pytest.fixture(params=["desktop", "phone"])
-def page(
-    request: pytest.FixtureRequest, browser: sync_api.Browser, address: str
-) -> Iterator[sync_api.Page]:
+def page(request: pytest.FixtureRequest, browser: Any, address: str) -> Iterator[Any]:
     size = DESKTOP if request.param == "desktop" else PHONE
     dark = request.param == "phone"
     context = browser.new_context(viewport=size, color_scheme="dark" if dark else "light")
@@ -122,18 +121,18 @@ def photo(pattern: str) -> Path:
     return path
 
 
-def open_photo(page: sync_api.Page, pattern: str) -> None:
+def open_photo(page: Any, pattern: str) -> None:
     page.set_input_files("#file", photo(pattern))
     sync_api.expect(page.locator("#status")).to_contain_text("from photo to masks")
 
 
-def drawn(page: sync_api.Page) -> str:
+def drawn(page: Any) -> str:
     """What the canvas holds."""
     data: str = page.evaluate("document.getElementById('picture').toDataURL()")
     return data
 
 
-def test_a_photo_becomes_masks_and_controls_change_them(page: sync_api.Page) -> None:
+def test_a_photo_becomes_masks_and_controls_change_them(page: Any) -> None:
     open_photo(page, STANDING)
     sync_api.expect(page.locator("#status")).to_contain_text("All masks are made")
     sync_api.expect(page.locator("#sure-upper")).to_contain_text("%")
@@ -164,7 +163,7 @@ def test_a_photo_becomes_masks_and_controls_change_them(page: sync_api.Page) -> 
     page.get_by_label("Skeleton").check()
 
 
-def test_masks_are_taken_away_as_files(page: sync_api.Page) -> None:
+def test_masks_are_taken_away_as_files(page: Any) -> None:
     open_photo(page, STANDING)
 
     with page.expect_download() as one:
@@ -177,7 +176,7 @@ def test_masks_are_taken_away_as_files(page: sync_api.Page) -> None:
         assert files.namelist() == ["upper.webp", "lower.webp", "overlay.jpg"]
 
 
-def test_of_two_people_one_is_clicked(page: sync_api.Page) -> None:
+def test_of_two_people_one_is_clicked(page: Any) -> None:
     open_photo(page, TWO_FIGURES)
     sync_api.expect(page.locator("#refused")).to_contain_text("Click the person that you mean")
     page.screenshot(path=SHOTS / f"two-people-{page.viewport_size['width']}.png", full_page=True)
@@ -190,19 +189,19 @@ def test_of_two_people_one_is_clicked(page: sync_api.Page) -> None:
     sync_api.expect(page.locator("#sure-upper")).to_contain_text("%")
 
 
-def test_a_refusal_says_what_to_do(page: sync_api.Page) -> None:
+def test_a_refusal_says_what_to_do(page: Any) -> None:
     open_photo(page, HALF_BODY)
     sync_api.expect(page.locator("#refused")).to_contain_text("Step back")
 
 
-def test_what_is_no_photo_is_told(page: sync_api.Page, tmp_path: Path) -> None:
+def test_what_is_no_photo_is_told(page: Any, tmp_path: Path) -> None:
     (tmp_path / "me.jpg").write_text("no photo")
     page.set_input_files("#file", tmp_path / "me.jpg")
     sync_api.expect(page.locator("#status")).to_contain_text("not a JPEG")
 
 
 @pytest.mark.parametrize("way", ["drop", "paste"])
-def test_a_photo_is_dropped_or_pasted(page: sync_api.Page, way: str) -> None:
+def test_a_photo_is_dropped_or_pasted(page: Any, way: str) -> None:
     page.evaluate(
         """([way, base64]) => {
             const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
@@ -216,7 +215,7 @@ def test_a_photo_is_dropped_or_pasted(page: sync_api.Page, way: str) -> None:
     sync_api.expect(page.locator("#status")).to_contain_text("from photo to masks")
 
 
-def test_a_photo_is_taken_with_the_camera(page: sync_api.Page) -> None:
+def test_a_photo_is_taken_with_the_camera(page: Any) -> None:
     page.get_by_role("button", name="Camera", exact=True).click()
     page.get_by_role("button", name="Take the photo").click()
     # Chromium's test picture shows nobody.
@@ -225,9 +224,7 @@ def test_a_photo_is_taken_with_the_camera(page: sync_api.Page) -> None:
 
 
 @pytest.mark.parametrize("language", ["curl", "python", "javascript"])
-def test_the_copied_call_makes_the_same_masks(
-    page: sync_api.Page, language: str, tmp_path: Path
-) -> None:
+def test_the_copied_call_makes_the_same_masks(page: Any, language: str, tmp_path: Path) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     open_photo(page, STANDING)
     page.select_option("#language", language)
@@ -245,7 +242,7 @@ def test_the_copied_call_makes_the_same_masks(
     assert "/lower.png" in ran.stdout
 
 
-def test_it_can_be_used_from_the_keyboard(page: sync_api.Page) -> None:
+def test_it_can_be_used_from_the_keyboard(page: Any) -> None:
     open_photo(page, STANDING)
     page.locator("#file").focus()
     page.keyboard.press("Tab")
@@ -255,7 +252,7 @@ def test_it_can_be_used_from_the_keyboard(page: sync_api.Page) -> None:
     sync_api.expect(page.locator("#sure-upper")).to_be_empty()
 
 
-def test_axe_finds_nothing(page: sync_api.Page) -> None:
+def test_axe_finds_nothing(page: Any) -> None:
     axe = axe_api.Axe()
     assert axe.run(page).violations_count == 0
     open_photo(page, TWO_FIGURES)

@@ -244,7 +244,8 @@ def test_a_batch_with_no_jobs_is_refused_at_once(make: Make) -> None:
 
 
 def test_threads_may_share_a_maker(make: Make) -> None:
-    maker, results = make(), []
+    maker = make()
+    results: list[Result] = []
 
     def work() -> None:
         results.extend(maker(fakes.photo()) for _ in range(3))
@@ -346,7 +347,7 @@ def test_the_package_offers_no_more_than_it_says() -> None:
         "__version__": tryon_masks.__version__,
     }
     with pytest.raises(AttributeError):
-        _ = tryon_masks.Maker  # type: ignore[attr-defined]
+        _ = tryon_masks.Maker
 
 
 ELSEWHERE = (

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from tests import fakes
 from tests.demo_photos import STANDING, demo_photo
@@ -53,6 +54,6 @@ def test_other_processes_can_use_it(maker: MaskMaker, way: str, tmp_path: Path) 
     assert np.array_equal(there, here.masks["upper"])
 
 
-def _make(what: tuple[MaskMaker, Path]) -> object:
+def _make(what: tuple[MaskMaker, Path]) -> NDArray[np.uint8]:
     maker, path = what
     return maker(path, max_side=512).masks["upper"]
