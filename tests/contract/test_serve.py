@@ -110,6 +110,21 @@ def test_masks_are_made_by_the_routes_of_lambda_and_can_be_fetched(local: Local,
     assert set(np.unique(png(mask)).tolist()) == {0, 255}
 
 
+def test_a_targets_files_and_outputs_can_be_fetched_too(local: Local) -> None:
+    image = base64.b64encode(fakes.photo()).decode()
+    status, answer = local.post(
+        "/v1/masks", image=image, masks=["upper"], outputs=["agnostic"], target="leffa"
+    )
+
+    assert (status, answer["status"]) == (200, "success")
+    addresses = [*answer["outputs"].values(), *answer["target"]["upper"]["files"].values()]
+    assert len(addresses) == 3
+    for address in addresses:
+        status, headers, file = local.ask("GET", address.partition(str(local.port))[2])
+        assert (status, headers["content-type"]) == (200, "image/png")
+        assert png(file).size > 0
+
+
 def test_errors_and_refusals_are_those_of_lambda(local: Local) -> None:
     assert local.post("/v1/masks", masks=["upper"])[0] == 400
     status, answer = local.post("/v1/masks", image=base64.b64encode(b"no photo").decode())
