@@ -8,7 +8,7 @@ OUT ?= out
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint audit sbom emulator stack bench models docs sam aws lock openapi clean
+.PHONY: help demo test lint audit sbom emulator browser stack bench models docs sam aws lock openapi clean
 
 BIN := .venv/bin
 PIP := -m pip --disable-pip-version-check --no-input
@@ -21,6 +21,9 @@ MODELS := models/build/$(MODEL_SET)/manifest.json
 SAM := .sam/ready
 AWS := .ministack/ready
 DOCS := .docs/ready
+BROWSER := .venv/browser
+# What the image has beside the library's own dependencies.
+EXTRAS := --extra cli --extra aws --extra cloudinary --extra firestore
 # What the site is made of, laid out as in the repository, so that the same links hold in both.
 PAGES := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE docs template.yaml \
   benchmarks/README.md models/README.md models/cards models/garment_parser/README.md tests/README.md
@@ -38,7 +41,7 @@ demo: $(RUNTIME) $(MODELS) ## make the masks of one real photo, in out/
 
 test: $(TOOLS) $(MODELS) ## all tests but those of the container image
 	@$(BIN)/python models/build.py --demo-photos
-	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m "not stack" -n 2 --dist loadscope --no-loadscope-reorder
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m "not stack and not browser" -n 2 --dist loadscope --no-loadscope-reorder
 
 lint: $(TOOLS) ## style, types, and which way imports point
 	$(BIN)/ruff check .
@@ -54,6 +57,9 @@ sbom: $(TOOLS) $(MODELS) ## what the image is made of, as CycloneDX, beside the 
 
 emulator: $(TOOLS) $(MODELS) $(SAM) ## the handler under the runtime emulator, without a container
 	$(BIN)/python -m pytest -m stack tests/stack/test_runtime_emulator.py
+
+browser: $(BROWSER) $(MODELS) ## the page of `tryon-masks serve` in chromium, which must be there
+	$(BIN)/python -m pytest -m browser tests/browser
 
 stack: $(TOOLS) $(MODELS) $(SAM) $(AWS) ## build the image, call it, deploy it: needs docker or root
 	AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .sam/bin/sam validate --lint
@@ -75,11 +81,14 @@ sam: $(SAM) ## the SAM CLI, in .sam
 aws: $(AWS) ## AWS's services on this machine, in .ministack
 
 lock: $(TOOLS) ## bring the requirements files in line with pyproject.toml
-	$(LOCK) pyproject.toml -o requirements.txt
-	$(LOCK) pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+	$(LOCK) pyproject.toml $(EXTRAS) -o requirements.txt
+	$(LOCK) pyproject.toml $(EXTRAS) --extra serve --group dev -c requirements.txt \
+	  -o requirements-dev.txt
 	$(LOCK) docs/requirements.in -o docs/requirements.txt
 	$(LOCK) tests/tools/sam/requirements.in -o tests/tools/sam/requirements.txt
 	$(LOCK) tests/tools/ministack/requirements.in -o tests/tools/ministack/requirements.txt
+	$(LOCK) tests/tools/browser/requirements.in -c requirements-dev.txt \
+	  -o tests/tools/browser/requirements.txt
 
 openapi: $(RUNTIME) ## write docs/openapi.json anew
 	@mkdir -p .make
@@ -87,7 +96,7 @@ openapi: $(RUNTIME) ## write docs/openapi.json anew
 	mv .make/openapi.json docs/openapi.json
 
 clean: ## remove everything that was made here; the cache folder stays
-	rm -rf .venv .sam .ministack .docs .make .aws-sam site models/build "$(OUT)" function/*.egg-info
+	rm -rf .venv .sam .ministack .docs .make .aws-sam site models/build build "$(OUT)" function/*.egg-info
 	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find function models tests benchmarks docs -name __pycache__ -prune -exec rm -rf {} +
 
@@ -106,6 +115,11 @@ $(TOOLS): $(RUNTIME) requirements-dev.txt
 	@$(BIN)/python $(LOCKED) requirements-dev.txt
 	@$(BIN)/python $(PIP) check
 	@command -v npm > /dev/null || $(BIN)/python $(LOCKED) models/npm-requirements.txt
+	@touch $@
+
+$(BROWSER): tests/tools/browser/requirements.txt $(TOOLS)
+	@$(BIN)/python $(LOCKED) $<
+	@$(BIN)/python $(PIP) check
 	@touch $@
 
 $(MODELS): models/build.py models/catalog.toml models/convert.py models/conversion-requirements.txt \

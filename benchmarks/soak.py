@@ -25,6 +25,7 @@ from tryon_masks import telemetry
 from tryon_masks.adapters.addresses import AddressRules
 from tryon_masks.adapters.directory import DirectoryMaskStore
 from tryon_masks.adapters.http import HttpPhotoSource, dial
+from tryon_masks.adapters.powertools import Powertools
 from tryon_masks.domain.errors import StartError
 from tryon_masks.entrypoints.http.routes import Handler, create_handler
 from tryon_masks.jobs.submit import Desk
@@ -274,7 +275,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ):
         good, bad = cases([photo for some in args.photos for photo in some], Path(photos))
         # Log and metrics are written as on Lambda, and read by nobody.
-        telemetry.configure(nowhere, metrics=True)
+        telemetry.configure(nowhere, exporter=Powertools())
         with redirect_stdout(nowhere):
             try:
                 handler = open_handler(port, Path(masks))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 import struct
+import threading
 import warnings
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import cycle
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -155,31 +157,116 @@ def decode(data: bytes, limits: Limits) -> Photo:
     jpeg = _bare_jpeg(data) if formats == ("JPEG",) else None
     if formats == ("PNG",):
         _check_png_parts(data)
+    with _decoding(), Image.open(BytesIO(data), formats=formats) as image:
+        width, height = image.size
+        _check_size(width, height, limits)
+        # Heeded by JPEG alone, which decodes at a fraction of its size but still reads the
+        # whole file, so that a cut is found all the same.
+        size = _shrunk(width, height, limits.working_side)
+        drafted = image.draft(None, size)
+        box = drafted[1] if drafted else (0, 0, width, height)
+        pixels = _plain(image) if jpeg is None else _jpeg_pixels(jpeg, image)
+        small = _small(image, pixels, box, size)
+    return _photo(small, width, height)
+
+
+def from_image(image: Image.Image, limits: Limits) -> Photo:
+    """The photo that somebody has opened with Pillow already, as :func:`decode` has it.
+
+    Raises
+    ------
+    PhotoTooLarge, UnsupportedPhoto, BrokenPhoto
+        The pixels may have to be read from a file still.
+    """
+    width, height = image.size
+    _check_size(width, height, limits)
+    with _decoding():
+        size = _shrunk(width, height, limits.working_side)
+        small = _small(image, _plain(image), (0, 0, width, height), size)
+    return _photo(small, width, height)
+
+
+def from_rgb(rgb: NDArray[np.uint8], limits: Limits) -> Photo:
+    """The photo whose pixels somebody has: shape (H, W, 3), uint8, sRGB, upright.
+
+    Raises
+    ------
+    InvalidRequest
+        The array has another shape or dtype.
+    PhotoTooLarge, UnsupportedPhoto
+    """
+    if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8:
+        raise InvalidRequest(
+            f"An array must have shape (H, W, 3) and dtype uint8, not {rgb.shape} and {rgb.dtype}."
+        )
+    return from_image(Image.fromarray(rgb), limits)
+
+
+class _Quiet:
+    """Warnings are off while any thread is in here; Python's own way knows one thread only."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._caught = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._caught.__exit__(None, None, None)
+
+
+_quiet = _Quiet()
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """What Pillow and its codecs raise becomes an error of ours."""
     try:
-        with warnings.catch_warnings():
-            # Pillow warns of what it can live with and raises on what it cannot.
-            warnings.simplefilter("ignore")
-            with Image.open(BytesIO(data), formats=formats) as image:
-                width, height = image.size
-                _check_size(width, height, limits)
-                size = _shrunk(width, height, limits.working_side)
-                # Heeded by JPEG alone, which decodes at a fraction of its size but still reads the
-                # whole file, so that a cut is found all the same.
-                drafted = image.draft(None, size)
-                box = drafted[1] if drafted else (0, 0, width, height)
-                pixels = _plain(image) if jpeg is None else _jpeg_pixels(jpeg, image)
-                small = pixels.resize(size, Image.Resampling.LANCZOS, box, reducing_gap=2.0)
-                orientation = _orientation(image)
-                profile = image.info.get("icc_profile")
+        # Pillow warns of what it can live with and raises on what it cannot.
+        with _quiet:
+            yield
     except (Image.DecompressionBombError, MemoryError) as error:
         raise PhotoTooLarge(detail=repr(error)) from error
     except _DECODE_ERRORS as error:
         raise BrokenPhoto(detail=repr(error)) from error
-    if orientation in _TRANSPOSE:
-        small = small.transpose(_TRANSPOSE[orientation])
-    if orientation >= 5:
+
+
+class _Small(NamedTuple):
+    """A photo's working copy as its file has it: neither upright nor sRGB yet."""
+
+    image: Image.Image
+    orientation: int
+    profile: bytes | None
+
+
+def _small(
+    image: Image.Image,
+    pixels: Image.Image,
+    box: tuple[float, float, float, float],
+    size: tuple[int, int],
+) -> _Small:
+    """``pixels`` are those of ``image``, of which ``box`` is the whole photo."""
+    small = pixels.resize(size, Image.Resampling.LANCZOS, box, reducing_gap=2.0)
+    return _Small(small, _orientation(image), image.info.get("icc_profile"))
+
+
+def _photo(small: _Small, width: int, height: int) -> Photo:
+    upright = small.image
+    if small.orientation in _TRANSPOSE:
+        upright = upright.transpose(_TRANSPOSE[small.orientation])
+    if small.orientation >= 5:
         width, height = height, width
-    return Photo(np.array(_srgb(_opaque(small), profile)), width, height)
+    return Photo(np.array(_srgb(_opaque(upright), small.profile)), width, height)
 
 
 def to_grid(
@@ -247,7 +334,14 @@ def encode_mask(grey: NDArray[np.uint8], format: Literal["png", "webp"]) -> Enco
 
 
 def overlay(rgb: NDArray[np.uint8], masks: Mapping[str, BoolMask]) -> EncodedImage:
-    """A JPEG of ``rgb`` (h, w, 3), each mask (h, w) as a translucent colour with its contour."""
+    """A JPEG of :func:`draw_masks`."""
+    file = BytesIO()
+    draw_masks(rgb, masks).save(file, "JPEG", quality=88)
+    return EncodedImage(file.getvalue(), "image/jpeg", "jpg")
+
+
+def draw_masks(rgb: NDArray[np.uint8], masks: Mapping[str, BoolMask]) -> Image.Image:
+    """The photo ``rgb`` (h, w, 3), each mask (h, w) as a translucent colour with its contour."""
     picture = rgb.copy()
     line = max(2, round(max(rgb.shape[:2]) / 400))
     coloured = list(zip(masks.values(), cycle(_OVERLAY_COLOURS)))
@@ -259,9 +353,7 @@ def overlay(rgb: NDArray[np.uint8], masks: Mapping[str, BoolMask]) -> EncodedIma
             pixels.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
         )
         cv2.drawContours(picture, contours, -1, colour, line, cv2.LINE_AA)
-    file = BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=88)
-    return EncodedImage(file.getvalue(), "image/jpeg", "jpg")
+    return Image.fromarray(picture)
 
 
 def _formats(head: bytes) -> tuple[str, ...]:

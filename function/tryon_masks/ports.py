@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 from urllib.parse import quote
@@ -411,6 +412,36 @@ class StepLog(Protocol):
         Raises
         ------
         LogUnavailable
+        """
+
+
+Dimensions = tuple[tuple[str, str], ...]
+"""What tells counts of one name apart: pairs of a dimension and its value."""
+
+
+class TelemetryExporter(Protocol):
+    """Where the traces and metrics of requests go. The log records go there by themselves."""
+
+    def line_fields(self) -> Mapping[str, str]:
+        """What each log line has besides its record, to be found by."""
+
+    def segment(self, name: str) -> AbstractContextManager[Any]:
+        """The trace of one step, from its start to its end."""
+
+    def publish(
+        self,
+        request_id: str,
+        durations: Mapping[str, Sequence[float]],
+        counts: Mapping[tuple[str, Dimensions], float],
+    ) -> None:
+        """Take the metrics of one request.
+
+        Parameters
+        ----------
+        durations
+            Step name -> seconds of each time that it ran.
+        counts
+            Name and dimensions -> how many.
         """
 
 

@@ -6,9 +6,11 @@ import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from tryon_masks import images
@@ -19,6 +21,9 @@ from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.masks import Mask, make_mask
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
+from tryon_masks.outputs.extra import Output, keypoints, output_files
+from tryon_masks.outputs.look import Look
+from tryon_masks.outputs.targets import TargetFiles, TargetName, not_taken, target_files
 from tryon_masks.ports import (
     EncodedImage,
     MaskStore,
@@ -31,6 +36,8 @@ from tryon_masks.ports import (
 from tryon_masks.telemetry import RequestLog, count, step
 
 OVERLAY = "overlay"
+NAME_DIGITS = 12
+"""Of a photo's digest, as its name in a target's files where it has none."""
 ENCODERS = 2
 """Mask files written at a time: of a large photo, one takes as long as a model."""
 
@@ -43,12 +50,17 @@ MASK_RULES = "7"
 """Part of every storage key: raise it when the same photo must get new addresses."""
 
 
+Status = Literal["success", "partial", "refused"]
+"""All masks were made, some, or none."""
+
+
 @dataclass(frozen=True)
 class MaskOptions:
     """What the caller may choose.
 
     ``person_box`` is in pixels of the upright photo; ``max_side`` bounds the longer side of the
-    mask files in pixels (None: the photo's own grid).
+    mask files in pixels (None: the photo's own grid). ``outputs`` are made beside the masks, on
+    their grid; ``target`` is the model whose files are made beside them.
     """
 
     masks: tuple[MaskKind, ...] = (MaskKind.UPPER, MaskKind.LOWER)
@@ -60,10 +72,19 @@ class MaskOptions:
     person: Literal["largest"] | None = None
     person_box: Box | None = None
     overlay: bool = False
+    outputs: tuple[Output, ...] = ()
+    target: TargetName | None = None
 
     def __post_init__(self) -> None:
         if not self.masks or len(set(self.masks)) != len(self.masks):
             raise InvalidRequest("masks must name at least one kind, each once.")
+        if self.target is not None and (why := not_taken(self.target, self.masks)):
+            raise InvalidRequest(f"{why}.")
+
+    @property
+    def needs_look(self) -> bool:
+        """Whether anything is made of the photo's own pixels, beside an overlay."""
+        return bool(self.outputs) or self.target is not None
 
 
 @dataclass(frozen=True)
@@ -96,6 +117,14 @@ class Quality:
 
 
 @dataclass(frozen=True)
+class TargetResult:
+    """One model's files for one mask: path -> address. ``about``: see :meth:`TargetFiles.about`."""
+
+    about: dict[str, Any]
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
 class MaskResult:
     """What came of one request.
 
@@ -103,9 +132,10 @@ class MaskResult:
     an address. ``person`` is None when nobody could be chosen. ``people`` is everybody to choose
     from, largest box first, where the caller has to choose, and empty otherwise. Boxes are in
     pixels of the photo.
+    ``outputs`` are addresses by name, ``keypoints`` JSON values, ``targets`` by kind of mask.
     """
 
-    status: Literal["success", "partial", "refused"]
+    status: Status
     masks: dict[str, str]
     overlay: str | None
     quality: dict[str, Quality]
@@ -117,6 +147,9 @@ class MaskResult:
     people: list[Candidate]
     people_found: int
     model_set: str
+    outputs: dict[str, str] = field(default_factory=dict)
+    keypoints: dict[str, Any] | None = None
+    targets: dict[str, TargetResult] = field(default_factory=dict)
 
 
 _RECORD: TypeAdapter[MaskResult] = TypeAdapter(MaskResult)
@@ -181,10 +214,18 @@ class MaskService:
             need(self._photo_time_s + STORE_S + ANSWER_S)
             with step("decode_image", "intake"):
                 photo = images.decode(data, self._limits)
-            seen = self._see(photo, options)
-            made, refused = _shape(seen, options)
+            seen = see(self.vision, photo, options)
+            made, refused = shape(seen, options)
+            extras = _Extras()
+            if made and seen.person is not None and options.needs_look:
+                with step("make_outputs", "outputs"):
+                    look = Look(self._whole(data), seen.person)
+                    name = (request.store_key or sha256[:NAME_DIGITS]).rpartition("/")[2]
+                    made, unfit, extras = _extras(look, made, options, name)
+                    refused = refused + unfit
             with step("encode_masks", "images"):
                 files, quality = _encode(photo, made, options)
+                files |= extras.files
         addresses: dict[str, str] = {}
         if made:
             with step("upload_masks", "store"):
@@ -199,7 +240,7 @@ class MaskService:
             with step("update_profile", "profiles"):
                 self._profiles.merge_masks(request.user_id, masks, log.request_id)
         return MaskResult(
-            status="refused" if not made else "partial" if refused else "success",
+            status=status_of(made, refused),
             masks=masks,
             overlay=addresses.get(OVERLAY),
             quality=quality,
@@ -209,37 +250,53 @@ class MaskService:
             sha256=sha256,
             person=seen.chosen and seen.chosen.scaled(photo.scale),
             people=[one.scaled(photo.scale) for one in seen.to_choose_from],
-            people_found=seen.people_found,
+            people_found=len(seen.people),
             model_set=self.vision.model_set,
+            outputs={name: addresses[name] for name in extras.outputs},
+            keypoints=extras.keypoints,
+            targets={
+                kind: TargetResult(about, {path: addresses[name] for path, name in paths.items()})
+                for kind, (about, paths) in extras.targets.items()
+            },
         )
+
+    def look(
+        self, data: bytes, options: MaskOptions
+    ) -> tuple[Look | None, list[Mask], list[RefusedMask]]:
+        """See and shape one photo, and store nothing.
+
+        Returns
+        -------
+        The look (None: nobody could be chosen), the masks that were made, and why others were not.
+
+        Raises
+        ------
+        BadRequest
+        """
+        with step("generate_masks", "service"):
+            with step("decode_image", "intake"):
+                photo = images.decode(data, self._limits)
+            seen = see(self.vision, photo, options)
+            made, refused = shape(seen, options)
+            if not made or seen.person is None:
+                return None, [], refused
+            return Look(self._whole(data), seen.person), made, refused
+
+    def _whole(self, data: bytes) -> NDArray[np.uint8]:
+        """The photo in its own size, (height, width, 3)."""
+        with step("decode_whole_image", "intake"):
+            limits = replace(self._limits, working_side=self._limits.max_pixels)
+            return images.decode(data, limits).rgb
 
     def _fetch(self, photo: str | bytes) -> bytes:
         return photo if isinstance(photo, bytes) else self._photos.fetch(photo)
 
-    def _see(self, photo: images.Photo, options: MaskOptions) -> _Seen:
-        with step("find_people", "vision"):
-            people = self.vision.find_people(photo.rgb)
-        try:
-            with step("choose_person", "fitness"):
-                box = options.person_box and options.person_box.scaled(1 / photo.scale)
-                chosen = fitness.choose(
-                    people,
-                    photo.rgb.shape[0],
-                    photo_px_per_px=photo.scale,
-                    largest=options.person == "largest",
-                    box=box,
-                )
-        except Refusal as refusal:
-            several = people if isinstance(refusal, SeveralPeople) else []
-            return _Seen(len(people), to_choose_from=several, refusal=refusal)
-        with step("parse_person", "vision"):
-            others = [other for other in people if other is not chosen]
-            person = self.vision.parse(photo.rgb, chosen, others)
-        return _Seen(len(people), chosen, person)
-
     def _what(self, sha256: str, options: MaskOptions) -> list[Any]:
         """All that the masks depend on."""
-        return [sha256, asdict(options), self.vision.model_set, MASK_RULES]
+        chosen = asdict(options)
+        # Masks alone keep the addresses that they had before there was anything else.
+        chosen = {k: v for k, v in chosen.items() if k not in ("outputs", "target") or v}
+        return [sha256, chosen, self.vision.model_set, MASK_RULES]
 
 
 def _in_folder(user_id: str, what: list[Any]) -> str:
@@ -248,17 +305,44 @@ def _in_folder(user_id: str, what: list[Any]) -> str:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """Either a parsed person, or the refusal that speaks for every mask."""
+class Seen:
+    """Everybody in a photo, and either a parsed person or the refusal that speaks for every mask.
 
-    people_found: int
+    All on the working grid; ``people`` largest first.
+    """
+
+    people: Sequence[Candidate]
     chosen: Candidate | None = None
     person: Person | None = None
     to_choose_from: Sequence[Candidate] = ()
     refusal: Refusal | None = None
 
 
-def _shape(seen: _Seen, options: MaskOptions) -> tuple[list[Mask], list[RefusedMask]]:
+def see(vision: Vision, photo: images.Photo, options: MaskOptions) -> Seen:
+    """Run the models: find everybody, choose one, take this one apart."""
+    with step("find_people", "vision"):
+        people = vision.find_people(photo.rgb)
+    try:
+        with step("choose_person", "fitness"):
+            box = options.person_box and options.person_box.scaled(1 / photo.scale)
+            chosen = fitness.choose(
+                people,
+                photo.rgb.shape[0],
+                photo_px_per_px=photo.scale,
+                largest=options.person == "largest",
+                box=box,
+            )
+    except Refusal as refusal:
+        several = people if isinstance(refusal, SeveralPeople) else []
+        return Seen(people, to_choose_from=several, refusal=refusal)
+    with step("parse_person", "vision"):
+        others = [other for other in people if other is not chosen]
+        person = vision.parse(photo.rgb, chosen, others)
+    return Seen(people, chosen, person)
+
+
+def shape(seen: Seen, options: MaskOptions) -> tuple[list[Mask], list[RefusedMask]]:
+    """Shape every mask that was asked for, or say why it is not made. No model runs."""
     made: list[Mask] = []
     refused: list[RefusedMask] = []
     for kind in options.masks:
@@ -273,6 +357,49 @@ def _shape(seen: _Seen, options: MaskOptions) -> tuple[list[Mask], list[RefusedM
     return made, refused
 
 
+@dataclass(frozen=True)
+class _Extras:
+    """What is made beside the masks; ``targets``: kind -> about, and path -> name in ``files``."""
+
+    files: dict[str, EncodedImage] = field(default_factory=dict)
+    outputs: list[str] = field(default_factory=list)
+    keypoints: dict[str, Any] | None = None
+    targets: dict[str, tuple[dict[str, Any], dict[str, str]]] = field(default_factory=dict)
+
+
+def _extras(
+    look: Look, made: Sequence[Mask], options: MaskOptions, name: str
+) -> tuple[list[Mask], list[RefusedMask], _Extras]:
+    """Make the target's files and the outputs: masks that the target cannot take are refused."""
+    fit: list[Mask] = []
+    refused: list[RefusedMask] = []
+    sets: list[TargetFiles] = []
+    for mask in made:
+        try:
+            if options.target is not None:
+                with step("draw_target", "outputs", mask=mask.kind.value):
+                    sets.append(target_files(look, mask, options.target, name))
+            fit.append(mask)
+        except Refusal as refusal:
+            count("MasksRefused", code=refusal.code)
+            refused.append(RefusedMask(mask.kind.value, refusal.code, str(refusal)))
+    if not fit:
+        return fit, refused, _Extras()
+    height, width = look.rgb.shape[:2]
+    size = images.Photo(look.rgb, width, height).output_size(options.max_side)
+    files = output_files(look, fit, options.outputs, size)
+    extras = _Extras(
+        files,
+        list(files),
+        keypoints(look, size) if Output.KEYPOINTS in options.outputs else None,
+    )
+    for one in sets:
+        paths = {path: f"{options.target}_{one.kind}/{path}" for path in one.files}
+        files |= {paths[path]: file for path, file in one.files.items()}
+        extras.targets[one.kind.value] = one.about(), paths
+    return fit, refused, extras
+
+
 def _encode(
     photo: images.Photo, made: Sequence[Mask], options: MaskOptions
 ) -> tuple[dict[str, EncodedImage], dict[str, Quality]]:
@@ -283,9 +410,16 @@ def _encode(
 
     with ThreadPoolExecutor(ENCODERS) as pool:
         files = dict(zip([mask.kind.value for mask in made], pool.map(file, made), strict=True))
-    quality = {
-        mask.kind.value: Quality(float(mask.pixels.mean()), mask.confidence) for mask in made
-    }
     if options.overlay and made:
         files[OVERLAY] = images.overlay(photo.rgb, {m.kind.value: m.pixels for m in made})
-    return files, quality
+    return files, quality_of(made)
+
+
+def status_of(made: Sequence[Mask], refused: Sequence[RefusedMask]) -> Status:
+    """What came of all masks together."""
+    return "refused" if not made else "partial" if refused else "success"
+
+
+def quality_of(made: Sequence[Mask]) -> dict[str, Quality]:
+    """How much each mask covers, and how sure the models are of it."""
+    return {mask.kind.value: Quality(float(mask.pixels.mean()), mask.confidence) for mask in made}

@@ -18,17 +18,16 @@ with the step's own fields after them, and for an error ``code``, ``error`` (the
 :attr:`RequestLog.records` and from there to the :class:`~tryon_masks.ports.StepLog`. A stack trace
 goes to the JSON log line alone.
 
-On Lambda the JSON lines and the metrics go to stdout. Elsewhere nothing is printed until
-:func:`configure` says where.
+The records go to the standard logger ``tryon_masks``, as a message in words and as the attribute
+``record``: ``logging.basicConfig(level="INFO")`` shows them. Nothing is printed as JSON, traced or
+counted until :func:`configure` says where.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 import re
-import sys
 import threading
 import time
 from collections import defaultdict
@@ -39,9 +38,6 @@ from datetime import UTC, datetime
 from typing import Any, TextIO
 from urllib.parse import urlsplit
 
-from aws_lambda_powertools import Logger, Tracer
-from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
-
 from tryon_masks.domain.errors import (
     BadRequest,
     InProgress,
@@ -50,13 +46,12 @@ from tryon_masks.domain.errors import (
     TryonMasksError,
 )
 from tryon_masks.domain.identity import ANONYMOUS
-from tryon_masks.ports import StepLog
+from tryon_masks.ports import Dimensions, StepLog, TelemetryExporter
 
 SERVICE = "tryon-masks"
-NAMESPACE = "TryonMasks"
+LOGGER = "tryon_masks"
 INIT = "init"
 
-_ON_LAMBDA = "AWS_LAMBDA_RUNTIME_API" in os.environ
 _INTERNAL_KEYS = frozenset({"detail", "error_type"})
 _LEVELS = {"refused": logging.WARNING, "failed": logging.ERROR}
 
@@ -79,47 +74,59 @@ def _scrub(text: str) -> str:
     return _QUERY.sub("", _USERINFO.sub("", valid))
 
 
-def _json_line(line: dict[str, Any]) -> str:
-    # The record's own timestamp and level win, so that a line and its copy elsewhere are equal.
-    record = line.pop("record", {})
-    return _scrub(json.dumps({**line, **record}, default=str))
+class _JsonLines(logging.Formatter):
+    """One JSON object a line: the record, with ``message``, ``service`` and an ``exception``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "level": record.levelname,
+            "message": record.getMessage(),
+            "timestamp": _now(),
+            "service": SERVICE,
+            **(_exporter.line_fields() if _exporter else {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        # The record's own timestamp and level win, so that a line and its copy elsewhere are equal.
+        return _scrub(json.dumps({**line, **getattr(record, "record", {})}, default=str))
 
 
-_logger = Logger(
-    service=SERVICE, location=None, serialize_stacktrace=False, json_serializer=_json_line
-)
-_channel = logging.getLogger(SERVICE)
-# The X-Ray SDK loads botocore, half a second that the command line need not pay. On Lambda,
-# Powertools decides (POWERTOOLS_TRACE_DISABLED, SAM local).
-_tracer = Tracer(service=SERVICE, auto_patch=False) if _ON_LAMBDA else None
-_metrics_on = False
+_logger = logging.getLogger(LOGGER)
+# As libraries do: without it Python would print refusals where nobody has set up logging.
+_logger.addHandler(logging.NullHandler())
+_printer: logging.Handler | None = None
+_exporter: TelemetryExporter | None = None
 
 
 def configure(
-    stream: TextIO | None, *, level: str | int | None = None, metrics: bool = False
+    stream: TextIO | None,
+    *,
+    level: str | int = logging.INFO,
+    exporter: TelemetryExporter | None = None,
 ) -> None:
-    """Say where log lines go and whether metrics are printed.
+    """Say where log lines, traces and metrics go.
 
     Parameters
     ----------
     stream
-        Gets one JSON object a line; None: no log lines at all.
+        Gets one JSON object a line, and no handler of the root logger gets it too; None: the
+        records go where the process's own logging sends them.
     level
-        Least level that is written. None leaves it as it is: POWERTOOLS_LOG_LEVEL, else INFO.
-    metrics
-        Print CloudWatch embedded metrics to stdout at the end of each request.
+        Least level that the stream gets.
+    exporter
+        Gets the traces and the metrics; None: nobody does.
     """
-    global _metrics_on
-    handler = _logger.registered_handler
-    if isinstance(handler, logging.StreamHandler) and stream is not None:
-        handler.setStream(stream)
-    _channel.disabled = stream is None
-    if level is not None:
-        _logger.setLevel(level)
-    _metrics_on = metrics
-
-
-configure(sys.stdout if _ON_LAMBDA else None, metrics=_ON_LAMBDA)
+    global _printer, _exporter
+    if _printer is not None:
+        _logger.removeHandler(_printer)
+        _printer = None
+    if stream is not None:
+        _printer = logging.StreamHandler(stream)
+        _printer.setFormatter(_JsonLines())
+        _logger.addHandler(_printer)
+    _logger.setLevel(logging.NOTSET if stream is None else level)
+    _logger.propagate = stream is None
+    _exporter = exporter
 
 
 class _ColdStart:
@@ -172,7 +179,7 @@ class RequestLog:
         self._written = 0
         self._lock = threading.Lock()
         self._durations: dict[str, list[float]] = defaultdict(list)
-        self._counts: dict[tuple[str, tuple[tuple[str, str], ...]], float] = defaultdict(float)
+        self._counts: dict[tuple[str, Dimensions], float] = defaultdict(float)
         self._traced_error: BaseException | None = None
 
     @property
@@ -261,9 +268,11 @@ class RequestLog:
             # The steps around a failed one fail with the same error: one stack trace is enough.
             known = isinstance(error, TryonMasksError) or error is self._traced_error
             self._traced_error = error or self._traced_error
-            _channel.log(
+            _logger.log(
                 level,
-                f"{name} {status}",
+                "%s %s",
+                name,
+                status if status == "started" else f"{status} in {duration:.3f} s",
                 extra={"record": record},
                 exc_info=None if known else error,
             )
@@ -280,29 +289,14 @@ class RequestLog:
             self._counts[name, tuple(sorted(dimensions.items()))] += value
 
     def publish(self) -> None:
-        """Print the metrics, when they are on: one object for each set of dimensions."""
+        """Hand the metrics to the exporter, when there is one."""
         with self._lock:
             durations, counts = dict(self._durations), dict(self._counts)
             self._durations.clear()
             self._counts.clear()
             self._traced_error = None
-        if not _metrics_on:
-            return
-        groups: dict[tuple[tuple[str, str], ...], EphemeralMetrics] = {}
-        for dimensions in {(), *(key[1] for key in counts)}:
-            group = EphemeralMetrics(namespace=NAMESPACE, service=SERVICE)
-            for key, value in dimensions:
-                group.add_dimension(key, value)
-            group.add_metadata("request_id", self.request_id)
-            groups[dimensions] = group
-        for name, values in durations.items():
-            for seconds in values:
-                groups[()].add_metric(name, MetricUnit.Seconds, seconds)
-        for (name, dimensions), total in counts.items():
-            groups[dimensions].add_metric(name, MetricUnit.Count, total)
-        for group in groups.values():
-            if group.metric_set:
-                group.flush_metrics()
+        if _exporter is not None:
+            _exporter.publish(self.request_id, durations, counts)
 
 
 _current: ContextVar[RequestLog | None] = ContextVar("request_log", default=None)
@@ -412,10 +406,10 @@ def _scope() -> RequestLog:
 
 
 def _segment(name: str, log: RequestLog) -> AbstractContextManager[Any]:
-    # X-Ray has no trace to hang a subsegment on before the first request.
-    if _tracer is None or log.request_id == INIT:
+    # There is no trace to hang a segment on before the first request.
+    if _exporter is None or log.request_id == INIT:
         return nullcontext()
-    return _tracer.provider.in_subsegment(name)
+    return _exporter.segment(name)
 
 
 def _describe(error: BaseException) -> dict[str, Any]:

@@ -6,14 +6,16 @@ not imported: boto3 and the Firestore client cost the start more than everything
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
+from tryon_masks import telemetry
 from tryon_masks.adapters.addresses import AddressRules
-from tryon_masks.adapters.http import HttpCallbacks, HttpPhotoSource
+from tryon_masks.adapters.model_builder import CHECKOUT, build_model_set, cache_folder
 from tryon_masks.domain.errors import SettingsError
 from tryon_masks.images import Limits
 from tryon_masks.ports import (
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from tryon_masks.adapters.directory import DirectoryMaskStore
     from tryon_masks.adapters.firestore import FirestoreLog
     from tryon_masks.adapters.jobs import DynamoJobs
+    from tryon_masks.adapters.memory import MemoryMaskStore
     from tryon_masks.adapters.once import DynamoOnce
     from tryon_masks.adapters.s3 import S3MaskStore
 
@@ -50,8 +53,35 @@ RUN_TIMEOUT_S = 2.0
 """Of each try of a call to Step Functions, of which a look at a batch makes three."""
 ERASE_TIMEOUT_S = 20.0
 """Of each call that erases, for which nobody waits: a page of a table is a megabyte."""
-CHECKOUT_MODELS = Path(__file__).resolve().parents[2] / "models" / "build"
-"""Where a source checkout builds its model sets."""
+
+
+def open_telemetry() -> None:
+    """Log lines and metrics to stdout, steps to X-Ray: first of all in a Lambda module."""
+    from tryon_masks.adapters.powertools import Powertools
+
+    telemetry.configure(sys.stdout, exporter=Powertools())
+
+
+def models_dir(settings: Settings) -> Path:
+    """The folder that holds a folder for each model set.
+
+    MODELS_DIR; without it ``models/build`` in a source checkout, and elsewhere the user's cache.
+    """
+    if settings.models_dir is not None:
+        return settings.models_dir
+    return CHECKOUT / "build" if CHECKOUT is not None else cache_folder() / "models"
+
+
+def build_models(settings: Settings) -> Path:
+    """Fetch, check and convert what is missing of the model set; the set's folder.
+
+    Raises
+    ------
+    SettingsError, ModelSetError
+    """
+    _check_model_set(settings)
+    with step("build_models", "models", model_set=settings.model_set):
+        return build_model_set(settings.model_set, models_dir(settings))
 
 
 def _compact(model_set: ModelSet, settings: Settings) -> Vision:
@@ -84,15 +114,19 @@ def build_vision(settings: Settings) -> Vision:
     ------
     SettingsError, ModelSetError
     """
-    make = VISIONS.get(settings.model_set)
-    if make is None:
-        names = " or ".join(VISIONS)
-        raise SettingsError(f"MODEL_SET must be {names}, not {settings.model_set!r}.")
+    _check_model_set(settings)
     with step("check_models", "catalog", model_set=settings.model_set):
-        folder = (settings.models_dir or CHECKOUT_MODELS) / settings.model_set
+        folder = models_dir(settings) / settings.model_set
         model_set = load_model_set(settings.model_set, folder)
     with step("load_models", "vision", model_set=settings.model_set):
-        return make(model_set, settings)
+        return VISIONS[settings.model_set](model_set, settings)
+
+
+def build_limits(settings: Settings) -> Limits:
+    """What a photo may cost, and the grid that the model set works on."""
+    return Limits(
+        settings.max_photo_bytes, settings.max_photo_pixels, WORKING_SIDES[settings.model_set]
+    )
 
 
 def build_store(settings: Settings) -> CloudinaryMaskStore | S3MaskStore | DirectoryMaskStore:
@@ -151,16 +185,29 @@ def build_service(
     ------
     SettingsError, ModelSetError
     """
+    from tryon_masks.adapters.http import HttpPhotoSource
+
     store = build_store(settings)
     profiles = _firestore_for(settings)
     rules = AddressRules(settings.allow_http, settings.allowed_image_hosts)
     photos = HttpPhotoSource(settings.max_photo_bytes, settings.fetch_timeout_s, rules)
     once = build_once(settings)
     vision = load_vision(settings)
-    limits = Limits(
-        settings.max_photo_bytes, settings.max_photo_pixels, WORKING_SIDES[settings.model_set]
-    )
+    limits = build_limits(settings)
     return MaskService(vision, store, photos, profiles, limits, once, settings.photo_time_s)
+
+
+def build_local(
+    settings: Settings, vision: Vision, base_url: str
+) -> tuple[MaskService, MemoryMaskStore]:
+    """The use case for a server on somebody's own machine: masks stay in its memory."""
+    from tryon_masks.adapters.http import HttpPhotoSource
+    from tryon_masks.adapters.memory import MemoryMaskStore
+
+    store = MemoryMaskStore(base_url)
+    rules = AddressRules(settings.allow_http, settings.allowed_image_hosts)
+    photos = HttpPhotoSource(settings.max_photo_bytes, settings.fetch_timeout_s, rules)
+    return MaskService(vision, store, photos, limits=build_limits(settings)), store
 
 
 def build_jobs(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> DynamoJobs:
@@ -250,6 +297,8 @@ def build_callbacks(settings: Settings) -> Callbacks:
     ------
     SettingsError
     """
+    from tryon_masks.adapters.http import HttpCallbacks
+
     arn = _needed("CALLBACK_SECRET_ARN", settings.callback_secret_arn)
     return HttpCallbacks(_secret("CALLBACK_SECRET_ARN", arn), settings.fetch_timeout_s)
 
@@ -361,6 +410,12 @@ def _secret(setting: str, arn: str) -> str:
             return read_secret(arn, secrets_client(SECRET_TIMEOUT_S))
         except SettingsError as error:
             raise SettingsError(f"{setting}: {error}", detail=error.detail) from error
+
+
+def _check_model_set(settings: Settings) -> None:
+    if settings.model_set not in VISIONS:
+        names = " or ".join(VISIONS)
+        raise SettingsError(f"MODEL_SET must be {names}, not {settings.model_set!r}.")
 
 
 def _needed(setting: str, value: T | None) -> T:

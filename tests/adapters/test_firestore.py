@@ -20,6 +20,7 @@ from tests.standins.firestore import FirestoreEmulator, NodeMissingError
 from tryon_masks import telemetry
 from tryon_masks.adapters import firestore as firestore_adapter
 from tryon_masks.adapters.firestore import BATCH, FirestoreLog
+from tryon_masks.adapters.powertools import Powertools
 from tryon_masks.domain.errors import (
     InvalidRequest,
     LogUnavailable,
@@ -278,7 +279,7 @@ def test_a_log_lost_on_the_way_is_an_error_record_and_a_metric_not_an_exception(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     google_retries_at_once(monkeypatch)
-    telemetry.configure(printed, metrics=True)
+    telemetry.configure(printed, exporter=Powertools())
     with request_log("lost", "marie", FirestoreLog(PROJECT, timeout_s=60)) as log:
         with step("download_image", "intake"):
             pass

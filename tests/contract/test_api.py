@@ -819,3 +819,41 @@ def test_a_callback_address_is_https(address: object) -> None:
 
     assert (status, answer["error"]["code"]) == (400, "INVALID_REQUEST")
     assert "callback_url" in answer["error"]["message"]
+
+
+def test_outputs_and_a_targets_files_have_fields_of_their_own() -> None:
+    status, answer = Api().post(
+        user_image_url=URL, masks=["upper"], outputs=["agnostic", "keypoints"], target="leffa"
+    )
+
+    assert status == 200
+    assert set(answer["outputs"]) == {"upper_agnostic"}
+    assert set(answer["keypoints"]) == {"named", "body_25", "coco_18"}
+    target = answer["target"]["upper"]
+    assert target["category"] == "upper_body"
+    assert set(target["files"]) == {"image", "mask"}
+    assert target["transform"]["size"] == [768, 1024]
+    assert any("DensePose" in need for need in target["needs"])
+
+
+def test_a_plain_answer_says_nothing_of_outputs() -> None:
+    _, answer = Api().post(user_image_url=URL)
+
+    assert not {"outputs", "keypoints", "target"} & set(answer)
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({"target": "stableviton", "masks": ["lower"]}, "takes masks of these kinds only: upper"),
+        ({"target": "catvton", "masks": ["hair"]}, "upper, lower, full"),
+        ({"target": "vton-9000"}, "target"),
+        ({"outputs": ["agnostic", "agnostic"]}, "outputs must name each once"),
+        ({"outputs": ["densepose"]}, "outputs.0"),
+    ],
+)
+def test_outputs_that_cannot_be(body: dict[str, Any], named: str) -> None:
+    status, answer = Api().post(user_image_url=URL, **body)
+
+    assert (status, answer["error"]["code"]) == (400, "INVALID_REQUEST")
+    assert named in answer["error"]["message"]

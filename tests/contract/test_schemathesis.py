@@ -25,7 +25,9 @@ from tests import fakes
 from tests.standins.gateway import Gateway
 
 from tryon_masks.adapters.addresses import AddressRules
+from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.entrypoints.http.routes import create_handler
+from tryon_masks.outputs.targets import TargetName, not_taken
 from tryon_masks.service import MaskService
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
@@ -123,7 +125,7 @@ def test_or_a_job(case: Case, gateway: Gateway) -> None:
 @bounded
 def test_or_a_batch(case: Case, gateway: Gateway) -> None:
     items: list[Any] = [
-        {**item, "person_box": None, "id": f"item-{place}"}
+        {**agreeing(item), "person_box": None, "id": f"item-{place}"}
         for place, item in enumerate(good_body(case).get("items") or [])
     ]
     case.body = {"items": items} if items else {"manifest": "manifests/user-1/list.jsonl"}
@@ -150,11 +152,19 @@ def good_body(case: Case) -> dict[str, Any]:
     return cast(dict[str, Any], body)
 
 
+def agreeing(options: dict[str, Any]) -> dict[str, Any]:
+    """The options, without a target that takes no masks of the kinds chosen."""
+    target, kinds = options.get("target"), options.get("masks")
+    if target and kinds and not_taken(TargetName(target), [MaskKind(kind) for kind in kinds]):
+        return {**options, "target": None}
+    return options
+
+
 def make_good(case: Case) -> dict[str, Any]:
     """Let it be a photo that is there, and somebody in it; give the body."""
     body = good_body(case)
     name = "userImageUrl" if "userImageUrl" in body else "user_image_url"
-    body = {**body, name: URL}
+    body = {**agreeing(body), name: URL}
     for other in {"image", "user_image_url"} - {name}:
         body.pop(other, None)
     if body.get("person_box") is not None:

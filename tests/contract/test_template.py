@@ -14,11 +14,11 @@ from benchmarks.speed import PRICE_PER_GB_SECOND, PRICE_PER_REQUEST
 from cfnlint import lint
 from tests.contract.template_file import PARAMETERS, RESOURCES, ROOT, TEMPLATE, Deployment, of_type
 
+from tryon_masks.adapters.powertools import NAMESPACE
 from tryon_masks.adapters.s3 import BATCHES
 from tryon_masks.entrypoints.http.routes import HEALTH, METHODS
 from tryon_masks.service import ANSWER_S, STORE_S
 from tryon_masks.settings import MANIFESTS, UPLOADS, Settings
-from tryon_masks.telemetry import NAMESPACE
 
 SOURCES = ROOT / "function"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

@@ -12,6 +12,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 from tests import fakes
@@ -22,6 +23,7 @@ from tryon_masks.domain.errors import ModelSetError
 from tryon_masks.entrypoints import cli
 from tryon_masks.entrypoints.commands.making import real_parts
 from tryon_masks.images import Limits
+from tryon_masks.outputs.transform import Transform
 from tryon_masks.ports import MaskStore, StepLog
 from tryon_masks.service import MaskService
 from tryon_masks.settings import Settings
@@ -622,3 +624,88 @@ def test_models_that_are_not_there_are_named_with_folder_and_command(
 
     assert f"{line.folder / 'nowhere' / 'compact'}" in line.err
     assert "`make models MODEL_SET=compact`" in line.err
+
+
+def test_outputs_lie_beside_the_masks_and_are_no_photos(line: Line) -> None:
+    photo = line.photo("masks/a.png", fakes.photo(format="PNG"))
+
+    assert line.run("generate", photo, "--masks", "upper", "--outputs", "agnostic,keypoints") == 0
+
+    assert line.made() == {
+        "a.png",
+        "a.upper.png",
+        "a.upper_agnostic.png",
+        "a.keypoints.json",
+        "a.keypoints_body_25.json",
+        "a.keypoints_coco_18.json",
+    }
+    named = json.loads((line.folder / "masks" / "a.keypoints.json").read_text())
+    assert named["width"] == 300
+    assert line.run("generate", "masks", "--masks", "upper") == 0
+    assert [Path(answer["photo"]).name for answer in line.out] == ["a.png"]
+
+
+def test_a_targets_files_and_the_way_back(line: Line) -> None:
+    photo = line.photo("a.png", fakes.photo(format="PNG"))
+
+    assert line.run("generate", photo, "--for", "fitdit") == 0
+
+    place = line.folder / "masks" / "a.fitdit_upper"
+    assert {path.name for path in place.iterdir()} == {
+        "image.png",
+        "mask.png",
+        "mask_layer.png",
+        "pose.png",
+        "target.json",
+        "transform.json",
+    }
+    assert json.loads((place / "target.json").read_text())["category"] == "Upper-body"
+    # The model's place is taken by nothing: what went in comes out.
+    code = line.run(
+        *("paste", str(place / "image.png"), "--on", photo),
+        *("--transform", str(place / "transform.json"), "--mask", str(place / "mask.png")),
+    )
+    assert code == 0
+    before = np.array(Image.open(photo).convert("RGB")).astype(int)
+    after = np.array(Image.open(place / "image.pasted.png"))
+    kept = np.array(Image.open(line.folder / "masks" / "a.upper.png")) == 0
+    away = np.abs(after - before).max(axis=2)
+    assert (away[kept] == 0).mean() > 0.995
+    assert np.median(away) == 0
+
+
+def test_a_target_takes_its_own_kinds_and_profile(line: Line) -> None:
+    photo = line.photo("a.jpg")
+
+    assert line.run("generate", photo, "--for", "stableviton") == 0
+    assert set(line.out[0]["masks"]) == {"upper"}
+    image = line.folder / "masks/a.stableviton_upper/test/image/a_00.jpg"
+    assert image.is_file()
+
+    assert line.run("generate", photo, "--for", "stableviton", "--masks", "lower") == 2
+    assert "stableviton takes masks of these kinds only: upper" in line.err
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"--transform": "a.png"}, "not JSON"),
+        ({"--transform": "other.json"}, "not one that tryon-masks has written"),
+        ({"--on": "none.png"}, "none.png"),
+        ({"--mask": "other.json"}, "not a JPEG"),
+        ({"--out": "b.jpg"}, "must end in .png"),
+    ],
+)
+def test_what_cannot_be_pasted_is_wrong_usage(
+    line: Line, change: dict[str, str], said: str
+) -> None:
+    photo = line.photo("a.png", fakes.photo(format="PNG"))
+    line.photo("other.json", b"[]")
+    transform = Transform.identity((300, 400)).as_json()
+    line.photo("t.json", json.dumps(transform).encode())
+    given = {"--on": photo, "--transform": "t.json", "--mask": photo, **change}
+
+    assert line.run("paste", photo, *[word for pair in given.items() for word in pair]) == 2
+
+    assert said in line.err
+    assert line.made(".") == {"a.png", "other.json", "t.json"}

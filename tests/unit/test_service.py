@@ -25,6 +25,8 @@ from tryon_masks.domain.parts import Part
 from tryon_masks.domain.person import Box, Candidate
 from tryon_masks.domain.profiles import Profile
 from tryon_masks.images import Limits
+from tryon_masks.outputs.extra import Output
+from tryon_masks.outputs.targets import TargetName
 from tryon_masks.ports import EncodedImage
 from tryon_masks.service import MaskOptions, MaskRequest, MaskResult, MaskService
 from tryon_masks.telemetry import RequestLog, request_log
@@ -452,3 +454,82 @@ def test_a_download_leaves_time_for_the_rest(log: RequestLog, clock: Clock) -> N
         house.make(log)
 
     assert cast(SlowPhotos, house.photos).had == [7.0]
+
+
+def test_outputs_are_stored_beside_the_masks_on_their_grid(log: RequestLog) -> None:
+    house = House()
+
+    result = house.make(log, masks=(MaskKind.UPPER,), outputs=tuple(Output), max_side=200)
+
+    ((key, files),) = house.store.files.items()
+    assert result.outputs == {
+        name: f"https://masks.example.com/{key}/{name}.png"
+        for name in (
+            "upper_agnostic",
+            "upper_agnostic_rgba",
+            "parse_lip",
+            "parse_atr",
+            "parse_viton_hd",
+            "skeleton",
+        )
+    }
+    assert files.keys() == {"upper", *result.outputs}
+    upper, grey = pixels(files["upper"]), pixels(files["upper_agnostic"])
+    assert grey.shape == (200, 150, 3)
+    assert (grey[upper == 255] == 128).mean() > 0.98
+    assert pixels(files["upper_agnostic_rgba"]).shape == (200, 150, 4)
+    assert pixels(files["parse_lip"]).shape == (200, 150)
+    assert result.keypoints is not None
+    assert result.keypoints["named"]["keypoints"]["nose"][:2] == [75, 27.5]
+    assert len(result.keypoints["body_25"]["people"][0]["pose_keypoints_2d"]) == 75
+
+
+def test_a_targets_files_are_stored_by_the_paths_that_it_reads(log: RequestLog) -> None:
+    house = House()
+
+    result = house.make(log, key="anna", target=TargetName.OOTDIFFUSION)
+
+    assert result.targets.keys() == {"upper", "lower"}
+    lower = result.targets["lower"]
+    assert lower.files.keys() == {"image", "mask", "agnostic"}
+    assert lower.files["mask"].endswith("/anna/ootdiffusion_lower/mask.png")
+    assert lower.about["category"] == "lowerbody"
+    assert lower.about["transform"]["photo"] == [fakes.WIDTH, fakes.HEIGHT]
+    assert pixels(house.store.files["anna"]["ootdiffusion_lower/mask"]).shape == (1024, 768)
+
+
+def test_a_mask_that_the_targets_cut_cannot_hold_is_refused(log: RequestLog) -> None:
+    house = House()
+    # The figure, stretched so wide that no cut of 3:4 holds its arms.
+    house.photos.known = {URL: fakes.photo(width=900, height=400)}
+
+    result = house.make(log, masks=(MaskKind.UPPER,), target=TargetName.CATVTON)
+
+    assert result.status == "refused"
+    assert [(one.mask, one.code) for one in result.refused] == [("upper", "CROP_CUTS_MASK")]
+    assert (result.masks, result.targets, house.store.files) == ({}, {}, {})
+
+
+def test_kinds_that_a_target_does_not_take_are_no_options() -> None:
+    with pytest.raises(InvalidRequest, match=r"stableviton takes .* only: upper"):
+        MaskOptions(target=TargetName.STABLEVITON)
+
+
+def test_masks_alone_keep_their_addresses(log: RequestLog) -> None:
+    house = House()
+
+    plain = house.make(log).masks["upper"]
+
+    assert house.make(log, outputs=()).masks["upper"] == plain
+    assert house.make(log, outputs=(Output.SKELETON,)).masks["upper"] != plain
+    assert house.make(log, target=TargetName.LEFFA).masks["upper"] != plain
+
+
+def test_without_a_mask_there_are_no_outputs(log: RequestLog) -> None:
+    house = House(fakes.FakeVision(people=0))
+
+    result = house.make(log, outputs=tuple(Output), target=TargetName.LEFFA)
+
+    assert result.status == "refused"
+    assert (result.outputs, result.keypoints, result.targets) == ({}, None, {})
+    assert house.store.files == {}

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from tryon_masks import telemetry
+from tryon_masks.adapters.powertools import Powertools
 from tryon_masks.domain.errors import (
     InvalidRequest,
     LogUnavailable,
@@ -70,7 +71,7 @@ def printed() -> Iterator[io.StringIO]:
 
 @pytest.fixture
 def metrics() -> Iterator[None]:
-    telemetry.configure(None, metrics=True)
+    telemetry.configure(None, exporter=Powertools())
     yield
     telemetry.configure(None)
 
@@ -503,6 +504,10 @@ def in_a_process(code: str, **environ: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+ON_LAMBDA = """
+    from tryon_masks.wiring import open_telemetry
+    open_telemetry()
+"""
 TWO_REQUESTS = """
     from tryon_masks.telemetry import init_log, request_log, step
     with init_log("api"), step("load_models", "vision"):
@@ -514,15 +519,15 @@ TWO_REQUESTS = """
 
 
 def test_the_first_request_of_a_process_and_no_other_is_a_cold_start() -> None:
-    printed = in_a_process(TWO_REQUESTS, AWS_LAMBDA_RUNTIME_API="127.0.0.1:1")
+    printed = in_a_process(ON_LAMBDA + TWO_REQUESTS)
     cold = {line["request_id"]: line["cold_start"] for line in printed if "cold_start" in line}
     assert cold == {"init": True, "first": True, "second": False}
     counted = [line["request_id"] for line in printed if "ColdStart" in line]
     assert counted == ["first"]
 
 
-def test_on_lambda_lines_and_metrics_go_to_stdout_without_being_asked() -> None:
-    printed = in_a_process(TWO_REQUESTS, AWS_LAMBDA_RUNTIME_API="127.0.0.1:1")
+def test_on_lambda_lines_and_metrics_go_to_stdout() -> None:
+    printed = in_a_process(ON_LAMBDA + TWO_REQUESTS)
     assert sum("step" in line for line in printed) == 4 + 2 + 2
     assert sum("_aws" in line for line in printed) == 3
 
@@ -532,12 +537,45 @@ def test_elsewhere_a_process_is_silent_and_loads_no_tracer() -> None:
     assert in_a_process(code) == []
 
 
+def test_where_nothing_is_configured_the_records_go_to_the_standard_logger(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    telemetry.configure(None)
+    with (
+        caplog.at_level("INFO", logger="tryon_masks"),
+        pytest.raises(NoPerson),
+        request_log("request-1", "marie") as log,
+        step("find_people", "vision"),
+    ):
+        raise NoPerson
+    started, refused = caplog.records
+    assert [one.__dict__["record"] for one in caplog.records] == log.records
+    assert {one.name for one in caplog.records} == {"tryon_masks"}
+    assert (started.levelname, refused.levelname) == ("INFO", "WARNING")
+    assert started.getMessage() == "find_people started"
+    assert re.fullmatch(r"find_people refused in \d\.\d{3} s", refused.getMessage())
+
+
+def test_lines_that_are_printed_are_not_given_to_the_root_logger_too() -> None:
+    code = """
+        import logging, sys
+        from tryon_masks import telemetry
+        logging.basicConfig(level="INFO", stream=sys.stdout)
+        telemetry.configure(sys.stdout)
+        with telemetry.request_log("first", "marie"), telemetry.step("work", "service"):
+            pass
+    """
+    assert [line["status"] for line in in_a_process(code)] == ["started", "done"]
+
+
 def test_on_lambda_each_step_of_a_request_is_a_trace_segment() -> None:
     code = """
         import os
         from contextlib import suppress
         from tryon_masks.domain.errors import StoreFailed
         from tryon_masks.telemetry import init_log, request_log, step
+        from tryon_masks.wiring import open_telemetry
+        open_telemetry()
         with init_log("api"), step("load_models", "vision"):
             pass
         os.environ["_X_AMZN_TRACE_ID"] = (
@@ -551,9 +589,8 @@ def test_on_lambda_each_step_of_a_request_is_a_trace_segment() -> None:
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as daemon:
         daemon.bind(("127.0.0.1", 0))
-        in_a_process(
+        printed = in_a_process(
             code,
-            AWS_LAMBDA_RUNTIME_API="127.0.0.1:1",
             LAMBDA_TASK_ROOT="/nowhere",
             AWS_XRAY_DAEMON_ADDRESS=f"127.0.0.1:{daemon.getsockname()[1]}",
         )
@@ -562,6 +599,8 @@ def test_on_lambda_each_step_of_a_request_is_a_trace_segment() -> None:
         daemon.setblocking(False)
         with pytest.raises(BlockingIOError):
             daemon.recv(65536)
+    traced = [line.get("xray_trace_id") for line in printed if "step" in line]
+    assert traced == [None] * 4 + ["1-5759e988-bd862e3fe1be46a994272793"] * 6
     download, inner, outer = sent
     assert [one["name"] for one in sent] == ["download_image", "upload_mask", "upload_masks"]
     assert download["parent_id"] == outer["parent_id"] == "53995c3f42cd8ad8"

@@ -20,7 +20,8 @@
     │   ├── SeveralPeople                    SEVERAL_PEOPLE
     │   ├── UpperNotVisible                  UPPER_NOT_VISIBLE
     │   ├── LegsNotVisible                   LEGS_NOT_VISIBLE
-    │   └── LowConfidence                    LOW_CONFIDENCE
+    │   ├── LowConfidence                    LOW_CONFIDENCE
+    │   └── CropCutsMask                     CROP_CUTS_MASK
     ├── InProgress                  409  IN_PROGRESS: it is being done already
     └── Unavailable                     somebody else's machine, or no time left for it
         ├── PhotoFetchFailed            502  PHOTO_FETCH_FAILED
@@ -182,6 +183,13 @@ class LowConfidence(Refusal):
 
     code = "LOW_CONFIDENCE"
     message = "The models disagree about this part of the photo."
+
+
+class CropCutsMask(Refusal):
+    """The target takes a cut of the photo, and none of its aspect holds the whole mask."""
+
+    code = "CROP_CUTS_MASK"
+    message = "No cut of the target's aspect holds the whole mask: pad the photo first."
 
 
 class InProgress(TryonMasksError):

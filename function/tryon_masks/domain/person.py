@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from tryon_masks.domain.parts import BoolMask, PartMap
-from tryon_masks.domain.skeleton import Skeleton
+from tryon_masks.domain.skeleton import Keypoint, Skeleton
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,32 @@ class Person:
         grids = self.part_map[rows, columns], self.confidence[rows, columns]
         perhaps = None if self.perhaps_lower is None else self.perhaps_lower[rows, columns]
         return Person(box, self.score, skeleton, *grids, perhaps)
+
+    def scaled(self, factor: float, size: tuple[int, int]) -> Person:
+        """The same person on a grid of ``size`` (width, height), ``factor`` times as fine.
+
+        Every pixel of the grids takes its nearest one's value.
+        """
+
+        def enlarged(grid: NDArray[Any]) -> NDArray[Any]:
+            return np.asarray(cv2.resize(grid, size, interpolation=cv2.INTER_NEAREST))
+
+        perhaps = self.perhaps_lower
+        if perhaps is not None:
+            perhaps = enlarged(perhaps.view(np.uint8)).view(bool)
+        return Person(
+            self.box.scaled(factor),
+            self.score,
+            self.skeleton.scaled(factor),
+            enlarged(self.part_map),
+            enlarged(self.confidence),
+            perhaps,
+        )
+
+    @property
+    def keypoints(self) -> Mapping[str, Keypoint]:
+        """Every keypoint by name, however low its score."""
+        return self.skeleton.keypoints
 
     @property
     def torso(self) -> float:

@@ -17,8 +17,10 @@ from tryon_masks.wiring import (
     build_runs,
     build_service,
     build_step_log,
+    open_telemetry,
 )
 
+open_telemetry()
 with init_log("api"):
     settings = Settings.from_env(os.environ, on_lambda=True)
     desk = Desk(

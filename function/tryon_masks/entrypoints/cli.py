@@ -1,4 +1,4 @@
-"""The command line: ``tryon-masks generate``, ``batch``, ``data-json``, ``models``, ``erase``.
+"""The command line: ``tryon-masks generate``, ``paste``, ``batch`` and more; a module each.
 
 Exit codes: 0 everything was made, 1 something was refused or failed (the rest is done), 2 wrong
 usage or a start that failed (nothing is done), 130 interrupted, 141 nobody reads the answers.
@@ -14,12 +14,34 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tryon_masks import __version__, telemetry
 from tryon_masks.domain.errors import StartError
-from tryon_masks.entrypoints.commands import batch, data_json, erase, generate, models
+from tryon_masks.entrypoints.commands import (
+    batch,
+    data_json,
+    dataset,
+    erase,
+    generate,
+    models,
+    paste,
+    serve,
+)
 from tryon_masks.entrypoints.commands.arguments import UsageError
 from tryon_masks.entrypoints.commands.making import Wire, real_parts
 
 INTERRUPTED, NOBODY_READS = 128 + signal.SIGINT, 128 + signal.SIGPIPE
 """Exit codes, as a shell tells of a command that these signals end."""
+
+EXTRAS = {
+    "certifi": "cli",
+    "requests": "cli",
+    "tqdm": "cli",
+    "aws_lambda_powertools": "aws",
+    "boto3": "aws",
+    "cloudinary": "cloudinary",
+    "google": "firestore",
+    "starlette": "serve",
+    "uvicorn": "serve",
+}
+"""Module that only some commands need -> the extra that brings it."""
 
 
 def main(
@@ -44,6 +66,13 @@ def main(
         if error.detail is not None:
             print(f"{parser.prog}: {error.detail}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        needed = f"pip install 'tryon-masks[{extra}]'"
+        print(f"{parser.prog}: this needs more packages: {needed}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
@@ -58,6 +87,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (generate, batch, data_json, models, erase):
+    for command in (generate, paste, batch, dataset, data_json, models, erase, serve):
         command.add_to(commands)
     return parser

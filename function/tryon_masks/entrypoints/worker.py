@@ -19,8 +19,10 @@ from tryon_masks.wiring import (
     build_queue,
     build_service,
     build_step_log,
+    open_telemetry,
 )
 
+open_telemetry()
 with init_log("worker"):
     settings = Settings.from_env(os.environ, on_lambda=True)
     mask_folder = None

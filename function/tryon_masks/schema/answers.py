@@ -81,12 +81,55 @@ class MaskBlock(BaseModel):
     lower: str | None = Field(serialization_alias="Lower mask URL")
 
 
+class TransformAnswer(BaseModel):
+    """From photo to target and back: the photo's ``crop`` fills ``content`` of ``size``.
+
+    ``crop`` and ``content`` are [x0, y0, x1, y1], ``photo`` and ``size`` [width, height], all in
+    pixels; ``scale`` is target pixels per photo pixel, across and down.
+    """
+
+    version: int
+    photo: tuple[int, int]
+    crop: tuple[int, int, int, int]
+    size: tuple[int, int]
+    content: tuple[int, int, int, int]
+    scale: tuple[float, float]
+
+
+class TargetAnswer(BaseModel):
+    """The files that a try-on model reads, for one mask."""
+
+    target: str
+    mask: str
+    category: str = Field(description="The model's own word for the kind of garment.")
+    needs: list[str] = Field(description="What the model needs beside these files.")
+    transform: TransformAnswer
+    files: dict[str, str] = Field(description="Addresses, by the path that the model reads.")
+
+
+class KeypointsAnswer(BaseModel):
+    """Keypoints on the masks' grid: by name, and as OpenPose writes them."""
+
+    named: dict[str, Any]
+    body_25: dict[str, Any]
+    coco_18: dict[str, Any]
+
+
 class MaskAnswer(BaseModel):
     """What came of one photo: ``partial`` where some masks were refused, ``refused`` where all."""
 
     status: Literal["success", "partial", "refused"]
     masks: dict[str, str]
     overlay: str | None = Field(default=None, exclude_if=_absent)
+    outputs: dict[str, str] | None = Field(
+        default=None,
+        exclude_if=_absent,
+        description="Addresses of the pictures among outputs, for instance upper_agnostic.",
+    )
+    keypoints: KeypointsAnswer | None = Field(default=None, exclude_if=_absent)
+    target: dict[str, TargetAnswer] | None = Field(
+        default=None, exclude_if=_absent, description="By kind of mask."
+    )
     total_time: float
     timing: Timing
     request_id: str
@@ -230,6 +273,14 @@ def answer_for(
         status=result.status,
         masks=result.masks,
         overlay=result.overlay,
+        outputs=result.outputs or None,
+        keypoints=None
+        if result.keypoints is None
+        else KeypointsAnswer.model_validate(result.keypoints),
+        target={
+            kind: TargetAnswer(**one.about, files=one.files) for kind, one in result.targets.items()
+        }
+        or None,
         total_time=_seconds(total_time),
         timing=Timing(
             setup_model_symlinks=0.0,

@@ -32,6 +32,8 @@ from tryon_masks.domain.identity import MOST_CHARACTERS
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.profiles import Expand, Profile
+from tryon_masks.outputs.extra import Output
+from tryon_masks.outputs.targets import TARGETS, TargetName, not_taken
 from tryon_masks.service import MaskOptions, MaskRequest
 
 DOCUMENT_KEY = "userImageUrl"
@@ -171,11 +173,31 @@ class OptionsBody(_Body):
     overlay: StrictBool = Field(
         default=False, description="Also make a picture of the photo with the masks drawn in."
     )
+    outputs: list[Output] = Field(
+        default=[],
+        description="What else to make of the same look at the photo, on the masks' grid.",
+        json_schema_extra={"uniqueItems": True},
+    )
+    target: TargetName | None = Field(
+        default=None,
+        description="Also make the files that this try-on model reads, for each mask. masks and "
+        "profile are the model's own where they are not given.",
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.target is not None:
+            target = TARGETS[self.target]
+            if "masks" not in self.model_fields_set:
+                self.masks = [kind for kind in self.masks if kind in target.categories]
+            if "profile" not in self.model_fields_set:
+                self.profile = target.profile
+            if why := not_taken(self.target, self.masks):
+                raise ValueError(why)
         if len(set(self.masks)) != len(self.masks):
             raise ValueError("masks must name each kind once")
+        if len(set(self.outputs)) != len(self.outputs):
+            raise ValueError("outputs must name each once")
         if self.person_box is not None:
             x0, y0, x1, y1 = self.person_box
             if x1 <= x0 or y1 <= y0:
@@ -196,6 +218,8 @@ class OptionsBody(_Body):
             person=self.person,
             person_box=None if self.person_box is None else Box(*self.person_box),
             overlay=self.overlay,
+            outputs=tuple(self.outputs),
+            target=self.target,
         )
 
 

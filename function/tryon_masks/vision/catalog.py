@@ -12,6 +12,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tryon_masks.domain.errors import ModelSetError
 
 MANIFEST = "manifest.json"
+REMEDY = (
+    "has the set been built? `tryon-masks models --build` does it, and so does "
+    "MaskMaker(download=True)"
+)
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ def _read(name: str, folder: Path) -> _Manifest:
     try:
         manifest = _Manifest.model_validate_json((folder / MANIFEST).read_bytes())
     except OSError as error:
-        problem = f"{MANIFEST} cannot be read ({error.strerror}): has the set been built?"
+        problem = f"{MANIFEST} cannot be read ({error.strerror}): {REMEDY}"
         raise ModelSetError(_lines(name, [problem]), detail=str(folder)) from error
     except ValidationError as error:
         problem = f"{MANIFEST} is not a manifest ({error.error_count()} faults)"

@@ -61,7 +61,8 @@ def read_choices(args: argparse.Namespace) -> tuple[MaskOptions, str]:
     UsageError
     """
     names = ("masks", "profile", "expand", "format", "edge", "max_side", "person", "person_box")
-    given: dict[str, Any] = {name: getattr(args, name) for name in (*names, OVERLAY)}
+    more = (OVERLAY, "outputs", "target")
+    given: dict[str, Any] = {name: getattr(args, name) for name in (*names, *more)}
     try:
         options = read_options({name: value for name, value in given.items() if value is not None})
         return options, read_user_id(args.user_id)

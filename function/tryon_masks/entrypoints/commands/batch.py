@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
-import multiprocessing
 import os
-import signal
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Mapping
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
-
-from tqdm import tqdm
 
 from tryon_masks import telemetry
 from tryon_masks.domain.errors import InvalidRequest, StartError, StateUnavailable
@@ -29,10 +23,19 @@ from tryon_masks.entrypoints.commands.arguments import (
 )
 from tryon_masks.entrypoints.commands.making import Maker, Photo, Wire, check_writable
 from tryon_masks.entrypoints.commands.photo_list import MADE, Item, Results, read_list
+from tryon_masks.entrypoints.commands.processes import (
+    BROKEN,
+    end_with,
+    job_count,
+    process_pool,
+)
 from tryon_masks.ports import Run
 from tryon_masks.service import MASK_RULES
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import public_url
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -45,7 +48,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     batch.add_argument(
         "manifest", type=Path, metavar="MANIFEST", help="JSON Lines: photo, and options"
     )
-    batch.add_argument("--jobs", type=_processes, default=1, metavar="N", help="processes")
+    batch.add_argument("--jobs", type=job_count, default=1, metavar="N", help="processes")
     batch.add_argument(
         "--results", type=Path, metavar="FILE", help="default: MANIFEST's name with .results.jsonl"
     )
@@ -62,6 +65,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int:
     """Run the command and return its exit code."""
+    from tqdm import tqdm  # Of an extra, which other commands do without.
+
     path: Path = args.results or args.manifest.with_suffix(".results.jsonl")
     if not path.parent.is_dir():
         raise UsageError(f"no such folder: {path.parent}")
@@ -88,7 +93,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int
     started = (args, {"ORT_THREADS": str(threads), **environ}, wire, os.getpid())
     broken = False
     with (
-        _pool(args.jobs, started) as pool,
+        process_pool(args.jobs, _start, started) as pool,
         tqdm(initial=len(items) - len(to_do), total=len(items), unit="photo") as progress,
     ):
         pending = {pool.submit(_make_item, item): item for item in to_do}
@@ -101,11 +106,7 @@ def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int
         except BrokenProcessPool:
             broken = True
     if broken:
-        print(
-            "A worker process did not start or was killed, for want of memory perhaps. The same "
-            "command again goes on from here.",
-            file=sys.stderr,
-        )
+        print(BROKEN, file=sys.stderr)
     counts = Counter(one or "not done" for one in found.values())
     print(json.dumps({"items": len(items), "skipped": len(items) - len(to_do), **counts}))
     return 0 if counts["success"] == len(items) else 1
@@ -130,6 +131,8 @@ def _is_there(answer: Mapping[str, Any], settings: Settings) -> bool:
 
 
 def _batch_remote(args: argparse.Namespace, results: Results) -> int:
+    from tqdm import tqdm
+
     # Here, because only this command needs AWS's client.
     from tryon_masks.entrypoints.commands.remote import RemoteStack, read_remote_list
 
@@ -168,49 +171,18 @@ def _show(progress: tqdm[Any], run: Run) -> None:
     progress.refresh()
 
 
-@contextmanager
-def _pool(jobs: int, started: tuple[Any, ...]) -> Iterator[ProcessPoolExecutor]:
-    # Not forked: a copy of a process with threads may hang.
-    pool = ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), initializer=_start, initargs=started
-    )
-    try:
-        yield pool
-    except KeyboardInterrupt:
-        for process in multiprocessing.active_children():
-            process.kill()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-PR_SET_PDEATHSIG = 1
-"""Of Linux's prctl."""
-
 _worker: list[Maker | StartError] = []
 """The worker process's own, or why there is none."""
 
 
 def _start(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire, parent: int) -> None:
-    _end_with(parent)
-    # The parent is interrupted too, and ends this process in order.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with(parent)
     telemetry.configure(sys.stderr if args.verbose else None)
     try:
         _worker.append(Maker(args, environ, wire))
     except StartError as error:
         # From here it would only be told that the process broke.
         _worker.append(error)
-
-
-def _end_with(parent: int) -> None:
-    """Have the kernel end this process when its ``parent`` ends, however that comes."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
-        raise OSError(ctypes.get_errno(), "prctl")
-    if os.getppid() != parent:
-        # It was quicker.
-        os._exit(1)
 
 
 def _make_item(item: Item) -> dict[str, Any]:
@@ -220,9 +192,3 @@ def _make_item(item: Item) -> dict[str, Any]:
     name = public_url(item.photo) if isinstance(item.photo, str) else str(item.photo)
     answer = maker.photo(Photo(item.photo, name, item.item_id), item.options, item.user_id)
     return {**answer, "photo": name}
-
-
-def _processes(text: str) -> int:
-    if not 1 <= int(text) <= 256:
-        raise ValueError
-    return int(text)

@@ -29,7 +29,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         action="store_true",
         help="the photo may be a path beside FILE, or an address of this machine",
     )
-    data_json.set_defaults(run=run, masks=None)
+    data_json.set_defaults(run=run, masks=None, outputs=None, target=None)
 
 
 def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int:

@@ -13,8 +13,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from tqdm import tqdm
-
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.entrypoints.commands.arguments import (
     UsageError,
@@ -24,7 +22,11 @@ from tryon_masks.entrypoints.commands.arguments import (
     read_choices,
     storing_arguments,
 )
+from tryon_masks.entrypoints.commands.json_files import TARGET_JSON
 from tryon_masks.entrypoints.commands.making import Maker, Photo, Wire, print_answer
+from tryon_masks.entrypoints.commands.paste import PASTED
+from tryon_masks.outputs.extra import NUMBERINGS, Output
+from tryon_masks.outputs.targets import TargetName
 from tryon_masks.service import OVERLAY
 from tryon_masks.telemetry import public_url
 
@@ -35,6 +37,10 @@ PHOTO_ENDINGS = frozenset(
 )
 _KINDS = "|".join(MaskKind)
 _MADE = re.compile(rf"(.+)\.(?:({_KINDS})\.(?:png|webp)|{OVERLAY}\.jpg)")
+_PER_MASK = "|".join((Output.AGNOSTIC, Output.AGNOSTIC_RGBA))
+_ONCE = "|".join((*NUMBERINGS, Output.SKELETON, PASTED))
+_BESIDE = re.compile(rf"(.+)\.(?:(?:{_KINDS})_(?:{_PER_MASK})|{_ONCE})\.png")
+"""Pictures that are made beside masks, and never lie alone."""
 _MASK_HEAD = re.compile(rb"\x89PNG\r\n\x1a\n.{16}\x08\x00|RIFF.{4}WEBPVP8L", re.DOTALL)
 """A mask is a grey PNG of 8 bits, or a lossless WebP."""
 _SHOWN = 5
@@ -54,13 +60,27 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     generate.add_argument(
         "--masks", type=mask_kinds, metavar="KIND,...", help="default: upper,lower"
     )
+    generate.add_argument(
+        "--outputs",
+        type=lambda text: text.split(","),
+        metavar="NAME,...",
+        help=f"of {', '.join(Output)}",
+    )
+    generate.add_argument(
+        "--for",
+        dest="target",
+        choices=[name.value for name in TargetName],
+        help="also the files that this try-on model reads",
+    )
     generate.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int:
     """Run the command and return its exit code."""
+    from tqdm import tqdm  # Of an extra, which other commands do without.
+
     several = sum(Path(given).is_dir() for given in args.photos) > 1
-    photos = [photo for given in args.photos for photo in _find(given, named=several)]
+    photos = [photo for given in args.photos for photo in find_photos(given, named=several)]
     options, user_id = read_choices(args)
     maker = Maker(args, environ, wire, photos)
     started = time.monotonic()
@@ -76,6 +96,10 @@ def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int
     return 0 if outcomes[MADE] == len(photos) else 1
 
 
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",")]
+
+
 def _outcome(answer: Mapping[str, Any]) -> str:
     """What the closing line counts an answer under."""
     match answer:
@@ -89,8 +113,19 @@ def _outcome(answer: Mapping[str, Any]) -> str:
     raise AssertionError
 
 
-def _find(given: str, *, named: bool) -> list[Photo]:
-    """The photos that an argument means; ``named``: a folder's own name goes before their names."""
+def find_photos(given: str, *, named: bool) -> list[Photo]:
+    """Give the photos that an argument means.
+
+    Parameters
+    ----------
+    named
+        A folder's own name goes before their names.
+
+    Raises
+    ------
+    UsageError
+        There is no photo.
+    """
     if re.match("https?://", given, re.IGNORECASE):
         stem = re.sub(r"[^\w.-]", "_", PurePosixPath(unquote(urlsplit(given).path)).stem)
         return [Photo(given, public_url(given), stem or "photo")]
@@ -133,13 +168,16 @@ def _inside(folder: Path) -> list[Path]:
 
 def _is_ours(file: Path) -> bool:
     """Whether a run of this command wrote the file. Masks may lie beside their photos."""
-    made = _MADE.fullmatch(file.name)
+    if any((folder / TARGET_JSON).is_file() for folder in file.parents):
+        return True
+    beside = _BESIDE.fullmatch(file.name)
+    made = beside or _MADE.fullmatch(file.name)
     if made is None:
         return False
-    if made[2] is None:
+    if beside is not None or made[2] is None:
         # An overlay is a JPEG as others are, but it does not lie alone.
-        beside = file.parent.glob(f"{glob.escape(made[1])}.*")
-        return any(other != file for other in beside)
+        others = file.parent.glob(f"{glob.escape(made[1])}.*")
+        return any(other != file for other in others)
     with file.open("rb") as opened:
         head = opened.read(26)
     return _MASK_HEAD.match(head) is not None

@@ -15,9 +15,6 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import requests
-from tqdm import tqdm
-
 from tryon_masks.domain.errors import (
     LogUnavailable,
     PhotoFetchFailed,
@@ -26,6 +23,7 @@ from tryon_masks.domain.errors import (
     UrlNotAllowed,
 )
 from tryon_masks.entrypoints.commands.arguments import OUT, UsageError
+from tryon_masks.entrypoints.commands.json_files import write_json_files
 from tryon_masks.entrypoints.commands.json_text import replace_text, with_member
 from tryon_masks.ports import StepLog
 from tryon_masks.schema.answers import answer_for, error_for, mask_block
@@ -61,8 +59,8 @@ class Maker:
         photos: Sequence[Photo] = (),
     ) -> None:
         settings = self.settings(args, environ)
-        self._named = settings.mask_store == "directory"
-        if self._named:
+        self._folder = settings.mask_dir if settings.mask_store == "directory" else None
+        if self._folder is not None:
             _check_stems(photos)
             check_writable(settings.mask_dir)
         self._max_bytes = settings.max_photo_bytes
@@ -89,8 +87,12 @@ class Maker:
         def make(log: RequestLog) -> MaskResult:
             source = photo.source
             data = source if isinstance(source, str) else self._read(source)
-            key = photo.stem if self._named else None
-            return self._service.make(MaskRequest(data, user_id, options, key), log)
+            key = photo.stem if self._folder is not None else None
+            result = self._service.make(MaskRequest(data, user_id, options, key), log)
+            if self._folder is not None:
+                with step("write_json", "cli"):
+                    write_json_files(result, self._folder, photo.stem)
+            return result
 
         return self._answer(user_id, make)
 
@@ -212,6 +214,8 @@ def _read_file(path: Path, most: int = -1) -> bytes:
 
 
 def _read_address(address: str, most: int) -> bytes:
+    import requests  # Of an extra, which other commands do without.
+
     try:
         with requests.get(
             address, timeout=LOCAL_TIMEOUT_S, stream=True, allow_redirects=False
@@ -231,6 +235,8 @@ def _write_file(path: Path, text: str) -> None:
 
 def print_answer(answer: Mapping[str, Any], photo: str) -> None:
     """Print an answer as one line of JSON, with the photo that it is for."""
+    from tqdm import tqdm  # Of an extra, which other commands do without.
+
     line = {**answer, "photo": photo}
     with tqdm.external_write_mode(file=sys.stdout):
         print(json.dumps(line), flush=True)

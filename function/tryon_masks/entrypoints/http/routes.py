@@ -234,7 +234,7 @@ def post_root(
 def post_uploads(body: Annotated[UploadBody, InBody()]) -> Response[UploadAnswer]:
     """For photos that are too large for a request."""
     call = _call()
-    owner = call.caller.known()
+    owner = call.owner()
     user_id = call.identify(body.user_id)
     job, form = call.desk.hand_out_form(owner, user_id, body)
     call.log.flush()
@@ -260,7 +260,7 @@ def post_uploads(body: Annotated[UploadBody, InBody()]) -> Response[UploadAnswer
 def get_job(job_id: str) -> Response[JobAnswer]:
     """Only its owner can look a job up."""
     call = _call()
-    owner = call.caller.known()
+    owner = call.owner()
     call.reading.close()
     job = call.desk.look_up(owner, job_id)
     call.log.flush()
@@ -278,7 +278,7 @@ def get_job(job_id: str) -> Response[JobAnswer]:
 def post_batches(body: Annotated[BatchBody, InBody()]) -> Response[BatchAnswer]:
     """Each photo is a job of its own; the answers come together in one file."""
     call = _call()
-    owner = call.caller.known()
+    owner = call.owner()
     call.identify(None)
     progress = call.desk.hand_in_batch(owner, call.caller.user_id, body)
     call.log.flush()
@@ -297,7 +297,7 @@ def post_batches(body: Annotated[BatchBody, InBody()]) -> Response[BatchAnswer]:
 def get_batch(batch_id: str) -> Response[BatchAnswer]:
     """Only its owner can look a batch up."""
     call = _call()
-    owner = call.caller.known()
+    owner = call.owner()
     call.reading.close()
     progress = call.desk.look_up_batch(owner, batch_id)
     call.log.flush()
@@ -338,12 +338,35 @@ class _Call:
     """
 
     service: MaskService
-    desk: Desk
+    desk_here: Desk | None
     caller: Caller
     log: RequestLog
     reading: ExitStack
     mapping: str = ""
     started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def desk(self) -> Desk:
+        """Where jobs, uploads and batches are handed in.
+
+        Raises
+        ------
+        NotFound
+            A server on somebody's own machine has none.
+        """
+        if self.desk_here is None:
+            raise NotFound("Jobs, uploads and batches need a deployed stack.")
+        return self.desk_here
+
+    def owner(self) -> str:
+        """Whose jobs, uploads and batches the caller's are, where there are any.
+
+        Raises
+        ------
+        NotFound, NotSignedIn
+        """
+        _ = self.desk
+        return self.caller.known()
 
     def identify(self, user_id: str | None) -> str:
         """Whose request it is, from now on in the log too; the request has been read."""
@@ -379,7 +402,7 @@ def _make(body: MaskRequestBody | DataJson, prefer: str | None) -> Response[Mask
 
 
 def _make_later(call: _Call, body: MaskRequestBody | DataJson) -> Response[MaskAnswer | JobAnswer]:
-    owner = call.caller.known()
+    owner = call.owner()
     user_id = call.identify(body.user_id)
     job = call.desk.hand_in(owner, user_id, body)
     call.log.flush()
@@ -416,8 +439,13 @@ def _method_of(path: str) -> str | None:
 resolver.exception_handler(Exception)(_raise)
 
 
-def create_handler(service: MaskService, desk: Desk, step_log: StepLog | None = None) -> Handler:
-    """The Lambda handler for API Gateway's HTTP APIs, its REST APIs and function URLs."""
+def create_handler(
+    service: MaskService, desk: Desk | None, step_log: StepLog | None = None
+) -> Handler:
+    """The Lambda handler for API Gateway's HTTP APIs, its REST APIs and function URLs.
+
+    ``desk`` is None where nothing can be handed in to be done later.
+    """
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         try:

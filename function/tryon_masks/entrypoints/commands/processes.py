@@ -1,0 +1,57 @@
+"""Several processes at work, each with models of its own."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+BROKEN = (
+    "A worker process did not start or was killed, for want of memory perhaps. The same command "
+    "again goes on from here."
+)
+
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl."""
+
+
+@contextmanager
+def process_pool(
+    jobs: int, start: Callable[..., None], given: tuple[Any, ...]
+) -> Iterator[ProcessPoolExecutor]:
+    """Give ``jobs`` processes, each begun with ``start(*given)``."""
+    # Not forked: a copy of a process with threads may hang.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, context, initializer=start, initargs=given)
+    try:
+        yield pool
+    except KeyboardInterrupt:
+        for process in multiprocessing.active_children():
+            process.kill()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def end_with(parent: int) -> None:
+    """Have the kernel end this process when its ``parent`` ends, however that comes."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
+        raise OSError(ctypes.get_errno(), "prctl")
+    if os.getppid() != parent:
+        # It was quicker.
+        os._exit(1)
+    # The parent is interrupted too, and ends this process in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def job_count(text: str) -> int:
+    """Read the argument of ``--jobs``: 1 to 256."""
+    if not 1 <= int(text) <= 256:
+        raise ValueError
+    return int(text)

@@ -1,0 +1,79 @@
+"""What can be had of one look at a photo beside its masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tryon_masks.domain.masks import Mask
+from tryon_masks.outputs.agnostic import agnostic, agnostic_rgba
+from tryon_masks.outputs.look import Look, png
+from tryon_masks.outputs.openpose import PoseOrder, drawing, named_json, openpose_json
+from tryon_masks.outputs.parse_maps import Numbering
+from tryon_masks.outputs.transform import Transform
+from tryon_masks.ports import EncodedImage
+
+
+class Output(StrEnum):
+    """``agnostic`` and ``agnostic_rgba`` are made for each mask, the others once."""
+
+    AGNOSTIC = "agnostic"
+    AGNOSTIC_RGBA = "agnostic_rgba"
+    PARSE_LIP = "parse_lip"
+    PARSE_ATR = "parse_atr"
+    PARSE_VITON_HD = "parse_viton_hd"
+    KEYPOINTS = "keypoints"
+    SKELETON = "skeleton"
+
+
+NUMBERINGS = {
+    Output.PARSE_LIP: Numbering.LIP,
+    Output.PARSE_ATR: Numbering.ATR,
+    Output.PARSE_VITON_HD: Numbering.VITON_HD,
+}
+
+
+def file_name(output: Output, mask: str) -> str:
+    """What the file made for ``mask`` is called, without its ending."""
+    return f"{mask}_{output.value}"
+
+
+def output_files(
+    look: Look, masks: Sequence[Mask], outputs: Sequence[Output], size: tuple[int, int]
+) -> dict[str, EncodedImage]:
+    """Draw the pictures among ``outputs``: name -> file; ``size`` (width, height) is theirs."""
+    nothing = np.zeros(look.rgb.shape[:2], np.uint8)
+    transform = Transform.stretched(look.size, size)
+    plain = look.through(transform, nothing)
+    files = {}
+    for mask in masks:
+        view_mask = transform.mask(look.mask(mask.pixels))
+        for output in outputs:
+            pixels: NDArray[np.uint8]
+            if output is Output.AGNOSTIC:
+                pixels = agnostic(plain.rgb, view_mask)
+            elif output is Output.AGNOSTIC_RGBA:
+                pixels = agnostic_rgba(plain.rgb, view_mask)
+            else:
+                continue
+            files[file_name(output, mask.kind.value)] = png(pixels)
+    for output in outputs:
+        if output in NUMBERINGS:
+            files[output.value] = plain.parse(NUMBERINGS[output]).png()
+        elif output is Output.SKELETON:
+            files[output.value] = png(drawing(plain.skeleton, size))
+    return files
+
+
+def keypoints(look: Look, size: tuple[int, int]) -> dict[str, Any]:
+    """Keypoints on a grid of ``size``: by name, and as OpenPose writes them, as JSON values."""
+    skeleton = Transform.stretched(look.size, size).skeleton(look.skeleton)
+    return {
+        "named": named_json(skeleton, size),
+        "body_25": openpose_json(skeleton, PoseOrder.BODY_25),
+        "coco_18": openpose_json(skeleton, PoseOrder.COCO_18),
+    }

@@ -1,0 +1,92 @@
+"""One look at a photo, and what of it a picture of another size shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tryon_masks import images
+from tryon_masks.domain.parts import BoolMask
+from tryon_masks.domain.person import Person
+from tryon_masks.domain.skeleton import Skeleton
+from tryon_masks.outputs.parse_maps import Numbering, ParseMap, parse_map
+from tryon_masks.outputs.transform import Transform
+from tryon_masks.ports import EncodedImage
+
+WHITE = 255
+JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class Look:
+    """``rgb``: the photo, shape (height, width, 3). ``person``: whom the models saw in it.
+
+    The person lies on the working grid, which has the photo's aspect.
+    """
+
+    rgb: NDArray[np.uint8]
+    person: Person
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the photo in pixels."""
+        return self.rgb.shape[1], self.rgb.shape[0]
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """In pixels of the photo."""
+        return self.person.skeleton.scaled(max(self.size) / max(self.person.part_map.shape))
+
+    def mask(self, pixels: BoolMask) -> NDArray[np.uint8]:
+        """A mask of the working grid on the photo's: (height, width), 0 and 255."""
+        return images.to_grid(pixels, self.size, "hard")
+
+    def through(self, transform: Transform, mask: NDArray[np.uint8]) -> View:
+        """What a target sees; ``mask`` lies on the photo's grid."""
+        return View(self, transform, transform.picture(self.rgb, WHITE), transform.mask(mask))
+
+
+@dataclass(frozen=True)
+class View:
+    """The photo on a target's grid; ``mask``: (H, W), 0 and 255, 255 = repaint."""
+
+    look: Look
+    transform: Transform
+    rgb: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) in pixels."""
+        return self.transform.size
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """In pixels of this grid."""
+        return self.transform.skeleton(self.look.skeleton)
+
+    def parse(self, numbering: Numbering) -> ParseMap:
+        """The parse map on this grid."""
+        parse = parse_map(self.look.person.part_map, numbering)
+        return ParseMap(self.transform.labels(parse.labels), numbering)
+
+
+def png(pixels: NDArray[np.uint8]) -> EncodedImage:
+    """A PNG of grey, RGB or RGBA pixels: (H, W), (H, W, 3) or (H, W, 4)."""
+    if pixels.ndim == 2:
+        return images.encode_mask(pixels, "png")
+    flip = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+    data = cv2.imencode(".png", cv2.cvtColor(pixels, flip))[1].tobytes()
+    return EncodedImage(data, "image/png", "png")
+
+
+def jpeg(rgb: NDArray[np.uint8]) -> EncodedImage:
+    """A JPEG of RGB pixels (H, W, 3), its colours at full resolution."""
+    file = BytesIO()
+    Image.fromarray(rgb).save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
+    return EncodedImage(file.getvalue(), "image/jpeg", "jpg")

@@ -1,0 +1,265 @@
+"""Parse maps in the numbers and palettes that data sets use, from the canonical part map.
+
+A part without a number of its own takes the number named in :data:`NUMBERS`, the number of what
+lies nearest to it (:data:`NEAREST`), or 0. ``docs/try-on-models.md`` shows the tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from io import BytesIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tryon_masks.domain.parts import ARMS, BOTTOMS, HANDS, TOPS, Part, PartMap, where
+from tryon_masks.ports import EncodedImage
+
+
+class Numbering(StrEnum):
+    """``viton-hd`` is CIHP's: LIP's numbers, but 10 is the skin of neck and torso."""
+
+    LIP = "lip"
+    ATR = "atr"
+    VITON_HD = "viton-hd"
+
+
+Colours = tuple[tuple[int, int, int], ...]
+
+LIP_NAMES = (
+    "background",
+    "hat",
+    "hair",
+    "glove",
+    "sunglasses",
+    "upper-clothes",
+    "dress",
+    "coat",
+    "socks",
+    "pants",
+    "jumpsuits",
+    "scarf",
+    "skirt",
+    "face",
+    "left-arm",
+    "right-arm",
+    "left-leg",
+    "right-leg",
+    "left-shoe",
+    "right-shoe",
+)
+ATR_NAMES = (
+    "background",
+    "hat",
+    "hair",
+    "sunglasses",
+    "upper-clothes",
+    "skirt",
+    "pants",
+    "dress",
+    "belt",
+    "left-shoe",
+    "right-shoe",
+    "face",
+    "left-leg",
+    "right-leg",
+    "left-arm",
+    "right-arm",
+    "bag",
+    "scarf",
+)
+LIP_PALETTE: Colours = (
+    (0, 0, 0),
+    (128, 0, 0),
+    (255, 0, 0),
+    (0, 85, 0),
+    (170, 0, 51),
+    (255, 85, 0),
+    (0, 0, 85),
+    (0, 119, 221),
+    (85, 85, 0),
+    (0, 85, 85),
+    (85, 51, 0),
+    (52, 86, 128),
+    (0, 128, 0),
+    (0, 0, 255),
+    (51, 170, 221),
+    (0, 255, 255),
+    (85, 255, 170),
+    (170, 255, 85),
+    (255, 255, 0),
+    (255, 170, 0),
+)
+ATR_PALETTE: Colours = (
+    (0, 0, 0),
+    (128, 0, 0),
+    (0, 128, 0),
+    (128, 128, 0),
+    (0, 0, 128),
+    (128, 0, 128),
+    (0, 128, 128),
+    (128, 128, 128),
+    (64, 0, 0),
+    (192, 0, 0),
+    (64, 128, 0),
+    (192, 128, 0),
+    (64, 0, 128),
+    (192, 0, 128),
+    (64, 128, 128),
+    (192, 128, 128),
+    (0, 64, 0),
+    (128, 64, 0),
+)
+
+_LIP = {
+    Part.HAT: 1,
+    Part.HAIR: 2,
+    Part.GLOVE: 3,
+    Part.EYEWEAR: 4,
+    Part.TOP: 5,
+    Part.DRESS: 6,
+    Part.OUTERWEAR: 7,
+    Part.LEGWEAR: 8,
+    Part.TROUSERS: 9,
+    Part.SCARF: 11,
+    Part.SKIRT: 12,
+    Part.FACE: 13,
+    Part.LEFT_ARM: 14,
+    Part.RIGHT_ARM: 15,
+    Part.LEFT_LEG: 16,
+    Part.RIGHT_LEG: 17,
+    Part.LEFT_SHOE: 18,
+    Part.RIGHT_SHOE: 19,
+}
+_ATR = {
+    Part.HAT: 1,
+    Part.HAIR: 2,
+    Part.EYEWEAR: 3,
+    Part.TOP: 4,
+    Part.SKIRT: 5,
+    Part.TROUSERS: 6,
+    Part.DRESS: 7,
+    Part.BELT: 8,
+    Part.LEFT_SHOE: 9,
+    Part.RIGHT_SHOE: 10,
+    Part.FACE: 11,
+    Part.LEFT_LEG: 12,
+    Part.RIGHT_LEG: 13,
+    Part.LEFT_ARM: 14,
+    Part.RIGHT_ARM: 15,
+    Part.BAG: 16,
+    Part.SCARF: 17,
+}
+_CIHP_TORSO_SKIN = 10
+
+OWN: dict[Numbering, dict[Part, int]] = {
+    Numbering.LIP: _LIP,
+    Numbering.ATR: _ATR,
+    Numbering.VITON_HD: {**_LIP, Part.TORSO_SKIN: _CIHP_TORSO_SKIN},
+}
+"""Classes that both have: a round trip keeps them."""
+
+NUMBERS: dict[Numbering, dict[Part, int]] = {
+    Numbering.LIP: {**_LIP, Part.LEFT_HAND: 14, Part.RIGHT_HAND: 15},
+    Numbering.ATR: {
+        **_ATR,
+        Part.LEFT_HAND: 14,
+        Part.RIGHT_HAND: 15,
+        Part.OUTERWEAR: 4,
+        Part.LEGWEAR: 6,
+        Part.NECK: 11,
+        Part.TORSO_SKIN: 11,
+    },
+    Numbering.VITON_HD: {
+        **OWN[Numbering.VITON_HD],
+        Part.LEFT_HAND: 14,
+        Part.RIGHT_HAND: 15,
+        Part.NECK: _CIHP_TORSO_SKIN,
+    },
+}
+"""Every part's number; what is neither here nor in :data:`NEAREST` is 0."""
+
+_BELTED = TOPS | BOTTOMS | {Part.DRESS}
+NEAREST: dict[Numbering, dict[Part, frozenset[Part]]] = {
+    Numbering.LIP: {Part.BELT: _BELTED},
+    Numbering.ATR: {Part.GLOVE: (ARMS | HANDS) - {Part.GLOVE}},
+    Numbering.VITON_HD: {Part.BELT: _BELTED},
+}
+"""Parts that count as whichever of these others lies nearest."""
+
+PALETTES: dict[Numbering, Colours] = {
+    Numbering.LIP: LIP_PALETTE,
+    Numbering.ATR: ATR_PALETTE,
+    Numbering.VITON_HD: LIP_PALETTE,
+}
+
+VITON_HD_UPPER = (5, 6, 7, _CIHP_TORSO_SKIN)
+VITON_HD_ARMS = (14, 15)
+"""What an agnostic parse map of VITON-HD lacks: these, and of the arms what is repainted."""
+
+
+@dataclass(frozen=True)
+class ParseMap:
+    """``labels``: shape (H, W), uint8, numbers of ``numbering``."""
+
+    labels: NDArray[np.uint8]
+    numbering: Numbering
+
+    def png(self) -> EncodedImage:
+        """A palette PNG: its pixels are the numbers, its colours the numbering's."""
+        return palette_png(self.labels, PALETTES[self.numbering])
+
+
+def parse_map(part_map: PartMap, numbering: Numbering) -> ParseMap:
+    """The part map in another numbering, on the same grid."""
+    parts = part_map
+    for part, others in NEAREST[numbering].items():
+        parts = _as_nearest(parts, part, others)
+    table = np.zeros(256, np.uint8)
+    for part, number in NUMBERS[numbering].items():
+        table[part] = number
+    return ParseMap(table[parts], numbering)
+
+
+def part_map_of(parse: ParseMap) -> PartMap:
+    """The canonical part map, as far as the numbering tells: hands are arms, necks are faces."""
+    table = np.zeros(256, np.uint8)
+    for part, number in OWN[parse.numbering].items():
+        table[number] = part
+    return table[parse.labels]
+
+
+def without_upper(parse: ParseMap, mask: NDArray[np.uint8]) -> ParseMap:
+    """VITON-HD's agnostic parse map: no upper clothes, no skin of the torso, no repainted arms.
+
+    ``mask``: shape (H, W), 255 where the photo is repainted.
+    """
+    gone = np.isin(parse.labels, VITON_HD_UPPER)
+    gone |= np.isin(parse.labels, VITON_HD_ARMS) & (mask >= 128)
+    return ParseMap(np.where(gone, np.uint8(0), parse.labels), parse.numbering)
+
+
+def palette_png(labels: NDArray[np.uint8], palette: Colours) -> EncodedImage:
+    """Write numbers (H, W) as a PNG of mode P."""
+    image = Image.fromarray(labels, "P")
+    image.putpalette([value for colour in palette for value in colour])
+    file = BytesIO()
+    image.save(file, "PNG")
+    return EncodedImage(file.getvalue(), "image/png", "png")
+
+
+def _as_nearest(parts: PartMap, part: Part, others: frozenset[Part]) -> PartMap:
+    here, there = parts == part, where(parts, others)
+    if not here.any() or not there.any():
+        return parts
+    away = (~there).astype(np.uint8)
+    _, regions = cv2.distanceTransformWithLabels(
+        away, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    regions = np.asarray(regions)
+    names = np.zeros(int(regions.max()) + 1, np.uint8)
+    names[regions[there]] = parts[there]
+    return np.where(here, names[regions], parts)

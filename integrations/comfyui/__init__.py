@@ -1,0 +1,5 @@
+"""Tryon Masks as ComfyUI nodes: this folder goes into ``custom_nodes``."""
+
+from .nodes import NODE_CLASS_MAPPINGS, NODE_DISPLAY_NAME_MAPPINGS
+
+__all__ = ["NODE_CLASS_MAPPINGS", "NODE_DISPLAY_NAME_MAPPINGS"]

@@ -1,0 +1,312 @@
+"""The server on somebody's own machine: the API, the page's answers, and who may ask."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import io
+import json
+import socket
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import uvicorn
+from PIL import Image
+from tests import fakes
+
+from tryon_masks.entrypoints import cli
+from tryon_masks.entrypoints.local.app import JSON_BYTES, MASKS, create_app
+from tryon_masks.library import MaskMaker
+from tryon_masks.settings import Settings
+from tryon_masks.wiring import build_local
+
+MOST = 200_000
+DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
+JSON = {"content-type": "application/json"}
+JPEG = {"content-type": "image/jpeg"}
+
+
+class Local:
+    """The server on a fake vision, and a client."""
+
+    def __init__(self, vision: fakes.FakeVision, port: int) -> None:
+        self.vision = vision
+        self.port = port
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, **headers: str
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            named = {name.replace("_", "-"): value for name, value in headers.items()}
+            connection.request(method, path, body, named)
+            response = connection.getresponse()
+            return response.status, response.headers, response.read()
+        finally:
+            connection.close()
+
+    def post(self, path: str, **body: Any) -> tuple[int, dict[str, Any]]:
+        status, _, answer = self.ask("POST", path, json.dumps(body).encode(), **JSON)
+        return status, json.loads(answer)
+
+    def open(self, photo: bytes | None = None) -> dict[str, Any]:
+        status, _, answer = self.ask("POST", "/page/photos", photo or fakes.photo(), **JPEG)
+        assert status == 200, answer
+        kept: dict[str, Any] = json.loads(answer)
+        return kept
+
+
+def started(vision: fakes.FakeVision, monkeypatch: pytest.MonkeyPatch) -> Iterator[Local]:
+    monkeypatch.setattr("tryon_masks.library.build_vision", lambda settings: vision)
+    monkeypatch.setenv("MAX_PHOTO_BYTES", str(MOST))
+    maker = MaskMaker()
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        port = listening.getsockname()[1]
+        host = f"127.0.0.1:{port}"
+        settings = Settings.from_env({"MAX_PHOTO_BYTES": str(MOST)}, on_lambda=False)
+        service, store = build_local(settings, maker.vision, f"http://{host}{MASKS}")
+        app = create_app(maker, service, store, [host])
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield Local(vision, port)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture
+def local(monkeypatch: pytest.MonkeyPatch) -> Iterator[Local]:
+    yield from started(fakes.FakeVision(), monkeypatch)
+
+
+@pytest.fixture
+def crowd(monkeypatch: pytest.MonkeyPatch) -> Iterator[Local]:
+    yield from started(fakes.FakeVision(people=2), monkeypatch)
+
+
+def png(data: bytes) -> np.ndarray[Any, Any]:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image)
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/masks"])
+def test_masks_are_made_by_the_routes_of_lambda_and_can_be_fetched(local: Local, path: str) -> None:
+    status, answer = local.post(path, image=base64.b64encode(fakes.photo()).decode())
+
+    assert (status, answer["status"]) == (200, "success")
+    address = answer["masks"]["upper"]
+    assert address.startswith(f"http://127.0.0.1:{local.port}/masks/")
+    status, headers, mask = local.ask("GET", address.partition(str(local.port))[2])
+    assert (status, headers["content-type"]) == (200, "image/png")
+    assert set(np.unique(png(mask)).tolist()) == {0, 255}
+
+
+def test_a_targets_files_and_outputs_can_be_fetched_too(local: Local) -> None:
+    image = base64.b64encode(fakes.photo()).decode()
+    status, answer = local.post(
+        "/v1/masks", image=image, masks=["upper"], outputs=["agnostic"], target="leffa"
+    )
+
+    assert (status, answer["status"]) == (200, "success")
+    addresses = [*answer["outputs"].values(), *answer["target"]["upper"]["files"].values()]
+    assert len(addresses) == 3
+    for address in addresses:
+        status, headers, file = local.ask("GET", address.partition(str(local.port))[2])
+        assert (status, headers["content-type"]) == (200, "image/png")
+        assert png(file).size > 0
+
+
+def test_errors_and_refusals_are_those_of_lambda(local: Local) -> None:
+    assert local.post("/v1/masks", masks=["upper"])[0] == 400
+    status, answer = local.post("/v1/masks", image=base64.b64encode(b"no photo").decode())
+    assert (status, answer["error"]["code"]) == (415, "UNSUPPORTED_PHOTO")
+    status, headers, _ = local.ask("PUT", "/v1/masks")
+    assert (status, headers["allow"]) == (405, "POST")
+
+
+def test_health_and_the_document_are_those_of_lambda(local: Local) -> None:
+    status, _, answer = local.ask("GET", "/v1/health")
+    assert (status, json.loads(answer)["ready"]) == (200, True)
+    status, _, document = local.ask("GET", "/openapi.json")
+    assert (status, json.loads(document)) == (200, json.loads(DOCUMENT.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", f"/v1/jobs/{'0' * 32}"), ("POST", "/v1/uploads"), ("POST", "/v1/batches")],
+)
+def test_what_is_done_later_needs_a_stack(local: Local, method: str, path: str) -> None:
+    bodies = {
+        "/v1/uploads": {"content_type": "image/jpeg"},
+        "/v1/batches": {"items": [{"photo": "https://example.com/me.jpg"}]},
+    }
+    body = json.dumps(bodies[path]).encode() if path in bodies else None
+    status, _, answer = local.ask(method, path, body, **JSON)
+    assert status == 404
+    assert "deployed stack" in json.loads(answer)["error"]["message"]
+
+
+def test_the_page_loads_nothing_from_elsewhere(local: Local) -> None:
+    status, headers, page = local.ask("GET", "/")
+    assert status == 200
+    assert headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in headers["content-security-policy"]
+    for name in ("app.js", "style.css"):
+        assert f"/static/{name}".encode() in page
+        status, headers, text = local.ask("GET", f"/static/{name}")
+        assert status == 200
+        assert headers["x-content-type-options"] == "nosniff"
+        assert b"http:" not in text.replace(b"http://www.w3.org", b"")
+        assert b"https:" not in text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example"},
+        {"host": "evil.example:{port}"},
+        {"host": "127.0.0.1"},
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:1"},
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+    ],
+)
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/"), ("POST", "/v1/masks"), ("POST", "/page/photos")]
+)
+def test_other_names_and_other_pages_are_refused(
+    local: Local, headers: dict[str, str], method: str, path: str
+) -> None:
+    sent = {name: value.format(port=local.port) for name, value in headers.items()}
+    status, _, _ = local.ask(method, path, fakes.photo() if method == "POST" else None, **sent)
+    assert status == 403
+    assert local.vision.shown == []
+
+
+def test_its_own_page_may_ask(local: Local) -> None:
+    own = {"origin": f"http://127.0.0.1:{local.port}", "sec_fetch_site": "same-origin"}
+    assert local.ask("POST", "/page/photos", fakes.photo(), **own, **JPEG)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [("/page/photos", MOST), ("/v1/masks", MOST * 4 // 3 + JSON_BYTES), ("/", 10 * MOST)],
+)
+def test_a_body_is_read_no_further_than_its_bound(local: Local, path: str, most: int) -> None:
+    status, _, answer = local.ask("POST", path, b" " * (most + 1), **JSON)
+    assert (status, json.loads(answer)["error"]["code"]) == (413, "PHOTO_TOO_LARGE")
+
+
+def test_a_photo_is_seen_once_and_its_masks_shaped_again_and_again(local: Local) -> None:
+    kept = local.open()
+    seen = len(local.vision.shown)
+    assert (kept["width"], kept["height"], kept["chosen"]) == (300, 400, 0)
+    assert kept["keypoints"]["nose"][:2] == [150, 55]
+
+    path = f"/page/photos/{kept['id']}/masks"
+    _, body = local.post(path, masks=["upper", "feet"], max_side=200)
+    _, hull = local.post(path, masks=["upper"], profile="hull", expand={"top": 0.3}, edge="soft")
+
+    assert len(local.vision.shown) == seen
+    assert body["masks"].keys() == {"upper", "feet"}
+    assert png(base64.b64decode(body["masks"]["upper"])).shape == (200, 150)
+    upper = png(base64.b64decode(hull["masks"]["upper"]))
+    assert upper.shape == (400, 300)
+    assert hull["quality"]["upper"]["coverage"] > body["quality"]["upper"]["coverage"]
+    steps = [one["step"] for one in hull["steps"]]
+    assert set(steps) == {"read_request", "shape_mask", "scale_masks"}
+    assert all(one["start"] >= 0 and one["seconds"] >= 0 for one in kept["steps"])
+    assert {"find_people", "parse_person"} <= {one["step"] for one in kept["steps"]}
+
+
+def test_a_zip_holds_the_masks_at_full_size_and_the_overlay(local: Local) -> None:
+    kept = local.open()
+
+    status, headers, archive = local.ask(
+        "POST",
+        f"/page/photos/{kept['id']}/zip",
+        b'{"masks": ["upper", "lower"], "format": "webp"}',
+        **JSON,
+    )
+
+    assert (status, headers["content-type"]) == (200, "application/zip")
+    with zipfile.ZipFile(io.BytesIO(archive)) as files:
+        assert files.namelist() == ["upper.webp", "lower.webp", "overlay.jpg"]
+        assert png(files.read("lower.webp")).shape == (400, 300, 3)
+
+
+def test_the_part_map_is_a_picture_clear_where_nobody_is(local: Local) -> None:
+    kept = local.open()
+
+    _, _, picture = local.ask("GET", f"/page/photos/{kept['id']}/parts.png")
+
+    pixels = png(picture)
+    assert pixels.shape == (400, 300, 4)
+    assert np.array_equal(pixels[:, :, 3] > 0, fakes.part_map() > 0)
+
+
+def test_of_several_people_one_can_be_chosen(crowd: Local) -> None:
+    kept = crowd.open()
+    path = f"/page/photos/{kept['id']}"
+    assert (len(kept["people"]), kept["chosen"]) == (2, None)
+    _, refused = crowd.post(f"{path}/masks", masks=["upper"])
+    assert [one["code"] for one in refused["refused"]] == ["SEVERAL_PEOPLE"]
+    assert crowd.ask("GET", f"{path}/parts.png")[0] == 404
+
+    status, chosen = crowd.post(f"{path}/person", person_box=kept["people"][1]["box"])
+
+    assert (status, chosen["chosen"], chosen["id"]) == (200, 1, kept["id"])
+    assert crowd.post(f"{path}/masks", masks=["upper"])[1]["status"] == "success"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("masks", b"{", 400),
+        ("masks", b"[]", 400),
+        ("masks", b'{"masks": 5}', 400),
+        ("masks", b'{"profile": "loose"}', 400),
+        ("masks", b'{"person": "largest"}', 400),
+        ("masks", b'{"colour": "red"}', 400),
+        ("person", b"{}", 400),
+        ("person", b'{"person_box": [1, 2]}', 400),
+        ("zip", b'{"expand": {"top": "much"}}', 400),
+    ],
+)
+def test_wrong_questions_of_a_page_are_answered(
+    local: Local, path: str, body: bytes, status: int
+) -> None:
+    kept = local.open()
+    told, _, answer = local.ask("POST", f"/page/photos/{kept['id']}/{path}", body, **JSON)
+    assert told == status
+    assert json.loads(answer)["error"]["code"] == "INVALID_REQUEST"
+
+
+def test_a_photo_that_is_not_kept_is_not_there(local: Local) -> None:
+    status, answer = local.post("/page/photos/nothing/masks", masks=["upper"])
+    assert (status, answer["error"]["code"]) == (404, "NOT_FOUND")
+
+
+def test_what_the_page_asks_for_is_logged(local: Local, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="tryon_masks"):
+        local.open()
+    steps = {one.__dict__["record"]["step"] for one in caplog.records}
+    assert steps >= {"answer_page", "decode_image", "find_people", "parse_person"}
+
+
+def test_every_address_at_once_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["serve", "--host", "0.0.0.0"], environ={})
+    assert stopped.value.code == 2
+    assert "one address" in capsys.readouterr().err

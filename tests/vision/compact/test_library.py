@@ -1,0 +1,59 @@
+"""The library on the real models: what the service makes, wherever it is called."""
+
+from __future__ import annotations
+
+import multiprocessing
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from tests import fakes
+from tests.demo_photos import STANDING, demo_photo
+from tests.vision.compact.conftest import MODELS
+
+from tryon_masks import MaskMaker
+from tryon_masks.images import Limits
+from tryon_masks.service import MaskOptions, MaskRequest, MaskService
+from tryon_masks.telemetry import request_log
+from tryon_masks.vision.compact.vision import CompactVision
+from tryon_masks.wiring import WORKING_SIDES
+
+
+@pytest.fixture(scope="module")
+def maker() -> MaskMaker:
+    return MaskMaker(models_dir=MODELS.parent, threads=1)
+
+
+def test_its_masks_are_the_services(maker: MaskMaker, vision: CompactVision) -> None:
+    photo, store = demo_photo(STANDING), fakes.FakeStore()
+    limits = Limits(working_side=WORKING_SIDES["compact"])
+    service = MaskService(vision, store, fakes.FakePhotos({}), limits=limits)
+    with request_log("request-1", "marie") as log:
+        service.make(MaskRequest(photo, "marie", MaskOptions(max_side=1024)), log)
+    (files,) = store.files.values()
+
+    result = maker(photo, max_side=1024)
+
+    assert result.masks.keys() == files.keys()
+    for kind, file in files.items():
+        assert np.array_equal(result.masks[kind], np.asarray(Image.open(BytesIO(file.data))))
+
+
+@pytest.mark.parametrize("way", ["fork", "spawn"])
+def test_other_processes_can_use_it(maker: MaskMaker, way: str, tmp_path: Path) -> None:
+    path = tmp_path / "me.jpg"
+    path.write_bytes(demo_photo(STANDING))
+    here = maker(path, max_side=512)
+
+    with multiprocessing.get_context(way).Pool(1) as pool:
+        (there,) = pool.map(_make, [(maker, path)])
+
+    assert np.array_equal(there, here.masks["upper"])
+
+
+def _make(what: tuple[MaskMaker, Path]) -> NDArray[np.uint8]:
+    maker, path = what
+    return maker(path, max_side=512).masks["upper"]
