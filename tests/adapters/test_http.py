@@ -316,6 +316,7 @@ class TestCompression:
             ("deflate", deflated(PHOTO, -15)),
             ("deflate, gzip", gzip.compress(deflated(PHOTO, 15))),
         ],
+        ids=["gzip", "x-gzip", "with a label", "two members", "zlib", "raw deflate", "two layers"],
     )
     def test_gzip_and_deflate_are_unpacked(
         self, internet: Internet, source: Make, label: str, body: bytes
@@ -348,6 +349,7 @@ class TestCompression:
             ("deflate", deflated(bytes(9_000_000), -15)),
             ("gzip, gzip", gzip.compress(gzip.compress(bytes(300_000_000), 1), 1)),
         ],
+        ids=["one byte more", "two members", "zlib", "raw deflate", "two layers"],
     )
     def test_the_limit_holds_unpacked_too(
         self, internet: Internet, source: Make, label: str, bomb: bytes

@@ -31,8 +31,9 @@ SMALLEST_BOX = 0.20
 SMALLEST_TORSO = 48.0
 NEAR_BONES = 0.45
 """Half the width of the corridor along the skeleton, in T, in which garments are believed."""
-AGREEMENT = 0.75
-"""Share of a mask's core that must lie in it: 0.91 to 1 on labelled street photos."""
+AGREEMENT = 0.5
+"""Share of a mask's core that must lie in it: 0.91 to 1 on labelled street photos, and less of a
+wide gown."""
 RAGGED = 25.0
 """Raggedness from which a part map is noise: up to 19 on labelled street photos."""
 SMALLEST_CORE = 0.01
