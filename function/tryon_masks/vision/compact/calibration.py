@@ -1,8 +1,13 @@
 """Every number by which the part map weighs the parser against the skeleton, in one place.
 
-``python -m benchmarks.calibrate`` fits the class weights and thresholds anew after a training, on
-folds of the validation photos; ``python -m benchmarks.rules`` counts how often each rule is right.
-Lengths are in units of the torso length T.
+``python -m models.garment_parser.calibrate`` fits the class weights and thresholds anew after a
+training, on folds of the validation photos; ``python -m models.garment_parser.rules`` counts how
+often each rule is right. Lengths are in units of the torso length T.
+
+Sources: class weights, ``nobody`` and ``wrist`` were set on the 101 validation photos of Clothing
+Co-Parsing after the eighth round; ``calibrate``'s own fit costs hardly less on held-out folds (2.15
+for 2.19). ``far`` and ``cloth`` come from the everyday validation photos, where they gain .003 of
+the torso for .001 of spill. The jaw, ankle and limb distances come from labelled street photos.
 """
 
 from __future__ import annotations
