@@ -138,7 +138,7 @@ class Reference:
         with stage("detect_people"):
             found = self._detector.find(rgb)
         with stage("estimate_poses"):
-            self._poses.look(rgb, found[0].box)
+            self._poses.infer(rgb, found[0].box)
         labels = {}
         for name in self._parsers:
             with stage(f"parse_{name}"):

@@ -23,7 +23,7 @@ from tryon_masks.domain.person import Box
 from tryon_masks.domain.skeleton import SIDES, Keypoint, Skeleton
 from tryon_masks.vision.compact.blazepose import LANDMARKS
 from tryon_masks.vision.compact.classes import CLASSES, Class
-from tryon_masks.vision.compact.garment_parser import Answer
+from tryon_masks.vision.compact.garment_parser import ClassProbabilities
 from tryon_masks.vision.compact.input import crop_matrix, tensor
 
 IGNORE = 255
@@ -130,7 +130,7 @@ class Example:
     box: Box
 
 
-def laid_out(answer: Answer, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def laid_out(answer: ClassProbabilities, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """The parser's answer for all pixels of its grid of ``shape`` (H, W): (20, H, W)."""
     spots = Points.of(np.ones(shape, bool))
     return answer.at(CLASSES, spots.x, spots.y).reshape(-1, *shape)

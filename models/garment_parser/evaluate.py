@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
 from tryon_masks.vision.compact.classes import CLASSES, Class
-from tryon_masks.vision.compact.garment_parser import Answer, GarmentParser
+from tryon_masks.vision.compact.garment_parser import ClassProbabilities, GarmentParser
 from tryon_masks.vision.runtime import Floats
 
 BAND = 0.02
@@ -111,7 +111,7 @@ def mean_iou(model: torch.nn.Module, examples: list[Example], size: tuple[int, i
     for example in examples:
         inputs, matrix = view(example, size)
         shares = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
-        found = laid_out(Answer.of(shares, matrix), example.labels.shape).argmax(0)
+        found = laid_out(ClassProbabilities.of(shares, matrix), example.labels.shape).argmax(0)
         tally.add(example.labels, found, bands=False)
     return float(np.nanmean([tally.iou(cls) for cls in CLASSES]))
 
@@ -126,7 +126,9 @@ def partial_accuracy(
     for example in examples:
         inputs, matrix = view(example, size)
         shares = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
-        tally.add(example.labels, laid_out(Answer.of(shares, matrix), example.labels.shape))
+        tally.add(
+            example.labels, laid_out(ClassProbabilities.of(shares, matrix), example.labels.shape)
+        )
     return tally.accuracy()
 
 

@@ -204,7 +204,7 @@ def main() -> None:
         best, found = None, AGREEMENT
         sure = [one.crop for one in detector.find(rgb) if one.score >= SURE]
         for crop in [*sure, *crops_about(body)]:
-            pose = poses.look(rgb, crop)
+            pose = poses.infer(rgb, crop)
             one = pose and to_candidate(pose, frame)
             if pose is None or one is None:
                 continue

@@ -49,7 +49,7 @@ def main() -> None:
         rgb = np.asarray(Image.open(path).convert("RGB"))
         frame = (rgb.shape[0], rgb.shape[1])
         sure = [one.crop for one in detector.find(rgb) if one.score >= SURE]
-        looks = [pose for crop in sure if (pose := poses.look(rgb, crop))]
+        looks = [pose for crop in sure if (pose := poses.infer(rgb, crop))]
         people = [
             Seen(one.box, one.score, one.skeleton, pose)
             for pose in looks

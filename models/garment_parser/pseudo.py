@@ -23,7 +23,7 @@ from PIL import Image
 
 from tryon_masks.domain.person import Box
 from tryon_masks.vision.compact.classes import CLASSES, Class
-from tryon_masks.vision.compact.garment_parser import Answer
+from tryon_masks.vision.compact.garment_parser import ClassProbabilities
 from tryon_masks.vision.compact.input import crop_matrix, tensor
 from tryon_masks.vision.runtime import Floats
 
@@ -61,7 +61,7 @@ def main() -> None:
         matrix = crop_matrix(box, skeleton, size)
         inputs = torch.from_numpy(tensor(rgb, outline, skeleton, matrix, size)).to(device)
         (shares,) = flip_tta(model, inputs).cpu().numpy()
-        planes = laid_out(Answer.of(shares, matrix), outline.shape)
+        planes = laid_out(ClassProbabilities.of(shares, matrix), outline.shape)
         labels = planes.argmax(0).astype(np.uint8)
         labels[planes.max(0) < SURE] = IGNORE
         labels[objected(labels, kinds_of(on_photo(teacher, rgb, box)))] = IGNORE

@@ -336,7 +336,7 @@ def test_the_second_look_is_where_the_first_points(
         pose_answer((128, 128), (128, 64), 0.8),
     ]
 
-    pose = PoseModel(Path(), 1).look(np.zeros((512, 512, 3), np.uint8), Crop(256, 256, 512, 0.0))
+    pose = PoseModel(Path(), 1).infer(np.zeros((512, 512, 3), np.uint8), Crop(256, 256, 512, 0.0))
 
     assert pose is not None
     assert pose.score == pytest.approx(0.8)
@@ -367,7 +367,7 @@ def test_a_second_look_is_kept_for_crops_that_move(
     planted.answers = [pose_answer(centre, rim, score) for score in (0.9, 0.8)]
     model = PoseModel(Path(), 1)
 
-    pose = model.look(np.zeros((512, 512, 3), np.uint8), Crop(256, 256, 512, 0.0))
+    pose = model.infer(np.zeros((512, 512, 3), np.uint8), Crop(256, 256, 512, 0.0))
 
     assert pose is not None
     assert pose.score == pytest.approx(0.9 if looks == 1 else 0.8)
@@ -380,7 +380,7 @@ def test_a_pose_that_either_look_doubts_is_nobody(
 ) -> None:
     planted.answers = [pose_answer((128, 128), (128, 64), score) for score in scores]
 
-    assert PoseModel(Path(), 1).look(np.zeros((90, 90, 3), np.uint8), Crop(45, 45, 90, 0)) is None
+    assert PoseModel(Path(), 1).infer(np.zeros((90, 90, 3), np.uint8), Crop(45, 45, 90, 0)) is None
 
 
 def test_the_pose_model_is_shown_colours_between_zero_and_one(
@@ -390,7 +390,7 @@ def test_the_pose_model_is_shown_colours_between_zero_and_one(
     red = np.zeros((90, 90, 3), np.uint8)
     red[..., 0] = 255
 
-    PoseModel(Path(), 1).look(red, Crop(45, 45, 60, 0))
+    PoseModel(Path(), 1).infer(red, Crop(45, 45, 60, 0))
 
     assert planted.shown[0][0, 128, 128].tolist() == [1, 0, 0]
 

@@ -18,7 +18,7 @@ from tryon_masks.domain.person import Box, Candidate
 from tryon_masks.domain.skeleton import SIDES, Skeleton
 from tryon_masks.vision.compact import garment_parser
 from tryon_masks.vision.compact.classes import CLASSES, Class
-from tryon_masks.vision.compact.garment_parser import CELL, MIXED, Answer, GarmentParser
+from tryon_masks.vision.compact.garment_parser import CELL, MIXED, ClassProbabilities, GarmentParser
 from tryon_masks.vision.compact.input import (
     CHANNELS,
     GREY,
@@ -75,7 +75,7 @@ def parse_with(
     )
 
 
-def on_grid(answer: Answer, shape: tuple[int, int]) -> Floats:
+def on_grid(answer: ClassProbabilities, shape: tuple[int, int]) -> Floats:
     """All pixels of a grid: (20, *shape)."""
     spots = Points.of(np.ones(shape, bool))
     return answer.at(CLASSES, spots.x, spots.y).reshape(-1, *shape)
@@ -270,14 +270,14 @@ def onto_cells(dx: int = 0, dy: int = 0) -> NDArray[np.float64]:
 def test_a_cells_answer_stands_in_its_middle(shape: tuple[int, int]) -> None:
     shares = cells(shape)
 
-    assert np.abs(on_grid(Answer.of(shares, onto_cells()), shape) - shares).max() < 1e-6
+    assert np.abs(on_grid(ClassProbabilities.of(shares, onto_cells()), shape) - shares).max() < 1e-6
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(2, 1), (-2, -1), (0, 3), (-3, 0)])
 def test_outside_the_cells_there_is_background(dx: int, dy: int) -> None:
     shares = cells((9, 7))
 
-    there = on_grid(Answer.of(shares, onto_cells(dx, dy)), (9, 7))
+    there = on_grid(ClassProbabilities.of(shares, onto_cells(dx, dy)), (9, 7))
 
     expected = np.zeros((len(CLASSES), 9 + 12, 7 + 12), np.float32)
     expected[Class.BACKGROUND] = 1
@@ -289,7 +289,7 @@ def test_between_two_cells_the_answer_goes_from_one_to_the_other() -> None:
     shares = np.zeros((len(CLASSES), 3, 2), np.float32)
     shares[Class.TOP, :, 0] = shares[Class.DRESS, :, 1] = 1
 
-    row = on_grid(Answer.of(shares, np.eye(2, 3)), (3 * CELL, 2 * CELL))[:, 3]
+    row = on_grid(ClassProbabilities.of(shares, np.eye(2, 3)), (3 * CELL, 2 * CELL))[:, 3]
 
     steps = row[Class.DRESS, 1:3]
     assert steps.tolist() == pytest.approx([1 / 4, 3 / 4], abs=0.02)
@@ -299,13 +299,13 @@ def test_between_two_cells_the_answer_goes_from_one_to_the_other() -> None:
 def test_where_the_cells_lie_is_left_as_it_was() -> None:
     matrix = onto_cells(1, 2)
 
-    on_grid(Answer.of(cells((5, 5)), matrix).moved(3, 4), (5, 5))
+    on_grid(ClassProbabilities.of(cells((5, 5)), matrix).moved(3, 4), (5, 5))
 
     assert (matrix == onto_cells(1, 2)).all()
 
 
 def test_an_answer_that_is_moved_says_the_same_further_on() -> None:
-    answer = Answer.of(cells((9, 7)), onto_cells())
+    answer = ClassProbabilities.of(cells((9, 7)), onto_cells())
 
     moved = on_grid(answer.moved(2, 3), (9, 7))
 
@@ -317,13 +317,13 @@ def test_a_label_is_agreed_on_between_four_cells_that_have_it() -> None:
     x = np.array([0, 0.5, 0.9, 1.1, -0.1, 2.5, 0.5, 0.5], np.float32)
     y = np.array([0, 0.5, 0.9, 0.5, 0.5, 0.5, -0.1, 1.1], np.float32)
 
-    agreed = Answer(cells((2, 3)), np.eye(2, 3)).agreed(labels, x, y)
+    agreed = ClassProbabilities(cells((2, 3)), np.eye(2, 3)).agreed(labels, x, y)
 
     assert agreed.tolist() == [3, 3, 3, MIXED, MIXED, MIXED, MIXED, MIXED]
 
 
 def test_other_planes_are_read_like_the_classes_and_are_nothing_outside() -> None:
-    answer = Answer(cells((2, 3)), np.eye(2, 3))
+    answer = ClassProbabilities(cells((2, 3)), np.eye(2, 3))
     plane = np.array([[0, 1, 2], [0, 1, 2]], np.float32)
     x, y = np.array([[0, 0.5, 1.75, -2], [0, 0.5, 1, 0]], np.float32)
 
@@ -334,7 +334,10 @@ def test_other_planes_are_read_like_the_classes_and_are_nothing_outside() -> Non
 def test_any_number_of_points_may_be_read(count: int) -> None:
     points = np.zeros(count, np.float32)
 
-    assert Answer(cells((2, 3)), np.eye(2, 3)).at(CLASSES, points, points).shape == (20, count)
+    assert ClassProbabilities(cells((2, 3)), np.eye(2, 3)).at(CLASSES, points, points).shape == (
+        20,
+        count,
+    )
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -349,7 +352,7 @@ def test_shares_add_up_to_one_wherever_the_grid_lies(
 ) -> None:
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
 
-    planes = on_grid(Answer.of(cells(size), matrix), grid)
+    planes = on_grid(ClassProbabilities.of(cells(size), matrix), grid)
 
     assert planes.shape == (len(CLASSES), *grid)
     assert planes.dtype == np.float32

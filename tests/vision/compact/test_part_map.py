@@ -20,7 +20,7 @@ from tryon_masks.domain.skeleton import Skeleton
 from tryon_masks.vision.compact import part_map
 from tryon_masks.vision.compact.calibration import CALIBRATION, Calibration
 from tryon_masks.vision.compact.classes import CLASSES, Class
-from tryon_masks.vision.compact.garment_parser import Answer
+from tryon_masks.vision.compact.garment_parser import ClassProbabilities
 from tryon_masks.vision.compact.part_map import PARTS, perhaps_lower
 
 Floats = NDArray[np.float32]
@@ -57,7 +57,9 @@ def compose(
     calibration: Calibration = CALIBRATION,
 ) -> tuple[PartMap, Floats]:
     """By an answer with a cell a pixel."""
-    return part_map.compose(Answer(shares, np.eye(2, 3)), skeleton, outline, others, calibration)
+    return part_map.compose(
+        ClassProbabilities(shares, np.eye(2, 3)), skeleton, outline, others, calibration
+    )
 
 
 def composed(parts: PartMap, skeleton: Skeleton | None = None) -> PartMap:
@@ -375,7 +377,7 @@ def test_between_cells_the_winner_is_the_one_that_all_shares_would_give(seed: in
     noise = np.random.default_rng(seed).standard_normal((len(CLASSES), 24, 16))
     logits = np.stack([cv2.GaussianBlur(plane, (0, 0), 2) for plane in noise]) * 30
     shares = np.exp(logits - logits.max(0))
-    answer = Answer(
+    answer = ClassProbabilities(
         (shares / shares.sum(0)).astype(np.float32), np.array([[0.3, 0, -1], [0, 0.3, 0]])
     )
     spots = anatomy.Points.of(np.ones((80, 60), bool))
@@ -878,7 +880,7 @@ def test_a_top_that_may_be_a_dress_is_perhaps_worn_below() -> None:
     shares[Class.DRESS] = [[0.15, 0.25, 0.1, 0.9, 0.3]]
     shares[Class.SKIRT] = [[0.1, 0.0, 0.05, 0.0, 0.0]]
 
-    assert perhaps_lower(parts, Answer(shares, np.eye(2, 3))).tolist() == [
+    assert perhaps_lower(parts, ClassProbabilities(shares, np.eye(2, 3))).tolist() == [
         [True, True, False, False, False]
     ]
 

@@ -70,7 +70,7 @@ class Poses:
         self.planted = planted
         self.looks: list[tuple[Photo, Crop]] = []
 
-    def look(self, rgb: Photo, crop: Crop, least: float = 0.5) -> Pose | None:
+    def infer(self, rgb: Photo, crop: Crop, least: float = 0.5) -> Pose | None:
         self.looks.append((rgb, crop))
         return self.planted.get(crop.x if crop.side == 2 * SIDE else crop.side)
 

@@ -52,7 +52,7 @@ def test_every_planted_point_comes_back_to_its_place(
     planted_pose(tmp_path / "pose.onnx", everywhere())
     box = box_in(width, height, number)
 
-    body = PoseModel(tmp_path / "pose.onnx", 1).look(np.zeros((height, width, 3), np.uint8), box)
+    body = PoseModel(tmp_path / "pose.onnx", 1).infer(np.zeros((height, width, 3), np.uint8), box)
 
     left, top, unit = crop_of(box)
     wanted = [(left + x / 2 * unit, top + y / 2 * unit) for x, y, _, _ in everywhere().values()]
@@ -90,7 +90,7 @@ def test_points_that_the_model_sees_lie_where_the_photo_has_them(
         centres.append((left + column / 2 * unit, top + row / 2 * unit))
     rgb = lights(width, height, centres, spread=3 * max(1, unit))
 
-    body = PoseModel(tmp_path / "pose.onnx", 1).look(rgb, box)
+    body = PoseModel(tmp_path / "pose.onnx", 1).infer(rgb, box)
 
     assert np.abs(body.points[:3] - np.array(centres)).max() < 0.5
     assert body.scores[:3] == pytest.approx(np.ones(3), abs=0.01)
@@ -102,7 +102,7 @@ def test_a_point_is_as_sure_as_the_weaker_of_its_peaks_and_missing_under_the_thr
     peaks = {5: (10, 10, 0.9, 0.29), 6: (20, 20, 0.31, 0.9), 7: (30, 30, 0.9, 1.3)}
     planted_pose(tmp_path / "pose.onnx", peaks)
 
-    body = PoseModel(tmp_path / "pose.onnx", 1).look(
+    body = PoseModel(tmp_path / "pose.onnx", 1).infer(
         np.zeros((384, 288, 3), np.uint8), Box(0, 0, 288, 384)
     )
 
@@ -130,11 +130,11 @@ def test_a_graph_of_any_exporter_gives_the_same_points(tmp_path: Path, how: Expo
     rgb[100:140, 200:260, 0] = rgb[200:240, 220:280, 1] = rgb[300:330, 210:250, 2] = 200
     box = box_in(577, 433, 0)
     colour_pose(tmp_path / "pose.onnx")
-    wanted = PoseModel(tmp_path / "pose.onnx", 1).look(rgb, box)
+    wanted = PoseModel(tmp_path / "pose.onnx", 1).infer(rgb, box)
 
     with exported(how):
         colour_pose(tmp_path / "pose.onnx")
-    found = PoseModel(tmp_path / "pose.onnx", 1).look(rgb, box)
+    found = PoseModel(tmp_path / "pose.onnx", 1).infer(rgb, box)
 
     assert wanted.scores[:3].min() > 0.3
     assert np.array_equal(found.points, wanted.points)

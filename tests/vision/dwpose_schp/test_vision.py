@@ -336,9 +336,9 @@ class Counting:
         self.looks: list[Box] = []
         self._poses = poses
 
-    def look(self, rgb: NDArray[np.uint8], box: Box) -> WholeBody:
+    def infer(self, rgb: NDArray[np.uint8], box: Box) -> WholeBody:
         self.looks.append(box)
-        return self._poses.look(rgb, box)
+        return self._poses.infer(rgb, box)
 
 
 @pytest.mark.parametrize("people", [MOST_POSES, MOST_POSES + 1, 106])

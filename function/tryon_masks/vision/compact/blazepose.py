@@ -191,7 +191,7 @@ class PoseModel:
         outputs = ("Identity", "Identity_1", "Identity_2", "Identity_3")
         self._model = Model(path, threads, outputs)
 
-    def look(
+    def infer(
         self, rgb: NDArray[np.uint8], crop: Crop, least: float = POSE_THRESHOLD
     ) -> Pose | None:
         """The pose in ``crop``, or on the better crop that the first look suggests if it differs.

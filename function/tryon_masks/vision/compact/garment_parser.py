@@ -29,8 +29,8 @@ WIDE = 1024
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the parser says, to be read at any point of a grid.
+class ClassProbabilities:
+    """The parser's class probabilities, to be read at any point of a grid.
 
     ``cells`` (20, h, w), float32: probabilities, one plane a :class:`Class`. ``matrix`` (2, 3)
     leads from the grid's pixels to the cells.
@@ -40,15 +40,17 @@ class Answer:
     matrix: NDArray[np.float64]
 
     @classmethod
-    def of(cls, cells: Floats, matrix: NDArray[np.float64]) -> Answer:
+    def of(cls, cells: Floats, matrix: NDArray[np.float64]) -> ClassProbabilities:
         """Where ``matrix`` leads to the pixels of the parser's input."""
         to_cells = matrix / CELL
         to_cells[:, 2] -= (CELL - 1) / (2 * CELL)  # a cell's answer stands in its middle
         return cls(cells, to_cells)
 
-    def moved(self, dx: float, dy: float) -> Answer:
+    def moved(self, dx: float, dy: float) -> ClassProbabilities:
         """The same answer, ``dx`` and ``dy`` pixels further right and down."""
-        return Answer(self.cells, self.matrix - self.matrix[:, :2] @ [[0, 0, dx], [0, 0, dy]])
+        return ClassProbabilities(
+            self.cells, self.matrix - self.matrix[:, :2] @ [[0, 0, dx], [0, 0, dy]]
+        )
 
     def at(self, classes: Sequence[Class], x: Floats, y: Floats) -> Floats:
         """Probabilities (len(classes), N) at points (N,); background where nothing was shown."""
@@ -105,7 +107,7 @@ class GarmentParser:
 
     def parse(
         self, rgb: NDArray[np.uint8], outline: NDArray[np.uint8], box: Box, skeleton: Skeleton
-    ) -> Answer:
+    ) -> ClassProbabilities:
         """What the person in ``box``, whose joints ``skeleton`` names, consists of.
 
         Parameters
@@ -126,4 +128,4 @@ class GarmentParser:
         """
         matrix = crop_matrix(box, skeleton)
         (logits,) = self._model.run(tensor(rgb, outline, skeleton, matrix))
-        return Answer.of(softmax(logits[0], axis=0), matrix)
+        return ClassProbabilities.of(softmax(logits[0], axis=0), matrix)

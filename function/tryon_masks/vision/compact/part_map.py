@@ -34,7 +34,7 @@ from tryon_masks.domain.shapes import grow
 from tryon_masks.domain.skeleton import SIDES, Skeleton
 from tryon_masks.vision.compact.calibration import CALIBRATION, Calibration
 from tryon_masks.vision.compact.classes import CLASSES, Class
-from tryon_masks.vision.compact.garment_parser import MIXED, Answer
+from tryon_masks.vision.compact.garment_parser import MIXED, ClassProbabilities
 from tryon_masks.vision.runtime import Floats
 
 PARTS: dict[Class, Part] = {
@@ -80,7 +80,7 @@ FAINT = 1e-4
 class Evidence:
     """What the rules weigh, on one grid (H, W)."""
 
-    answer: Answer
+    answer: ClassProbabilities
     skeleton: Skeleton
     unit: float
     bones: list[Bone]
@@ -107,7 +107,7 @@ Rule = Callable[[PartMap, Evidence], None]
 
 
 def compose(
-    answer: Answer,
+    answer: ClassProbabilities,
     skeleton: Skeleton,
     outline: Floats,
     others: Floats,
@@ -143,7 +143,9 @@ def compose(
     return parts, confidence
 
 
-def gather(answer: Answer, skeleton: Skeleton, calibration: Calibration = CALIBRATION) -> Evidence:
+def gather(
+    answer: ClassProbabilities, skeleton: Skeleton, calibration: Calibration = CALIBRATION
+) -> Evidence:
     """Return the evidence of one person.
 
     Raises
@@ -169,7 +171,7 @@ def decide(evidence: Evidence, outline: Floats, others: Floats) -> tuple[PartMap
 
 
 def perhaps_lower(
-    parts: PartMap, answer: Answer, calibration: Calibration = CALIBRATION
+    parts: PartMap, answer: ClassProbabilities, calibration: Calibration = CALIBRATION
 ) -> BoolMask:
     """Return where ``parts`` (H, W) has a top that may be a garment worn below."""
     tops = Points.of(where(parts, TOPS))

@@ -73,7 +73,7 @@ class PeopleFinder:
         """Run both models on a square without anybody."""
         side = len(grey)
         self._detector.find(grey)
-        self._poses.look(grey, Crop(side / 2, side / 2, side, 0.0))
+        self._poses.infer(grey, Crop(side / 2, side / 2, side, 0.0))
 
     def find(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
         """Everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
@@ -92,7 +92,7 @@ class PeopleFinder:
         return sorted(people, key=lambda one: -one.box.area)
 
     def _look(self, rgb: NDArray[np.uint8], found: Iterable[Detection]) -> Iterator[Pose]:
-        poses = (self._poses.look(rgb, one.crop) for one in found)
+        poses = (self._poses.infer(rgb, one.crop) for one in found)
         return (pose for pose in poses if pose is not None)
 
     def _with_those_behind(self, rgb: NDArray[np.uint8], poses: list[Pose]) -> list[Pose]:
@@ -118,7 +118,7 @@ class PeopleFinder:
         whole = (Crop(width / 2, height / 2, side, 0.0) for side in sides)
         seen: list[Pose] = []
         for crop in chain((one.crop for one in hints[:MOST_HINTS]), whole):
-            pose = self._poses.look(rgb, crop, least=0.0)
+            pose = self._poses.infer(rgb, crop, least=0.0)
             if pose is None or not _shoulders_in(pose, width, height):
                 continue
             seen.append(pose)

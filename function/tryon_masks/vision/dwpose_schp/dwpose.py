@@ -88,7 +88,7 @@ class PoseModel:
     def __init__(self, path: Path, threads: int) -> None:
         self._model = Model(path, threads, ("simcc_x", "simcc_y"))
 
-    def look(self, rgb: NDArray[np.uint8], box: Box) -> WholeBody:
+    def infer(self, rgb: NDArray[np.uint8], box: Box) -> WholeBody:
         """The person in ``box`` of ``rgb`` (H, W, 3)."""
         zoom, shift = _crop(box)
         matrix = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]])

@@ -75,7 +75,7 @@ class ClassicVision:
             if parser is not None:
                 parser.parse(grey)
         self._detector.find(grey)
-        self._poses.look(grey, Box(0, 0, WARM_UP_SIDE, WARM_UP_SIDE))
+        self._poses.infer(grey, Box(0, 0, WARM_UP_SIDE, WARM_UP_SIDE))
 
     def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
         """Everybody in ``rgb`` (H, W, 3), largest box first; one entry a person.
@@ -95,7 +95,7 @@ class ClassicVision:
         with step("estimate_poses", "dwpose", people=len(ranked), looked_at=looked_at):
             for place, (one, box) in enumerate(ranked):
                 # The pose model's crop is around the whole box, even where it leaves the photo.
-                body = self._poses.look(rgb, one.box) if place < looked_at else NOTHING_SEEN
+                body = self._poses.infer(rgb, one.box) if place < looked_at else NOTHING_SEEN
                 people.append(Seen(box, one.score, body.skeleton, body))
         return sorted(people, key=lambda one: -one.box.area)
 
