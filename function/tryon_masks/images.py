@@ -9,7 +9,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import cycle
 from typing import Literal, NamedTuple
@@ -105,6 +105,11 @@ class Limits:
     max_bytes: int = 25_000_000
     max_pixels: int = 60_000_000
     working_side: int = 1024
+
+    @property
+    def whole(self) -> Limits:
+        """The same for a copy in the photo's own size."""
+        return replace(self, working_side=self.max_pixels)
 
 
 @dataclass(frozen=True)

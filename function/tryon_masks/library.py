@@ -6,6 +6,8 @@
     result = maker("me.jpg", masks=["upper", "lower"])
     result.masks["upper"]              # uint8, shape (H, W): 255 = repaint, 0 = keep
     result.reshape(profile="hull")     # no model runs again
+    result.outputs("agnostic")         # pictures and keypoints of the same look at the photo
+    result.target("catvton").files     # what a try-on model reads
 
 Every step is a record of the standard logger ``tryon_masks``.
 """
@@ -18,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -36,7 +39,10 @@ from tryon_masks.domain.errors import (
 from tryon_masks.domain.identity import ANONYMOUS
 from tryon_masks.domain.masks import Mask
 from tryon_masks.domain.person import Box, Candidate, Person
-from tryon_masks.ports import Vision
+from tryon_masks.outputs.extra import Output, keypoints, output_files
+from tryon_masks.outputs.look import Look
+from tryon_masks.outputs.targets import TARGETS, TargetName, target_files
+from tryon_masks.ports import EncodedImage, Vision
 from tryon_masks.schema.requests import read_options
 from tryon_masks.service import (
     MaskOptions,
@@ -47,11 +53,15 @@ from tryon_masks.service import (
     quality_of,
     see,
     shape,
+    shape_one,
     status_of,
 )
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import RequestLog, init_log, request_log, step
 from tryon_masks.wiring import build_limits, build_models, build_vision
+
+NAME = "photo"
+"""The photo's name in a target's paths."""
 
 PhotoLike = str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]
 """A file's path, a file's bytes, a Pillow image, or upright sRGB pixels: (H, W, 3), uint8."""
@@ -179,9 +189,10 @@ class MaskMaker:
         with request_log(uuid4().hex, ANONYMOUS) as log:
             with step("read_request", "library"):
                 options = read_options(given)
-            shown = self._decode(photo)
+            shown, source = self._decode(photo)
             seen = see(self._loaded(), shown, options)
-            return _result(_Kept(self.model_set, shown, seen, given), options, log)
+            kept = _Kept(self.model_set, shown, source, self._limits, seen, given)
+            return _result(kept, options, log)
 
     def batch(
         self, photos: Iterable[PhotoLike], *, jobs: int = 1, **options: Any
@@ -236,17 +247,21 @@ class MaskMaker:
         except TryonMasksError as error:
             return BatchItem(index, photo, None, error)
 
-    def _decode(self, photo: PhotoLike) -> images.Photo:
+    def _decode(self, photo: PhotoLike) -> tuple[images.Photo, bytes | NDArray[np.uint8]]:
+        """What the models see, and what the whole photo can be had from later."""
         if isinstance(photo, str | os.PathLike):
             with step("read_photo", "library"):
                 photo = _read(Path(photo), self._limits.max_bytes + 1)
         with step("decode_image", "intake"):
             if isinstance(photo, bytes):
-                return images.decode(photo, self._limits)
+                return images.decode(photo, self._limits), photo
+            # A caller may close the image or write into the array: the pixels are copied.
             if isinstance(photo, Image.Image):
-                return images.from_image(photo, self._limits)
+                shown = images.from_image(photo, self._limits)
+                return shown, images.from_image(photo, self._limits.whole).rgb
             if isinstance(photo, np.ndarray):
-                return images.from_rgb(photo, self._limits)
+                shown = images.from_rgb(photo, self._limits)
+                return shown, images.from_rgb(photo, self._limits.whole).rgb
             raise InvalidRequest(
                 f"A photo is a path, bytes, a Pillow image or an array, not {type(photo).__name__}."
             )
@@ -278,12 +293,48 @@ class BatchItem:
 
 @dataclass(frozen=True)
 class _Kept:
-    """All that shaping masks anew needs; ``given`` are the options as the caller wrote them."""
+    """All that shaping masks anew needs; ``given`` are the options as the caller wrote them.
+
+    ``source`` is the photo's file, or its upright sRGB pixels in its own size.
+    """
 
     model_set: str
     photo: images.Photo
+    source: bytes | NDArray[np.uint8]
+    limits: images.Limits
     seen: Seen
     given: Mapping[str, Any]
+
+    def look(self) -> Look:
+        """The whole photo, with the person whom the models saw."""
+        assert self.seen.person is not None  # noqa: S101 - of nobody there is no mask
+        rgb = self.source
+        if isinstance(rgb, bytes):
+            with step("decode_whole_image", "intake"):
+                rgb = images.decode(rgb, self.limits.whole).rgb
+        return Look(rgb, self.seen.person)
+
+
+@dataclass(frozen=True, eq=False)
+class TargetImages:
+    """What one try-on model reads, for one mask.
+
+    Attributes
+    ----------
+    files
+        The model's own path, without its ending -> picture.
+    category
+        The model's word for the garment.
+    needs
+        What the model reads beside these files and is not made here.
+    transform
+        How the photo lies in the pictures, as ``tryon-masks paste`` reads it.
+    """
+
+    files: dict[str, Image.Image] = field(repr=False)
+    category: str
+    needs: list[str]
+    transform: dict[str, Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -354,6 +405,78 @@ class Result:
                 self._kept.photo.rgb, {mask.kind.value: mask.pixels for mask in self._made}
             )
 
+    def outputs(self, *names: str) -> dict[str, Image.Image | dict[str, Any]]:
+        """Make more of the same look at the photo, on the masks' grid, without running a model.
+
+        Parameters
+        ----------
+        names
+            agnostic, agnostic_rgba, parse_lip, parse_atr, parse_viton_hd, keypoints, skeleton.
+
+        Returns
+        -------
+        Name -> picture; ``keypoints`` -> JSON values. The agnostic pictures are made for each
+        mask, as ``upper_agnostic``. Empty where no mask was made: ``refused`` says why.
+
+        Raises
+        ------
+        InvalidRequest
+            A name is wrong, or comes twice.
+        PhotoTooLarge
+            There is not enough memory for the whole photo.
+        """
+        with request_log(self.request_id, ANONYMOUS):
+            with step("read_request", "library"):
+                options = read_options({**self._kept.given, "outputs": list(names)})
+            if not self._made:
+                return {}
+            with step("make_outputs", "outputs"):
+                look = self._kept.look()
+                size = self._kept.photo.output_size(options.max_side)
+                files = output_files(look, self._made, options.outputs, size)
+                made: dict[str, Image.Image | dict[str, Any]] = dict(_opened(files))
+                if Output.KEYPOINTS in options.outputs:
+                    made[Output.KEYPOINTS.value] = keypoints(look, size)
+            return made
+
+    def target(self, name: str, mask: str = "upper", *, profile: str | None = None) -> TargetImages:
+        """Make what a try-on model reads, without running a model of ours.
+
+        Parameters
+        ----------
+        name
+            catvton, fastfit, idm-vton, ootdiffusion, leffa, fitdit or stableviton.
+        mask
+            The kind: upper, lower or full, of which ``stableviton`` takes upper only. It is shaped
+            anew, with the margins of this result.
+        profile
+            As for a call; None: the target's own.
+
+        Raises
+        ------
+        InvalidRequest
+            A name is wrong, or the target does not take masks of this kind.
+        Refusal
+            The mask cannot be made honestly; CropCutsMask: the target's cut cannot hold it.
+        PhotoTooLarge
+            There is not enough memory for the whole photo.
+        """
+        with request_log(self.request_id, ANONYMOUS):
+            with step("read_request", "library"):
+                given = {**self._kept.given, "masks": [mask], "target": name, "profile": profile}
+                options = read_options(given)
+            (kind,) = options.masks
+            made = shape_one(self._kept.seen, kind, options)
+            with step("draw_target", "outputs", mask=kind.value):
+                chosen = TargetName(name)
+                drawn = target_files(self._kept.look(), made, chosen, NAME)
+                return TargetImages(
+                    files=_opened(drawn.files),
+                    category=drawn.category,
+                    needs=list(TARGETS[chosen].needs),
+                    transform=drawn.transform.as_json(),
+                )
+
     def reshape(
         self,
         *,
@@ -411,6 +534,13 @@ def _result(kept: _Kept, options: MaskOptions, log: RequestLog) -> Result:
         _made=made,
         _kept=kept,
     )
+
+
+def _opened(files: Mapping[str, EncodedImage]) -> dict[str, Image.Image]:
+    pictures = {name: Image.open(BytesIO(file.data)) for name, file in files.items()}
+    for picture in pictures.values():
+        picture.load()
+    return dict(pictures)
 
 
 def _corners(box: Box | Sequence[float]) -> list[float]:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -285,8 +285,7 @@ class MaskService:
     def _whole(self, data: bytes) -> NDArray[np.uint8]:
         """The photo in its own size, (height, width, 3)."""
         with step("decode_whole_image", "intake"):
-            limits = replace(self._limits, working_side=self._limits.max_pixels)
-            return images.decode(data, limits).rgb
+            return images.decode(data, self._limits.whole).rgb
 
     def _fetch(self, photo: str | bytes) -> bytes:
         return photo if isinstance(photo, bytes) else self._photos.fetch(photo)
@@ -347,14 +346,24 @@ def shape(seen: Seen, options: MaskOptions) -> tuple[list[Mask], list[RefusedMas
     refused: list[RefusedMask] = []
     for kind in options.masks:
         try:
-            with step("shape_mask", "masks", mask=kind.value):
-                if seen.person is None:
-                    raise seen.refusal or NoPerson
-                made.append(make_mask(seen.person, kind, options.profile, options.expand))
+            made.append(shape_one(seen, kind, options))
         except Refusal as refusal:
             count("MasksRefused", code=refusal.code)
             refused.append(RefusedMask(kind.value, refusal.code, str(refusal)))
     return made, refused
+
+
+def shape_one(seen: Seen, kind: MaskKind, options: MaskOptions) -> Mask:
+    """Shape one mask.
+
+    Raises
+    ------
+    Refusal
+    """
+    with step("shape_mask", "masks", mask=kind.value):
+        if seen.person is None:
+            raise seen.refusal or NoPerson
+        return make_mask(seen.person, kind, options.profile, options.expand)
 
 
 @dataclass(frozen=True)

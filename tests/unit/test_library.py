@@ -23,7 +23,9 @@ import tryon_masks
 from tryon_masks import BatchItem, MaskMaker, Result, TryonMasksError
 from tryon_masks.domain.errors import (
     BrokenPhoto,
+    CropCutsMask,
     InvalidRequest,
+    LegsNotVisible,
     ModelSetError,
     NoPerson,
     PhotoFetchFailed,
@@ -33,6 +35,7 @@ from tryon_masks.domain.errors import (
     UnsupportedPhoto,
 )
 from tryon_masks.entrypoints import cli
+from tryon_masks.outputs.transform import Transform
 from tryon_masks.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -210,6 +213,103 @@ def test_reshaping_with_nothing_changed_gives_the_same_masks(make: Make) -> None
         assert np.array_equal(mask, again.masks[kind])
 
 
+@pytest.mark.parametrize("as_given", ["bytes", "image", "array"])
+def test_outputs_are_made_of_the_same_look_on_the_masks_grid(make: Make, as_given: str) -> None:
+    vision = fakes.FakeVision()
+    file = fakes.photo(width=600, height=800, format="PNG")
+    with Image.open(io.BytesIO(file)) as image:
+        rgb = np.array(image.convert("RGB"))
+        forms: dict[str, Any] = {"bytes": file, "image": image, "array": rgb.copy()}
+        result = make(vision)(forms[as_given])
+    if as_given == "array":
+        forms["array"][:] = 0
+    seen = len(vision.shown)
+
+    made = result.outputs("agnostic", "agnostic_rgba", "parse_lip", "keypoints", "skeleton")
+
+    assert len(vision.shown) == seen
+    assert set(made) == {
+        *(f"{kind}_agnostic" for kind in result.masks),
+        *(f"{kind}_agnostic_rgba" for kind in result.masks),
+        "parse_lip",
+        "keypoints",
+        "skeleton",
+    }
+    masked = result.masks["upper"] == 255
+    agnostic = np.asarray(made["upper_agnostic"])
+    assert (agnostic[masked] == 128).all()
+    assert np.array_equal(agnostic[~masked], rgb[~masked])
+    parse, keypoints = made["parse_lip"], made["keypoints"]
+    assert isinstance(parse, Image.Image)
+    assert (parse.mode, parse.size) == ("P", (600, 800))
+    assert isinstance(keypoints, dict)
+    assert keypoints["named"]["width"] == 600
+    small = result.reshape(masks=["lower"], max_side=200).outputs("agnostic")
+    assert [np.shape(np.asarray(one)) for one in small.values()] == [(200, 150, 3)]
+
+
+def test_wrong_outputs_and_targets_are_named(make: Make) -> None:
+    result = make()(fakes.photo())
+
+    with pytest.raises(InvalidRequest, match="outputs"):
+        result.outputs("densepose")
+    with pytest.raises(InvalidRequest, match="outputs must name each once"):
+        result.outputs("skeleton", "skeleton")
+    with pytest.raises(InvalidRequest, match="target"):
+        result.target("fashn")
+    with pytest.raises(InvalidRequest, match=r"stableviton takes .* only: upper"):
+        result.target("stableviton", "lower")
+
+
+def test_where_no_mask_was_made_there_are_no_outputs(make: Make) -> None:
+    result = make(fakes.FakeVision(people=0))(fakes.photo())
+
+    assert result.outputs("agnostic", "keypoints") == {}
+    with pytest.raises(NoPerson):
+        result.target("catvton")
+
+
+def test_a_target_is_what_the_model_reads(make: Make) -> None:
+    vision = fakes.FakeVision()
+    result = make(vision)(fakes.photo(width=900, height=1200), masks=["lower"])
+    seen = len(vision.shown)
+
+    made = result.target("ootdiffusion", "full")
+
+    assert len(vision.shown) == seen
+    assert {path: (one.mode, one.size) for path, one in made.files.items()} == {
+        "image": ("RGB", (768, 1024)),
+        "mask": ("L", (768, 1024)),
+        "agnostic": ("RGB", (768, 1024)),
+    }
+    assert (made.category, made.needs) == ("dress", ["the garment's picture"])
+    assert Transform.from_json(made.transform).photo == (900, 1200)
+    assert "test/image/photo_00" in result.target("stableviton").files
+
+
+def test_a_targets_mask_has_the_targets_profile_unless_told(make: Make) -> None:
+    result = make()(fakes.photo(), profile="tight")
+
+    own, body = (
+        np.asarray(result.target("fitdit", profile=profile).files["mask"])
+        for profile in (None, "body")
+    )
+
+    assert ((own == 255) | (body == 0)).all()
+    assert (own == 255).sum() > (body == 255).sum()
+
+
+def test_a_target_that_cannot_be_made_says_why(make: Make) -> None:
+    # The figure, stretched so wide that no cut of 3:4 holds its arms.
+    wide = make()(fakes.photo(width=900, height=400))
+    legless = make(fakes.FakeVision(without=fakes.LEG_POINTS))(fakes.photo())
+
+    with pytest.raises(CropCutsMask):
+        wide.target("catvton")
+    with pytest.raises(LegsNotVisible):
+        legless.target("catvton", "lower")
+
+
 def test_a_batch_yields_results_and_errors_and_goes_on(make: Make, file: Path) -> None:
     items = list(make().batch([file, b"no photo", fakes.photo()], jobs=2, masks=["upper"]))
 
@@ -294,6 +394,7 @@ def test_a_result_can_be_sent_to_other_processes(make: Make) -> None:
 
     assert np.array_equal(received.masks["upper"], result.masks["upper"])
     assert received.reshape(profile="box").status == "success"
+    assert received.outputs("skeleton").keys() == {"skeleton"}
 
 
 def test_every_step_is_a_record_of_the_standard_logger(

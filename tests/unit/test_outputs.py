@@ -189,6 +189,18 @@ def test_coco_18_has_the_hips_one_place_earlier() -> None:
     assert triples[17] == [5, 6, 0.9]
 
 
+def test_a_public_reader_finds_the_joints_where_they_are() -> None:
+    """It is none of the tests' needs: ``pip install pose-format``."""
+    reader = pytest.importorskip("pose_format.utils.openpose")
+    skeleton = seen(nose=(10, 20, 0.9), right_hip=(28, 84, 0.6), left_big_toe=(5, 99, 0.8))
+
+    body = reader.load_openpose({0: openpose_json(skeleton, PoseOrder.BODY_25)}).body
+
+    for name, point in (("Nose", (10, 20)), ("RHip", (28, 84)), ("LBigToe", (5, 99))):
+        assert tuple(body.data[0, 0, reader.BODY_POINTS.index(name)]) == point
+    assert (body.confidence > 0).sum() == 3
+
+
 def test_hands_where_a_knuckle_is_seen() -> None:
     skeleton = seen(left_wrist=(1, 2, 0.9), left_index=(3, 4, 0.8), right_wrist=(5, 6, 0.9))
 

@@ -16,6 +16,8 @@ from tests.vision.compact.conftest import MODELS
 
 from tryon_masks import MaskMaker
 from tryon_masks.images import Limits
+from tryon_masks.outputs.extra import Output
+from tryon_masks.outputs.targets import TARGETS, TargetName
 from tryon_masks.service import MaskOptions, MaskRequest, MaskService
 from tryon_masks.telemetry import request_log
 from tryon_masks.vision.compact.vision import CompactVision
@@ -40,6 +42,33 @@ def test_its_masks_are_the_services(maker: MaskMaker, vision: CompactVision) -> 
     assert result.masks.keys() == files.keys()
     for kind, file in files.items():
         assert np.array_equal(result.masks[kind], np.asarray(Image.open(BytesIO(file.data))))
+
+
+def test_its_outputs_and_targets_are_the_services(maker: MaskMaker, vision: CompactVision) -> None:
+    photo, store = demo_photo(STANDING), fakes.FakeStore()
+    limits = Limits(working_side=WORKING_SIDES["compact"])
+    service = MaskService(vision, store, fakes.FakePhotos({}), limits=limits)
+    target = TargetName.CATVTON
+    options = MaskOptions(
+        profile=TARGETS[target].profile, max_side=1024, outputs=tuple(Output), target=target
+    )
+    with request_log("request-1", "marie") as log:
+        served = service.make(MaskRequest(photo, "marie", options), log)
+    (files,) = store.files.values()
+
+    result = maker(photo, profile=options.profile, max_side=1024)
+    made = result.outputs(*Output)
+
+    assert made.pop("keypoints") == served.keypoints
+    assert made.keys() == served.outputs.keys()
+    for name, picture in made.items():
+        assert picture == Image.open(BytesIO(files[name].data))
+    for kind, one in served.targets.items():
+        own = result.target(target, kind)
+        assert own.transform == one.about["transform"]
+        assert own.files.keys() == one.files.keys()
+        for path, picture in own.files.items():
+            assert picture == Image.open(BytesIO(files[f"{target}_{kind}/{path}"].data))
 
 
 @pytest.mark.parametrize("way", ["fork", "spawn"])
