@@ -5,8 +5,8 @@ training, on folds of the validation photos; ``python -m models.garment_parser.r
 often each rule is right. Lengths are in units of the torso length T.
 
 Sources: class weights, ``nobody`` and ``wrist`` were set on the 101 validation photos of Clothing
-Co-Parsing after the eighth round; ``calibrate``'s own fit costs hardly less on held-out folds (2.15
-for 2.19). ``far`` and ``cloth`` come from the everyday validation photos, where they gain .003 of
+Co-Parsing after the eighth round; ``calibrate``'s own fit costs little less on held-out folds (2.12
+for 2.21). ``far`` and ``cloth`` come from the everyday validation photos, where they gain .003 of
 the torso for .001 of spill. The jaw, ankle and limb distances come from labelled street photos.
 """
 
