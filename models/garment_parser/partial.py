@@ -1,8 +1,8 @@
 """Photos whose labels name parts of the body, or skin, but no garments.
 
 A pixel labelled "upper leg" may be leg, trousers, skirt, dress, legwear or a coat's tail, and
-nothing else. Such a label is a *set* of classes; :data:`ALLOWED` lists what each set allows, and
-the loss is the negative logarithm of the summed probability of the allowed classes.
+nothing else. Such a label is a *set* of classes; :data:`SETS` lists what each set allows, and the
+loss is the negative logarithm of the summed probability of these classes, each with its weight.
 
     python -m models.garment_parser.partial DATASET MODELS OUT
 

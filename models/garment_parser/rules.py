@@ -20,8 +20,9 @@ from tryon_masks.vision.compact.garment_parser import GarmentParser
 from tryon_masks.vision.compact.part_map import CLASS_OF, RULES, Evidence, decide, gather
 from tryon_masks.vision.runtime import Floats
 
-CLASSES_OF = np.array([CLASS_OF.get(part, 0) for part in range(256)], np.uint8)  # type: ignore[call-overload]
+CLASSES_OF = np.zeros(256, np.uint8)
 """The parser's class of a part, by its number."""
+CLASSES_OF[list(CLASS_OF)] = list(CLASS_OF.values())
 
 
 def evidence_of(parser: GarmentParser, example: Example) -> tuple[Evidence, Floats, Floats]:

@@ -196,9 +196,8 @@ def _split(person: Person, profile: Profile, above: BoolMask) -> tuple[BoolMask,
     """Return what ``upper`` and ``lower`` repaint: shapes (H, W).
 
     A dress is split at the hips, but its sleeves are ``upper``'s and its lap ``lower``'s wherever
-    they are. It is whole in
-    both masks where the profile imitates models that do so, and whole in ``upper`` where no
-    ``lower`` can be made.
+    they are. It is whole in both masks where the profile imitates models that do so, and whole in
+    ``upper`` where no ``lower`` can be made.
     """
     parts = person.part_map
     upper, lower = where(parts, UPPER_PARTS), where(parts, LOWER_PARTS)
@@ -206,9 +205,9 @@ def _split(person: Person, profile: Profile, above: BoolMask) -> tuple[BoolMask,
     upper |= elsewhere
     lower |= on_trousers
     dress = where(parts, {Part.DRESS}) | on_dress
-    if not _allows_lower(person):
+    if dress.any() and not _allows_lower(person):
         upper |= dress
-    else:
+    elif dress.any():
         bodice = _bodice(person, dress, above)
         skirt = dress & ~bodice
         if profile in (Profile.HULL, Profile.BOX):
@@ -235,8 +234,8 @@ def _allows_lower(person: Person) -> bool:
 def _bodice(person: Person, dress: BoolMask, above: BoolMask) -> BoolMask:
     """Return what of a dress is ``upper``'s: above the hips, or on an arm, but not on a lap.
 
-    Of cloth above the hips on a thigh that does not hang, and nearer to it than to trunk and arms,
-    38 % is labelled leg and 23 % torso on everyday photos.
+    Of what seems a dress above the hips on a thigh, nearer to it than to trunk and arms, 38 % is
+    labelled leg and 23 % torso on everyday photos. Only thighs that do not hang make a lap.
     """
     pixels = Points.of(dress)
     bones = anatomy.bones(person.skeleton, person.torso)

@@ -44,9 +44,9 @@ class Calibration:
     jaw
         How fast the log odds of face against neck rise with the height over the jaw, in units of
         the distance from eyes to mouth.
-    wrist, wrist_bias
+    wrist
         What a pixel's log odds of hand against arm gain for every half width that it is nearer to
-        the hand's bone than to the arm's, and the log odds from which it is hand.
+        the hand's bone than to the arm's.
     ankle
         Heights above the ankle, and the weight of leg against shoe at each.
     leg_or_shoe
@@ -85,7 +85,6 @@ class Calibration:
     other_person: float = 0.5
     jaw: float = 45.0
     wrist: float = 60.0
-    wrist_bias: float = 0.0
     ankle: tuple[tuple[float, ...], tuple[float, ...]] = (
         (-0.12, -0.07, 0.0, 0.1),
         (1.0, 7.0, 7.0, 1.0),

@@ -321,14 +321,8 @@ def arm_or_hand(parts: PartMap, evidence: Evidence) -> None:
         )
         odds = evidence.log_odds(Class.HAND, Class.ARM, some)
         nearer = evidence.calibration.wrist * (to_arm - to_hand)
-        hand[own] = odds + nearer > evidence.calibration.wrist_bias
-    goals = np.where(
-        hand,
-        np.where(left, Part.LEFT_HAND, Part.RIGHT_HAND),
-        np.where(left, Part.LEFT_ARM, Part.RIGHT_ARM),
-    )
-    _name_side(parts, pixels, left)
-    evidence.move(parts, pixels, goals.astype(np.uint8))
+        hand[own] = odds + nearer > 0
+    _settle(parts, evidence, pixels, np.where(hand, Part.RIGHT_HAND, Part.RIGHT_ARM), left)
 
 
 def leg_or_shoe(parts: PartMap, evidence: Evidence) -> None:
@@ -344,13 +338,7 @@ def leg_or_shoe(parts: PartMap, evidence: Evidence) -> None:
         own = either & (left == (shin.side == "left"))
         height = shin.before_end(pixels.x[own], pixels.y[own]) / evidence.unit
         shoe[own] = shoe_likely[own] >= np.interp(height, *calibration.ankle) * skin_likely[own]
-    goals = np.where(
-        shoe,
-        np.where(left, Part.LEFT_SHOE, Part.RIGHT_SHOE),
-        np.where(left, Part.LEFT_LEG, Part.RIGHT_LEG),
-    )
-    _name_side(parts, pixels, left)
-    evidence.move(parts, pixels, goals.astype(np.uint8))
+    _settle(parts, evidence, pixels, np.where(shoe, Part.RIGHT_SHOE, Part.RIGHT_LEG), left)
 
 
 RULES: tuple[Rule, ...] = (
@@ -369,13 +357,19 @@ _LEFT = {
 }
 
 
-def _name_side(parts: PartMap, pixels: Points, left: BoolMask) -> None:
-    """Name the side of limbs; ``left`` (N,) says which of the pixels are the left ones'."""
+def _settle(
+    parts: PartMap, evidence: Evidence, pixels: Points, goals: NDArray[np.int_], left: BoolMask
+) -> None:
+    """Name the side of limbs, then move them to ``goals`` (N,), right parts, on the same side.
+
+    ``left`` (N,) says which of the pixels are the left limb's.
+    """
     table = np.arange(256, dtype=np.uint8)
     for right, other in _LEFT.items():
         table[right] = other
     label = np.take(parts, pixels.index)
     np.put(parts, pixels.index, np.where(left, table[label], label))
+    evidence.move(parts, pixels, np.where(left, table[goals], goals).astype(np.uint8))
 
 
 def _near(
