@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -28,7 +28,6 @@ from tryon_masks.adapters.http import HttpPhotoSource, dial
 from tryon_masks.adapters.powertools import Powertools
 from tryon_masks.domain.errors import StartError
 from tryon_masks.entrypoints.http.routes import Handler, create_handler
-from tryon_masks.jobs.submit import Desk
 from tryon_masks.service import MaskService
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log
@@ -167,9 +166,7 @@ def open_handler(port: int, masks: Path) -> Handler:
     )
     with init_log("benchmarks"):
         service = MaskService(build_vision(settings), DirectoryMaskStore(masks), photos)
-    # Nobody asks for a job, a form or a batch here.
-    unused = cast(Any, None)
-    return create_handler(service, Desk(*[unused] * 6))
+    return create_handler(service, None)
 
 
 def soak(handler: Handler, calls: Iterator[Case], number: int) -> list[Seen]:

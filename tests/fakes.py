@@ -25,7 +25,7 @@ from tryon_masks.domain.errors import (
 from tryon_masks.domain.parts import Part, PartMap
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
-from tryon_masks.jobs.submit import Desk
+from tryon_masks.jobs.submit import BatchSubmitter, JobSubmitter, Submission
 from tryon_masks.ports import Batch, EncodedImage, Job, JobState, Run, UploadForm
 
 WIDTH, HEIGHT = 300, 400
@@ -246,7 +246,7 @@ class FakeContext:
         return round(1000 * self.seconds)
 
 
-class FakeOnce:
+class FakeIdempotency:
     """Remembers in memory; says that the keys of ``busy`` are being worked on."""
 
     def __init__(self) -> None:
@@ -254,7 +254,7 @@ class FakeOnce:
         self.busy: set[str] = set()
         self.asked: list[str] = []
 
-    def do(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def run(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         self.asked.append(key)
         if key in self.busy:
             raise InProgress
@@ -447,11 +447,18 @@ class FakeForms:
         return UploadForm("https://photos.example.com/", {"key": key, "policy": "signed"})
 
 
-def desk() -> Desk:
-    """A desk whose jobs are numbered, on fakes."""
+def submission() -> Submission:
+    """Jobs and batches on fakes, both numbered from 1."""
     numbers = count(1)
-    parts = (FakeJobs(), FakeQueue(), FakeForms(), FakeBatches(), FakeBatchFiles(), FakeRuns())
-    return Desk(*parts, lambda: f"{next(numbers):032x}")
+
+    def new_id() -> str:
+        return f"{next(numbers):032x}"
+
+    queue = FakeQueue()
+    return Submission(
+        JobSubmitter(FakeJobs(), queue, FakeForms(), new_id),
+        BatchSubmitter(queue, FakeBatches(), FakeBatchFiles(), FakeRuns(), new_id),
+    )
 
 
 class FakeProfiles:

@@ -32,7 +32,7 @@ def time_left() -> float:
     return _end.get() - clock()
 
 
-def need(seconds: float) -> None:
+def require_time(seconds: float) -> None:
     """Go on only with ``seconds`` left.
 
     Raises

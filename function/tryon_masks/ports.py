@@ -92,10 +92,10 @@ class Vision(Protocol):
         """The part map and skeleton of ``chosen``; pixels of ``others`` become ``OTHER_PERSON``."""
 
 
-class Once(Protocol):
+class Idempotency(Protocol):
     """Remembers what was done, so that the same is not done twice."""
 
-    def do(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def run(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Do the work and remember its result (JSON values), or return what is remembered.
 
         A ``key`` in a :func:`user_folder` is that user's.

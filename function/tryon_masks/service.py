@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from tryon_masks import images
-from tryon_masks.deadline import need, time_left, time_limit
+from tryon_masks.deadline import require_time, time_left, time_limit
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import InvalidRequest, NoPerson, Refusal, SeveralPeople
 from tryon_masks.domain.kinds import MaskKind
@@ -26,8 +26,8 @@ from tryon_masks.outputs.look import Look
 from tryon_masks.outputs.targets import TargetFiles, TargetName, not_taken, target_files
 from tryon_masks.ports import (
     EncodedImage,
+    Idempotency,
     MaskStore,
-    Once,
     PhotoSource,
     UserProfiles,
     Vision,
@@ -158,8 +158,8 @@ _RECORD: TypeAdapter[MaskResult] = TypeAdapter(MaskResult)
 class MaskService:
     """Made once in the init phase; :meth:`make` serves every request.
 
-    Without ``once`` the same request makes the same masks again. ``photo_time_s`` is how long
-    seeing and shaping one photo can take, in seconds: with less left they are not begun.
+    Without ``idempotency`` the same request makes the same masks again. ``photo_time_s`` is how
+    long seeing and shaping one photo can take, in seconds: with less left they are not begun.
     """
 
     def __init__(
@@ -169,7 +169,7 @@ class MaskService:
         photos: PhotoSource,
         profiles: UserProfiles | None = None,
         limits: images.Limits | None = None,
-        once: Once | None = None,
+        idempotency: Idempotency | None = None,
         photo_time_s: float = 0.0,
     ) -> None:
         self.vision = vision
@@ -177,7 +177,7 @@ class MaskService:
         self._photos = photos
         self._profiles = profiles
         self._limits = limits or images.Limits()
-        self._once = once
+        self._idempotency = idempotency
         self._photo_time_s = photo_time_s
 
     def make(self, request: MaskRequest, log: RequestLog) -> MaskResult:
@@ -189,12 +189,12 @@ class MaskService:
         """
         work_s = self._photo_time_s + STORE_S + ANSWER_S
         with step("download_image", "intake"):
-            need(work_s)
+            require_time(work_s)
             with time_limit(time_left() - work_s):
                 data = self._fetch(request.photo)
         # Of the bytes and not of the address, behind which there may be another photo by now.
         sha256 = hashlib.sha256(data).hexdigest()
-        if self._once is None:
+        if self._idempotency is None:
             return self._make(request, data, sha256, log)
 
         def work() -> dict[str, Any]:
@@ -206,12 +206,12 @@ class MaskService:
         with step("make_once", "once"):
             what = [request.store_key, *self._what(sha256, request.options)]
             key = _in_folder(request.user_id, what)
-            return _RECORD.validate_python(self._once.do(key, work))
+            return _RECORD.validate_python(self._idempotency.run(key, work))
 
     def _make(self, request: MaskRequest, data: bytes, sha256: str, log: RequestLog) -> MaskResult:
         options = request.options
         with step("generate_masks", "service"):
-            need(self._photo_time_s + STORE_S + ANSWER_S)
+            require_time(self._photo_time_s + STORE_S + ANSWER_S)
             with step("decode_image", "intake"):
                 photo = images.decode(data, self._limits)
             seen = see(self.vision, photo, options)
@@ -231,7 +231,7 @@ class MaskService:
             with step("upload_masks", "store"):
                 what = self._what(sha256, options)
                 key = request.store_key or _in_folder(request.user_id, what)
-                need(STORE_S + ANSWER_S)
+                require_time(STORE_S + ANSWER_S)
                 with time_limit(time_left() - ANSWER_S):
                     addresses = self._store.save(key, files)
             count("MasksMade", len(made))

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from tryon_masks.adapters.cloudinary import CloudinaryMaskStore
     from tryon_masks.adapters.directory import DirectoryMaskStore
     from tryon_masks.adapters.firestore import FirestoreLog
+    from tryon_masks.adapters.idempotency import DynamoIdempotency
     from tryon_masks.adapters.jobs import DynamoJobs
     from tryon_masks.adapters.memory import MemoryMaskStore
-    from tryon_masks.adapters.once import DynamoOnce
     from tryon_masks.adapters.s3 import S3MaskStore
 
 T = TypeVar("T")
@@ -191,10 +191,10 @@ def build_service(
     profiles = _firestore_for(settings)
     rules = AddressRules(settings.allow_http, settings.allowed_image_hosts)
     photos = HttpPhotoSource(settings.max_photo_bytes, settings.fetch_timeout_s, rules)
-    once = build_once(settings)
+    idempotency = build_idempotency(settings)
     vision = load_vision(settings)
     limits = build_limits(settings)
-    return MaskService(vision, store, photos, profiles, limits, once, settings.photo_time_s)
+    return MaskService(vision, store, photos, profiles, limits, idempotency, settings.photo_time_s)
 
 
 def build_local(
@@ -321,21 +321,23 @@ def build_forms(settings: Settings) -> UploadForms:
         )
 
 
-def build_once(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> DynamoOnce | None:
-    """The memory of what was made; None where ONCE_TABLE is not set, as the log says.
+def build_idempotency(
+    settings: Settings, timeout_s: float = STATE_TIMEOUT_S
+) -> DynamoIdempotency | None:
+    """The memory of what was made; None where IDEMPOTENCY_TABLE is not set, as the log says.
 
     Raises
     ------
     SettingsError
     """
-    with step("open_once", "once", on=settings.once_table is not None):
-        if settings.once_table is None:
+    with step("open_once", "once", on=settings.idempotency_table is not None):
+        if settings.idempotency_table is None:
             return None
         from tryon_masks.adapters.aws import aws_client
-        from tryon_masks.adapters.once import DynamoOnce
+        from tryon_masks.adapters.idempotency import DynamoIdempotency
 
         client = aws_client("dynamodb", timeout_s, tries=STATE_TRIES)
-        return DynamoOnce(settings.once_table, client, settings.once_ttl_s)
+        return DynamoIdempotency(settings.idempotency_table, client, settings.idempotency_ttl_s)
 
 
 def build_places(settings: Settings) -> dict[str, UserData | None]:
@@ -353,7 +355,7 @@ def build_places(settings: Settings) -> dict[str, UserData | None]:
         "batches": build_batches(settings, ERASE_TIMEOUT_S) if settings.jobs_table else None,
         "jobs": build_jobs(settings, ERASE_TIMEOUT_S) if settings.jobs_table else None,
         "uploads and results": _build_uploads(patient),
-        "repeated answers": build_once(settings, ERASE_TIMEOUT_S),
+        "repeated answers": build_idempotency(settings, ERASE_TIMEOUT_S),
         "masks": build_store(patient),
         "profile and step log": _firestore_for(settings),
     }

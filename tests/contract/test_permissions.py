@@ -20,8 +20,8 @@ from tests.contract.template_file import RESOURCES, Deployment
 
 from tryon_masks.adapters.aws import aws_client
 from tryon_masks.adapters.batches import DynamoBatches
+from tryon_masks.adapters.idempotency import DynamoIdempotency
 from tryon_masks.adapters.jobs import DynamoJobs, SqsQueue
-from tryon_masks.adapters.once import DynamoOnce
 from tryon_masks.adapters.runs import StepFunctionsRuns
 from tryon_masks.adapters.s3 import S3BatchFiles, S3MaskStore, S3Objects, s3_client
 from tryon_masks.adapters.secrets import read_secret
@@ -202,14 +202,16 @@ def _fill() -> list[str]:
 
 def _remembers() -> None:
     """Every call that a memory of what was made needs: put, update, get and delete."""
-    once = DynamoOnce("once", aws_client("dynamodb", 2.0), 600)
+    idempotency = DynamoIdempotency("once", aws_client("dynamodb", 2.0), 600)
 
     def fails() -> dict[str, Any]:
         raise StoreFailed
 
-    assert once.do("key", lambda: {"made": 1}) == once.do("key", lambda: {"made": 2})
+    assert idempotency.run("key", lambda: {"made": 1}) == idempotency.run(
+        "key", lambda: {"made": 2}
+    )
     with pytest.raises(StoreFailed):
-        once.do("other", fails)
+        idempotency.run("other", fails)
     client = aws_client("dynamodb", 2.0)
     assert client.get_item(TableName="once", Key=KEY, ConsistentRead=True)
 

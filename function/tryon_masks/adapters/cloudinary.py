@@ -14,7 +14,7 @@ from urllib3 import Timeout
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 
 from tryon_masks.adapters.side_by_side import save_side_by_side
-from tryon_masks.deadline import need, time_left
+from tryon_masks.deadline import require_time, time_left
 from tryon_masks.domain.errors import SettingsError, StoreFailed, StoreTimeout
 from tryon_masks.ports import EncodedImage, user_folder
 from tryon_masks.telemetry import step
@@ -131,7 +131,7 @@ class CloudinaryMaskStore:
             patience_s = max(_LEAST_S, end - time.monotonic()) / (self._tries - attempt + 1)
             try:
                 with step("upload_mask", "cloudinary", mask=name, attempt=attempt):
-                    need(_TRY_S)
+                    require_time(_TRY_S)
                     return self._try(public_id, name, file, patience_s)
             except (StoreBusy, StoreSlow):
                 left_s = end - time.monotonic()

@@ -36,7 +36,7 @@ from tryon_masks.adapters.addresses import (
     check_public,
     joined,
 )
-from tryon_masks.deadline import need, time_left
+from tryon_masks.deadline import require_time, time_left
 from tryon_masks.domain.errors import (
     BrokenPhoto,
     CallbackFailed,
@@ -198,7 +198,7 @@ class HttpPhotoSource(_Door, PhotoSource):
         try:
             return self._follow(address, _Deadline(min(self._timeout_s, time_left())))
         except TimeoutError as error:
-            need(0)
+            require_time(0)
             raise PhotoFetchTimeout(detail=repr(error)) from error
         except socket.gaierror as error:
             raise PhotoFetchFailed("The photo's host was not found.", detail=repr(error)) from error

@@ -46,18 +46,15 @@ def _new_id() -> str:
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Takes jobs and batches for their owners."""
+class JobSubmitter:
+    """Takes jobs for their owners, and says how far they are."""
 
     jobs: Jobs
     queue: WorkQueue
     forms: UploadForms
-    batches: Batches
-    files: BatchFiles
-    runs: BatchRuns
     new_id: Callable[[], str] = _new_id
 
-    def hand_in(self, owner: str, user_id: str, body: MaskRequestBody | DataJson) -> Job:
+    def submit(self, owner: str, user_id: str, body: MaskRequestBody | DataJson) -> Job:
         """Queue a request for masks.
 
         Raises
@@ -84,7 +81,7 @@ class Desk:
             self.queue.send({"job_id": job.job_id})
         return job
 
-    def hand_out_form(
+    def create_upload(
         self, owner: str, user_id: str | None, body: UploadBody
     ) -> tuple[Job, UploadForm]:
         """A form to upload one photo with; its job is queued from now on.
@@ -106,7 +103,7 @@ class Desk:
             task = {"upload": key, "user_id": whose, CALLBACK: body.callback_url}
             return self.jobs.add(job_id, owner, task), form
 
-    def look_up(self, owner: str, job_id: str) -> Job:
+    def get(self, owner: str, job_id: str) -> Job:
         """How far the job is.
 
         Raises
@@ -121,7 +118,18 @@ class Desk:
                 raise NotFound("There is no such job.")
             return job
 
-    def hand_in_batch(self, owner: str, user_id: str | None, body: BatchBody) -> Progress:
+
+@dataclass(frozen=True)
+class BatchSubmitter:
+    """Takes batches for their owners, and says how far they are."""
+
+    queue: WorkQueue
+    batches: Batches
+    files: BatchFiles
+    runs: BatchRuns
+    new_id: Callable[[], str] = _new_id
+
+    def submit(self, owner: str, user_id: str | None, body: BatchBody) -> Progress:
         """Queue many requests at once: a worker makes jobs of them, or a run works off a list.
 
         ``user_id`` is whose all photos are; None: each item says it.
@@ -147,7 +155,7 @@ class Desk:
             self.queue.send({"batch_id": batch_id})
             return Progress(batch, "queued", len(tasks), len(tasks), batch.counts)
 
-    def look_up_batch(self, owner: str, batch_id: str) -> Progress:
+    def get(self, owner: str, batch_id: str) -> Progress:
         """How far the batch is.
 
         Raises
@@ -161,7 +169,7 @@ class Desk:
             if batch is None or batch.owner != owner:
                 raise NotFound("There is no such batch.")
             if batch.total is None:
-                return self._look_up_run(batch)
+                return self._run_progress(batch)
             begun = sum(batch.counts.values())
             if batch.results is not None:
                 results = [self.files.address(batch.results)]
@@ -169,7 +177,7 @@ class Desk:
             state: Literal["queued", "running"] = "running" if begun else "queued"
             return Progress(batch, state, batch.total, batch.total - begun, batch.counts)
 
-    def _look_up_run(self, batch: Batch) -> Progress:
+    def _run_progress(self, batch: Batch) -> Progress:
         run = self.runs.look(batch.batch_id)
         counts = self.batches.tallied(batch.batch_id, run.total)
         counts["running"] = run.running
@@ -178,3 +186,11 @@ class Desk:
         if run.results is not None:
             results = [self.files.address(key) for key in self.files.parts(run.results)]
         return Progress(batch, run.state, run.total, run.queued, counts, results)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Both ways to hand in work that is done later."""
+
+    jobs: JobSubmitter
+    batches: BatchSubmitter

@@ -35,7 +35,7 @@ from tryon_masks.domain.errors import (
 from tryon_masks.domain.identity import ANONYMOUS, user_of
 from tryon_masks.entrypoints.http.caller import Caller
 from tryon_masks.entrypoints.http.events import read_call
-from tryon_masks.jobs.submit import Desk, NotFound
+from tryon_masks.jobs.submit import NotFound, Submission
 from tryon_masks.ports import Job, StepLog
 from tryon_masks.schema.answers import (
     BatchAnswer,
@@ -236,15 +236,15 @@ def post_uploads(body: Annotated[UploadBody, InBody()]) -> Response[UploadAnswer
     call = _call()
     owner = call.owner()
     user_id = call.identify(body.user_id)
-    job, form = call.desk.hand_out_form(owner, user_id, body)
+    job, form = call.submission.jobs.create_upload(owner, user_id, body)
     call.log.flush()
     answer = UploadAnswer(
         job_id=job.job_id,
         job=_job_path(job),
         key=job.task["upload"],
         upload=FormAnswer(url=form.url, fields=form.fields),
-        max_bytes=call.desk.forms.max_bytes,
-        expires_in=call.desk.forms.lifetime_s,
+        max_bytes=call.submission.jobs.forms.max_bytes,
+        expires_in=call.submission.jobs.forms.lifetime_s,
         request_id=call.log.request_id,
     )
     return _response(answer, 201, {"Location": call.mapping + answer.job})
@@ -262,7 +262,7 @@ def get_job(job_id: str) -> Response[JobAnswer]:
     call = _call()
     owner = call.owner()
     call.reading.close()
-    job = call.desk.look_up(owner, job_id)
+    job = call.submission.jobs.get(owner, job_id)
     call.log.flush()
     waiting = {"Retry-After": str(POLL_S)} if job.answer is None else {}
     return _response(job_answer(job, call.log.request_id), 200, waiting)
@@ -280,7 +280,7 @@ def post_batches(body: Annotated[BatchBody, InBody()]) -> Response[BatchAnswer]:
     call = _call()
     owner = call.owner()
     call.identify(None)
-    progress = call.desk.hand_in_batch(owner, call.caller.user_id, body)
+    progress = call.submission.batches.submit(owner, call.caller.user_id, body)
     call.log.flush()
     path = BATCH.format(batch_id=progress.batch.batch_id)
     headers = {"Location": call.mapping + path}
@@ -299,7 +299,7 @@ def get_batch(batch_id: str) -> Response[BatchAnswer]:
     call = _call()
     owner = call.owner()
     call.reading.close()
-    progress = call.desk.look_up_batch(owner, batch_id)
+    progress = call.submission.batches.get(owner, batch_id)
     call.log.flush()
     ended = progress.state in ("done", "failed")
     waiting = {} if ended else {"Retry-After": str(POLL_S)}
@@ -338,7 +338,7 @@ class _Call:
     """
 
     service: MaskService
-    desk_here: Desk | None
+    submission_here: Submission | None
     caller: Caller
     log: RequestLog
     reading: ExitStack
@@ -346,7 +346,7 @@ class _Call:
     started: float = field(default_factory=time.perf_counter)
 
     @property
-    def desk(self) -> Desk:
+    def submission(self) -> Submission:
         """Where jobs, uploads and batches are handed in.
 
         Raises
@@ -354,9 +354,9 @@ class _Call:
         NotFound
             A server on somebody's own machine has none.
         """
-        if self.desk_here is None:
+        if self.submission_here is None:
             raise NotFound("Jobs, uploads and batches need a deployed stack.")
-        return self.desk_here
+        return self.submission_here
 
     def owner(self) -> str:
         """Whose jobs, uploads and batches the caller's are, where there are any.
@@ -365,7 +365,7 @@ class _Call:
         ------
         NotFound, NotSignedIn
         """
-        _ = self.desk
+        _ = self.submission
         return self.caller.known()
 
     def identify(self, user_id: str | None) -> str:
@@ -404,7 +404,7 @@ def _make(body: MaskRequestBody | DataJson, prefer: str | None) -> Response[Mask
 def _make_later(call: _Call, body: MaskRequestBody | DataJson) -> Response[MaskAnswer | JobAnswer]:
     owner = call.owner()
     user_id = call.identify(body.user_id)
-    job = call.desk.hand_in(owner, user_id, body)
+    job = call.submission.jobs.submit(owner, user_id, body)
     call.log.flush()
     headers = {"Location": call.mapping + _job_path(job), "Preference-Applied": "respond-async"}
     return _response(job_answer(job, call.log.request_id), 202, headers)
@@ -440,11 +440,11 @@ resolver.exception_handler(Exception)(_raise)
 
 
 def create_handler(
-    service: MaskService, desk: Desk | None, step_log: StepLog | None = None
+    service: MaskService, submission: Submission | None, step_log: StepLog | None = None
 ) -> Handler:
     """The Lambda handler for API Gateway's HTTP APIs, its REST APIs and function URLs.
 
-    ``desk`` is None where nothing can be handed in to be done later.
+    ``submission`` is None where nothing can be handed in to be done later.
     """
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -476,7 +476,7 @@ def create_handler(
                 time_limit(left),
                 request_log(request_id, caller.name, None if probe else step_log) as log,
             ):
-                call = _Call(service, desk, caller, log, ExitStack(), mapping)
+                call = _Call(service, submission, caller, log, ExitStack(), mapping)
                 return _answer(event, context, call)
         except LogUnavailable as error:
             return _error_response(error, error_for(error, request_id, log_saved=False))

@@ -19,8 +19,8 @@ from tryon_masks.domain.errors import BadRequest, InProgress, UnknownEvent
 from tryon_masks.domain.identity import ANONYMOUS, user_of
 from tryon_masks.entrypoints.queue.notices import parsed, uploads_in
 from tryon_masks.entrypoints.queue.uploads import Uploads
-from tryon_masks.jobs.progress import JobDesk
-from tryon_masks.jobs.run import Maker
+from tryon_masks.jobs.progress import JobTracker
+from tryon_masks.jobs.run import JobRunner
 from tryon_masks.jobs.task import item_job_id
 from tryon_masks.ports import Job
 from tryon_masks.schema.answers import error_for
@@ -45,13 +45,13 @@ class Worker:
 
     def __init__(
         self,
-        maker: Maker,
+        runner: JobRunner,
         uploads: Uploads,
-        jobs: JobDesk,
+        jobs: JobTracker,
         *,
         tries: int,
     ) -> None:
-        self._maker = maker
+        self._runner = runner
         self._uploads = uploads
         self._jobs = jobs
         self._tries = tries
@@ -112,9 +112,9 @@ class Worker:
         def write(made: dict[str, Any], _done: bool) -> None:
             with step("count_line", "worker"):
                 answer.update(made)
-                self._jobs.batches.tally(batch_id, number, made["status"])
+                self._jobs.batches.tally_line(batch_id, number, made["status"])
 
-        self._maker.serve(f"{batch_id}-{number}", read, write, last=False)
+        self._runner.run(f"{batch_id}-{number}", read, write, last=False)
         return answer
 
     def _message(self, record: SQSRecord) -> None:
@@ -137,14 +137,14 @@ class Worker:
             case {"job_id": str(job_id)}:
                 self._job(job_id, request_id, partial(self._jobs.get, job_id), last=last)
             case {"batch_id": str(batch_id), "number": int(number)}:
-                take = partial(self._jobs.take_item, batch_id, number)
+                take = partial(self._jobs.batches.take_item, batch_id, number)
                 self._job(item_job_id(batch_id, number), request_id, take, last=last)
             case {"batch_id": str(batch_id)}:
                 with (
                     request_log(request_id, ANONYMOUS),
                     step("fan_out", "worker", batch_id=batch_id),
                 ):
-                    self._jobs.fan_out(batch_id)
+                    self._jobs.batches.fan_out(batch_id)
             case {"callback": str(job_id)}:
                 self._call_back(job_id, request_id)
             case notice:
@@ -170,7 +170,7 @@ class Worker:
                 return
             if job.done:
                 # Whoever did it may have died before it was counted.
-                self._jobs.settle(job)
+                self._jobs.batches.settle(job)
                 return
             self._jobs.start(job)
         task = job.task
@@ -183,7 +183,7 @@ class Worker:
             with step("write_answer", "worker"):
                 self._jobs.finish(job, answer, done=done)
 
-        self._maker.serve(
+        self._runner.run(
             request_id,
             read,
             write,

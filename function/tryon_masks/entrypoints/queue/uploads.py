@@ -10,8 +10,8 @@ from tryon_masks.adapters.s3 import S3Objects
 from tryon_masks.domain.errors import InvalidRequest
 from tryon_masks.domain.identity import ANONYMOUS, read_user_id
 from tryon_masks.entrypoints.queue.notices import Upload
-from tryon_masks.jobs.progress import JobDesk
-from tryon_masks.jobs.run import Maker
+from tryon_masks.jobs.progress import JobTracker
+from tryon_masks.jobs.run import JobRunner
 from tryon_masks.jobs.task import JOB_METADATA, OPTIONS_METADATA
 from tryon_masks.ports import USER_METADATA, Job
 from tryon_masks.schema.requests import photo_of_document, read_options
@@ -38,15 +38,15 @@ class Uploads:
 
     def __init__(
         self,
-        maker: Maker,
+        runner: JobRunner,
         objects: S3Objects,
-        jobs: JobDesk,
+        jobs: JobTracker,
         *,
         results_prefix: str,
         mask_folder: tuple[str, str] | None,
         max_bytes: int,
     ) -> None:
-        self._maker = maker
+        self._runner = runner
         self._objects = objects
         self._jobs = jobs
         self._results_prefix = results_prefix
@@ -100,7 +100,7 @@ class Uploads:
                 if job is not None:
                     self._jobs.finish(job, answer, done=done)
 
-        self._maker.serve(request_id, read, write, last=last, document=_is_document(key))
+        self._runner.run(request_id, read, write, last=last, document=_is_document(key))
 
     def _job(self, key: str, metadata: Mapping[str, str]) -> Job | None:
         """The job that a form began, where the upload came by one."""
