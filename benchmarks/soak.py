@@ -53,7 +53,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Seen:
+class CallRecord:
     """The process after one call: seconds it took, memory held in bytes, files, threads."""
 
     case: Case
@@ -169,7 +169,7 @@ def open_handler(port: int, masks: Path) -> Handler:
     return create_handler(service, None)
 
 
-def soak(handler: Handler, calls: Iterator[Case], number: int) -> list[Seen]:
+def soak(handler: Handler, calls: Iterator[Case], number: int) -> list[CallRecord]:
     """Make every call; what the process was like after each."""
     event = json.loads(EVENT.read_text())
     seen = []
@@ -179,7 +179,7 @@ def soak(handler: Handler, calls: Iterator[Case], number: int) -> list[Seen]:
         seconds = time.perf_counter() - started
         answer = json.loads(response["body"])
         what = answer["error"]["code"] if "error" in answer else answer["status"]
-        seen.append(Seen(call, f"{response['statusCode']} {what}", seconds, *_process()))
+        seen.append(CallRecord(call, f"{response['statusCode']} {what}", seconds, *_process()))
     return seen
 
 
@@ -191,7 +191,7 @@ def _process() -> tuple[int, int, int]:
     return pages * os.sysconf("SC_PAGE_SIZE"), files, threads
 
 
-def figures(seen: Sequence[Seen]) -> Figures:
+def figures(seen: Sequence[CallRecord]) -> Figures:
     """The figures of one run, of at least 20 calls; its first tenth, or ten calls, warm it up."""
     warm = max(10, len(seen) // 10)
     counted = seen[warm:]

@@ -326,7 +326,7 @@ class FakeBatches:
         self._reach()
         return self.kept.get(batch_id)
 
-    def count(self, batch_id: str, number: int, state: JobState) -> Batch | None:
+    def set_item_state(self, batch_id: str, number: int, state: JobState) -> Batch | None:
         self._reach()
         batch = self.kept.get(batch_id)
         before = self.items.get((batch_id, number))
@@ -344,11 +344,11 @@ class FakeBatches:
         self._reach()
         self.kept[batch_id] = replace(self.kept[batch_id], results=results)
 
-    def tally(self, batch_id: str, number: int, state: JobState) -> None:
+    def set_list_item_state(self, batch_id: str, number: int, state: JobState) -> None:
         self._reach()
         self.items.setdefault((batch_id, number), state)
 
-    def tallied(self, batch_id: str, total: int) -> dict[JobState, int]:
+    def count_list_items(self, batch_id: str, total: int) -> dict[JobState, int]:
         self._reach()
         counts: dict[JobState, int] = dict.fromkeys(COUNTED, 0)
         for (of, _), state in self.items.items():
@@ -398,7 +398,7 @@ class FakeRuns:
     def start(self, batch_id: str, manifest: str, user_id: str | None) -> None:
         self.started.append((batch_id, manifest, user_id))
 
-    def look(self, batch_id: str) -> Run:
+    def get(self, batch_id: str) -> Run:
         return self.run
 
 
@@ -416,7 +416,7 @@ class FakeQueue:
     def send_all(self, messages: Sequence[Mapping[str, Any]]) -> None:
         self.sent += map(dict, messages)
 
-    def again(self, receipt: str, seconds: int) -> None:
+    def redeliver(self, receipt: str, seconds: int) -> None:
         self.later.append((receipt, seconds))
 
 

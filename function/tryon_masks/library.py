@@ -40,20 +40,20 @@ from tryon_masks.domain.identity import ANONYMOUS
 from tryon_masks.domain.masks import Mask
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.outputs.extra import Output, keypoints, output_files
-from tryon_masks.outputs.look import Look
+from tryon_masks.outputs.parsed_photo import ParsedPhoto
 from tryon_masks.outputs.targets import TARGETS, TargetName, target_files
 from tryon_masks.ports import EncodedImage, Vision
 from tryon_masks.schema.requests import read_options
 from tryon_masks.service import (
     MaskOptions,
+    PhotoAnalysis,
     Quality,
     RefusedMask,
-    Seen,
     Status,
+    analyse_photo,
     quality_of,
-    see,
-    shape,
-    shape_one,
+    shape_mask,
+    shape_masks,
     status_of,
 )
 from tryon_masks.settings import Settings
@@ -190,8 +190,8 @@ class MaskMaker:
             with step("read_request", "library"):
                 options = read_options(given)
             shown, source = self._decode(photo)
-            seen = see(self._loaded(), shown, options)
-            kept = _Kept(self.model_set, shown, source, self._limits, seen, given)
+            analysis = analyse_photo(self._loaded(), shown, options)
+            kept = _Kept(self.model_set, shown, source, self._limits, analysis, given)
             return _result(kept, options, log)
 
     def batch(
@@ -302,17 +302,17 @@ class _Kept:
     photo: images.Photo
     source: bytes | NDArray[np.uint8]
     limits: images.Limits
-    seen: Seen
+    analysis: PhotoAnalysis
     given: Mapping[str, Any]
 
-    def look(self) -> Look:
+    def parsed_photo(self) -> ParsedPhoto:
         """The whole photo, with the person whom the models saw."""
-        assert self.seen.person is not None  # noqa: S101 - of nobody there is no mask
+        assert self.analysis.person is not None  # noqa: S101 - of nobody there is no mask
         rgb = self.source
         if isinstance(rgb, bytes):
             with step("decode_whole_image", "intake"):
                 rgb = images.decode(rgb, self.limits.whole).rgb
-        return Look(rgb, self.seen.person)
+        return ParsedPhoto(rgb, self.analysis.person)
 
 
 @dataclass(frozen=True, eq=False)
@@ -396,7 +396,7 @@ class Result:
     @property
     def small_person(self) -> Person | None:
         """The same on the smaller grid that the models work on."""
-        return self._kept.seen.person
+        return self._kept.analysis.person
 
     def overlay(self) -> Image.Image:
         """The photo with the masks drawn in, on the smaller grid that the models work on."""
@@ -431,12 +431,12 @@ class Result:
             if not self._made:
                 return {}
             with step("make_outputs", "outputs"):
-                look = self._kept.look()
+                parsed = self._kept.parsed_photo()
                 size = self._kept.photo.output_size(options.max_side)
-                files = output_files(look, self._made, options.outputs, size)
+                files = output_files(parsed, self._made, options.outputs, size)
                 made: dict[str, Image.Image | dict[str, Any]] = dict(_opened(files))
                 if Output.KEYPOINTS in options.outputs:
-                    made[Output.KEYPOINTS.value] = keypoints(look, size)
+                    made[Output.KEYPOINTS.value] = keypoints(parsed, size)
             return made
 
     def target(self, name: str, mask: str = "upper", *, profile: str | None = None) -> TargetImages:
@@ -466,10 +466,10 @@ class Result:
                 given = {**self._kept.given, "masks": [mask], "target": name, "profile": profile}
                 options = read_options(given)
             (kind,) = options.masks
-            made = shape_one(self._kept.seen, kind, options)
+            made = shape_mask(self._kept.analysis, kind, options)
             with step("draw_target", "outputs", mask=kind.value):
                 chosen = TargetName(name)
-                drawn = target_files(self._kept.look(), made, chosen, NAME)
+                drawn = target_files(self._kept.parsed_photo(), made, chosen, NAME)
                 return TargetImages(
                     files=_opened(drawn.files),
                     category=drawn.category,
@@ -513,8 +513,8 @@ class Result:
 
 
 def _result(kept: _Kept, options: MaskOptions, log: RequestLog) -> Result:
-    photo, seen = kept.photo, kept.seen
-    made, refused = shape(seen, options)
+    photo, analysis = kept.photo, kept.analysis
+    made, refused = shape_masks(analysis, options)
     size = photo.output_size(options.max_side)
     with step("scale_masks", "images"):
         masks = {mask.kind.value: images.to_grid(mask.pixels, size, options.edge) for mask in made}
@@ -523,8 +523,8 @@ def _result(kept: _Kept, options: MaskOptions, log: RequestLog) -> Result:
         masks=masks,
         refused=refused,
         quality=quality_of(made),
-        people=[one.scaled(photo.scale) for one in seen.people],
-        chosen=next((n for n, one in enumerate(seen.people) if one is seen.chosen), None),
+        people=[one.scaled(photo.scale) for one in analysis.people],
+        chosen=next((n for n, one in enumerate(analysis.people) if one is analysis.chosen), None),
         width=photo.width,
         height=photo.height,
         model_set=kept.model_set,
@@ -548,11 +548,11 @@ def _corners(box: Box | Sequence[float]) -> list[float]:
     return [float(side) for side in sides]
 
 
-def _read(path: Path, most: int) -> bytes:
-    """The file's first ``most`` bytes: one more than is allowed shows that it is too large."""
+def _read(path: Path, max_bytes: int) -> bytes:
+    """The file's first ``max_bytes`` bytes: one more than is allowed shows that it is too large."""
     try:
         with path.open("rb") as file:
-            return file.read(most)
+            return file.read(max_bytes)
     except FileNotFoundError as error:
         raise PhotoNotFound("There is no such file.", detail=str(error)) from error
     except (OSError, ValueError) as error:

@@ -219,7 +219,7 @@ class Batches(Protocol):
         StateUnavailable
         """
 
-    def count(self, batch_id: str, number: int, state: JobState) -> Batch | None:
+    def set_item_state(self, batch_id: str, number: int, state: JobState) -> Batch | None:
         """Say how far the item of this number is, and get the batch, or None where it is unknown.
 
         An item is in one state, whoever says it how often. Of masks and refusals it does not go
@@ -238,16 +238,16 @@ class Batches(Protocol):
         StateUnavailable
         """
 
-    def tally(self, batch_id: str, number: int, state: JobState) -> None:
-        """As :meth:`count`, of a batch whose items a list holds, however many.
+    def set_list_item_state(self, batch_id: str, number: int, state: JobState) -> None:
+        """As :meth:`set_item_state`, of a batch whose items a list holds, however many.
 
         Raises
         ------
         StateUnavailable
         """
 
-    def tallied(self, batch_id: str, total: int) -> dict[JobState, int]:
-        """How many of the first ``total`` items of a list are in a state that was tallied.
+    def count_list_items(self, batch_id: str, total: int) -> dict[JobState, int]:
+        """How many of the first ``total`` items of a list are in a state that was count_list_items.
 
         Raises
         ------
@@ -284,7 +284,7 @@ class BatchRuns(Protocol):
         StateUnavailable
         """
 
-    def look(self, batch_id: str) -> Run:
+    def get(self, batch_id: str) -> Run:
         """How far it is.
 
         Raises
@@ -363,7 +363,7 @@ class WorkQueue(Protocol):
         StateUnavailable
         """
 
-    def again(self, receipt: str, seconds: int) -> None:
+    def redeliver(self, receipt: str, seconds: int) -> None:
         """Deliver the message of this receipt once more after so many seconds.
 
         Raises

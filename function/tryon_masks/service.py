@@ -22,7 +22,7 @@ from tryon_masks.domain.masks import Mask, make_mask
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
 from tryon_masks.outputs.extra import Output, keypoints, output_files
-from tryon_masks.outputs.look import Look
+from tryon_masks.outputs.parsed_photo import ParsedPhoto
 from tryon_masks.outputs.targets import TargetFiles, TargetName, not_taken, target_files
 from tryon_masks.ports import (
     EncodedImage,
@@ -82,7 +82,7 @@ class MaskOptions:
             raise InvalidRequest(f"{why}.")
 
     @property
-    def needs_look(self) -> bool:
+    def needs_parsed_photo(self) -> bool:
         """Whether anything is made of the photo's own pixels, beside an overlay."""
         return bool(self.outputs) or self.target is not None
 
@@ -214,14 +214,14 @@ class MaskService:
             require_time(self._photo_time_s + STORE_S + ANSWER_S)
             with step("decode_image", "intake"):
                 photo = images.decode(data, self._limits)
-            seen = see(self.vision, photo, options)
-            made, refused = shape(seen, options)
+            analysis = analyse_photo(self.vision, photo, options)
+            made, refused = shape_masks(analysis, options)
             extras = _Extras()
-            if made and seen.person is not None and options.needs_look:
+            if made and analysis.person is not None and options.needs_parsed_photo:
                 with step("make_outputs", "outputs"):
-                    look = Look(self._whole(data), seen.person)
+                    parsed = ParsedPhoto(self._whole(data), analysis.person)
                     name = (request.store_key or sha256[:NAME_DIGITS]).rpartition("/")[2]
-                    made, unfit, extras = _extras(look, made, options, name)
+                    made, unfit, extras = _extras(parsed, made, options, name)
                     refused = refused + unfit
             with step("encode_masks", "images"):
                 files, quality = _encode(photo, made, options)
@@ -248,9 +248,9 @@ class MaskService:
             width=photo.width,
             height=photo.height,
             sha256=sha256,
-            person=seen.chosen and seen.chosen.scaled(photo.scale),
-            people=[one.scaled(photo.scale) for one in seen.to_choose_from],
-            people_found=len(seen.people),
+            person=analysis.chosen and analysis.chosen.scaled(photo.scale),
+            people=[one.scaled(photo.scale) for one in analysis.to_choose_from],
+            people_found=len(analysis.people),
             model_set=self.vision.model_set,
             outputs={name: addresses[name] for name in extras.outputs},
             keypoints=extras.keypoints,
@@ -260,9 +260,9 @@ class MaskService:
             },
         )
 
-    def look(
+    def infer(
         self, data: bytes, options: MaskOptions
-    ) -> tuple[Look | None, list[Mask], list[RefusedMask]]:
+    ) -> tuple[ParsedPhoto | None, list[Mask], list[RefusedMask]]:
         """See and shape one photo, and store nothing.
 
         Returns
@@ -276,11 +276,11 @@ class MaskService:
         with step("generate_masks", "service"):
             with step("decode_image", "intake"):
                 photo = images.decode(data, self._limits)
-            seen = see(self.vision, photo, options)
-            made, refused = shape(seen, options)
-            if not made or seen.person is None:
+            analysis = analyse_photo(self.vision, photo, options)
+            made, refused = shape_masks(analysis, options)
+            if not made or analysis.person is None:
                 return None, [], refused
-            return Look(self._whole(data), seen.person), made, refused
+            return ParsedPhoto(self._whole(data), analysis.person), made, refused
 
     def _whole(self, data: bytes) -> NDArray[np.uint8]:
         """The photo in its own size, (height, width, 3)."""
@@ -304,7 +304,7 @@ def _in_folder(user_id: str, what: list[Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Seen:
+class PhotoAnalysis:
     """Everybody in a photo, and either a parsed person or the refusal that speaks for every mask.
 
     All on the working grid; ``people`` largest first.
@@ -317,7 +317,7 @@ class Seen:
     refusal: Refusal | None = None
 
 
-def see(vision: Vision, photo: images.Photo, options: MaskOptions) -> Seen:
+def analyse_photo(vision: Vision, photo: images.Photo, options: MaskOptions) -> PhotoAnalysis:
     """Run the models: find everybody, choose one, take this one apart."""
     with step("find_people", "vision"):
         people = vision.find_people(photo.rgb)
@@ -333,27 +333,29 @@ def see(vision: Vision, photo: images.Photo, options: MaskOptions) -> Seen:
             )
     except Refusal as refusal:
         several = people if isinstance(refusal, SeveralPeople) else []
-        return Seen(people, to_choose_from=several, refusal=refusal)
+        return PhotoAnalysis(people, to_choose_from=several, refusal=refusal)
     with step("parse_person", "vision"):
         others = [other for other in people if other is not chosen]
         person = vision.parse(photo.rgb, chosen, others)
-    return Seen(people, chosen, person)
+    return PhotoAnalysis(people, chosen, person)
 
 
-def shape(seen: Seen, options: MaskOptions) -> tuple[list[Mask], list[RefusedMask]]:
+def shape_masks(
+    analysis: PhotoAnalysis, options: MaskOptions
+) -> tuple[list[Mask], list[RefusedMask]]:
     """Shape every mask that was asked for, or say why it is not made. No model runs."""
     made: list[Mask] = []
     refused: list[RefusedMask] = []
     for kind in options.masks:
         try:
-            made.append(shape_one(seen, kind, options))
+            made.append(shape_mask(analysis, kind, options))
         except Refusal as refusal:
             count("MasksRefused", code=refusal.code)
             refused.append(RefusedMask(kind.value, refusal.code, str(refusal)))
     return made, refused
 
 
-def shape_one(seen: Seen, kind: MaskKind, options: MaskOptions) -> Mask:
+def shape_mask(analysis: PhotoAnalysis, kind: MaskKind, options: MaskOptions) -> Mask:
     """Shape one mask.
 
     Raises
@@ -361,9 +363,9 @@ def shape_one(seen: Seen, kind: MaskKind, options: MaskOptions) -> Mask:
     Refusal
     """
     with step("shape_mask", "masks", mask=kind.value):
-        if seen.person is None:
-            raise seen.refusal or NoPerson
-        return make_mask(seen.person, kind, options.profile, options.expand)
+        if analysis.person is None:
+            raise analysis.refusal or NoPerson
+        return make_mask(analysis.person, kind, options.profile, options.expand)
 
 
 @dataclass(frozen=True)
@@ -377,7 +379,7 @@ class _Extras:
 
 
 def _extras(
-    look: Look, made: Sequence[Mask], options: MaskOptions, name: str
+    parsed: ParsedPhoto, made: Sequence[Mask], options: MaskOptions, name: str
 ) -> tuple[list[Mask], list[RefusedMask], _Extras]:
     """Make the target's files and the outputs: masks that the target cannot take are refused."""
     fit: list[Mask] = []
@@ -387,20 +389,20 @@ def _extras(
         try:
             if options.target is not None:
                 with step("draw_target", "outputs", mask=mask.kind.value):
-                    sets.append(target_files(look, mask, options.target, name))
+                    sets.append(target_files(parsed, mask, options.target, name))
             fit.append(mask)
         except Refusal as refusal:
             count("MasksRefused", code=refusal.code)
             refused.append(RefusedMask(mask.kind.value, refusal.code, str(refusal)))
     if not fit:
         return fit, refused, _Extras()
-    height, width = look.rgb.shape[:2]
-    size = images.Photo(look.rgb, width, height).output_size(options.max_side)
-    files = output_files(look, fit, options.outputs, size)
+    height, width = parsed.rgb.shape[:2]
+    size = images.Photo(parsed.rgb, width, height).output_size(options.max_side)
+    files = output_files(parsed, fit, options.outputs, size)
     extras = _Extras(
         files,
         list(files),
-        keypoints(look, size) if Output.KEYPOINTS in options.outputs else None,
+        keypoints(parsed, size) if Output.KEYPOINTS in options.outputs else None,
     )
     for one in sets:
         paths = {path: f"{options.target}_{one.kind}/{path}" for path in one.files}

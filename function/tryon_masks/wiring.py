@@ -91,9 +91,11 @@ def _compact(model_set: ModelSet, settings: Settings) -> Vision:
 
 
 def _classic(model_set: ModelSet, settings: Settings) -> Vision:
-    from tryon_masks.vision.dwpose_schp.vision import ClassicVision
+    from tryon_masks.vision.dwpose_schp.vision import DwposeSchpVision
 
-    return ClassicVision(model_set, settings.ort_threads, settings.schp_view, lip=settings.schp_lip)
+    return DwposeSchpVision(
+        model_set, settings.ort_threads, settings.schp_view, lip=settings.schp_lip
+    )
 
 
 VISIONS: dict[str, Callable[[ModelSet, Settings], Vision]] = {

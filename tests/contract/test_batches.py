@@ -453,13 +453,13 @@ def test_a_line_that_may_pass_is_raised_and_counted_when_it_did(house: House) ->
     house.store.failing = "upper"
     with pytest.raises(StoreFailed):
         house.line(batch_id, 0, {"photo": url(0)}, None)
-    assert sum(house.batches.tallied(batch_id, 1).values()) == 0
+    assert sum(house.batches.count_list_items(batch_id, 1).values()) == 0
 
     house.store.failing = None
     answers = [house.line(batch_id, 0, {"photo": url(0)}, None) for _ in range(3)]
 
     assert {answer["status"] for answer in answers} == {"success"}
-    assert house.batches.tallied(batch_id, 1)["success"] == 1
+    assert house.batches.count_list_items(batch_id, 1)["success"] == 1
     assert house.vision.seen == {0: 2}
 
 

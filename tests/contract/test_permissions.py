@@ -236,7 +236,7 @@ def test_the_api_may_do_what_it_does(become: Become, secret: list[str]) -> None:
     batches = DynamoBatches("jobs", aws_client("dynamodb", 2.0), 600)
     assert batches.add("1", "user-1", 2) == batches.get("1")
     S3BatchFiles(PHOTOS, s3_client(5.0), "results/", 60).put_items("1" * 32, [{"photo": "x"}])
-    assert batches.tallied("1", 1)["success"] == 0
+    assert batches.count_list_items("1", 1)["success"] == 0
     states = aws_client("stepfunctions", 2.0)
     StepFunctionsRuns(MACHINE, states).start("batch-1", "manifests/user-1/a.jsonl", None)
     assert states.describe_execution(executionArn=RUN)
@@ -263,8 +263,8 @@ def test_the_worker_may_do_what_it_does(become: Become, secret: list[str]) -> No
     assert jobs.get_all([jobs.add("2", "user-1", {}).job_id]).keys() == {"2"}
     batches = DynamoBatches("jobs", aws_client("dynamodb", 2.0), 600)
     assert batches.get("1") is None
-    assert batches.count("1", 0, "success") is None
-    batches.tally("1", 0, "success")
+    assert batches.set_item_state("1", 0, "success") is None
+    batches.set_list_item_state("1", 0, "success")
     files = S3BatchFiles(PHOTOS, s3_client(5.0), "results/", 60)
     assert files.items("1" * 32) == [{}]
     assert files.put_results("1" * 32, [{}]) == f"results/{BATCH}"
@@ -272,7 +272,7 @@ def test_the_worker_may_do_what_it_does(become: Become, secret: list[str]) -> No
     (message,) = sqs.receive_message(QueueUrl=QUEUE + "work")["Messages"]
     sqs.get_queue_attributes(QueueUrl=QUEUE + "work", AttributeNames=["All"])
     queue = SqsQueue(QUEUE + "work", sqs)
-    queue.again(message["ReceiptHandle"], 10)
+    queue.redeliver(message["ReceiptHandle"], 10)
     # Many at once need the same permission in AWS, of which moto knows nothing.
     queue.send({"callback": "1"})
     sqs.delete_message(QueueUrl=QUEUE + "work", ReceiptHandle=message["ReceiptHandle"])

@@ -66,7 +66,7 @@ class Sqs:
         for message in messages:
             self.send(message)
 
-    def again(self, receipt: str, seconds: int) -> None:
+    def redeliver(self, receipt: str, seconds: int) -> None:
         """What failed comes again without a pause here."""
 
     def receive(self) -> Message | None:

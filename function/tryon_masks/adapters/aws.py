@@ -50,7 +50,7 @@ def aws_client(service: str, timeout_s: float, *, tries: int = 3, **config: Any)
 
 
 @contextmanager
-def state_reported() -> Iterator[None]:
+def translate_state_errors() -> Iterator[None]:
     """A failure of AWS is one of the service's own records.
 
     Raises
@@ -72,7 +72,7 @@ def find_items(client: Any, table: str, condition: str, name: str, value: str) -
     ------
     StateUnavailable
     """
-    with state_reported():
+    with translate_state_errors():
         pages = client.get_paginator("scan").paginate(
             TableName=table,
             ConsistentRead=True,
@@ -91,6 +91,6 @@ def delete_items(client: Any, table: str, ids: Sequence[str]) -> None:
     ------
     StateUnavailable
     """
-    with state_reported():
+    with translate_state_errors():
         for one in ids:
             client.delete_item(TableName=table, Key={"id": {"S": one}})

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from urllib3 import Timeout
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 
-from tryon_masks.adapters.side_by_side import save_side_by_side
+from tryon_masks.adapters.parallel import save_in_parallel
 from tryon_masks.deadline import require_time, time_left
 from tryon_masks.domain.errors import SettingsError, StoreFailed, StoreTimeout
 from tryon_masks.ports import EncodedImage, user_folder
@@ -85,7 +85,7 @@ class CloudinaryMaskStore:
         ------
         StoreFailed, StoreTimeout
         """
-        return save_side_by_side(files, lambda name, file: self._save_one(key, name, file))
+        return save_in_parallel(files, lambda name, file: self._save_one(key, name, file))
 
     def find(self, user_id: str) -> list[str]:
         """The public ids of all that was made for the user."""

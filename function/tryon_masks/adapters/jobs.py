@@ -10,13 +10,13 @@ from typing import Any, get_args
 
 from botocore.exceptions import ClientError
 
-from tryon_masks.adapters.aws import delete_items, find_items, state_reported
+from tryon_masks.adapters.aws import delete_items, find_items, translate_state_errors
 from tryon_masks.domain.errors import StateUnavailable
 from tryon_masks.ports import Job, JobState
 
-MOST_READ = 100
+MAX_KEYS_READ = 100
 """Items that DynamoDB reads at once."""
-MOST_SENT = 10
+MAX_MESSAGES_SENT = 10
 """Messages that SQS takes at once."""
 
 
@@ -52,7 +52,7 @@ class DynamoJobs:
             "updated_at": {"S": taken_at},
             "expiration": {"N": str(int(time.time()) + self._ttl_s)},
         }
-        with state_reported():
+        with translate_state_errors():
             self._client.put_item(
                 TableName=self._table, Item=item, ConditionExpression="attribute_not_exists(id)"
             )
@@ -60,7 +60,7 @@ class DynamoJobs:
 
     def get(self, job_id: str) -> Job | None:
         """The job; None where there is none, or none any more."""
-        with state_reported():
+        with translate_state_errors():
             found = self._client.get_item(
                 TableName=self._table, Key={"id": {"S": job_id}}, ConsistentRead=True
             )
@@ -92,7 +92,7 @@ class DynamoJobs:
             ":done": {"BOOL": done},
             ":false": {"BOOL": False},
         }
-        with state_reported():
+        with translate_state_errors():
             try:
                 self._client.update_item(
                     TableName=self._table,
@@ -128,24 +128,24 @@ class SqsQueue:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Hand ``message`` to a worker, at least once."""
-        with state_reported():
+        with translate_state_errors():
             self._client.send_message(QueueUrl=self._url, MessageBody=json.dumps(message))
 
     def send_all(self, messages: Sequence[Mapping[str, Any]]) -> None:
         """Hand over many, a few at once."""
-        for start in range(0, len(messages), MOST_SENT):
+        for start in range(0, len(messages), MAX_MESSAGES_SENT):
             entries = [
                 {"Id": str(number), "MessageBody": json.dumps(message)}
-                for number, message in enumerate(messages[start : start + MOST_SENT])
+                for number, message in enumerate(messages[start : start + MAX_MESSAGES_SENT])
             ]
-            with state_reported():
+            with translate_state_errors():
                 sent = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
             if failed := sent.get("Failed"):
                 raise StateUnavailable(detail=f"{len(failed)} messages were not taken")
 
-    def again(self, receipt: str, seconds: int) -> None:
+    def redeliver(self, receipt: str, seconds: int) -> None:
         """Deliver the message of this receipt once more after so many seconds."""
-        with state_reported():
+        with translate_state_errors():
             self._client.change_message_visibility(
                 QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=seconds
             )
@@ -179,12 +179,12 @@ def read_all(
     """
     asked = list(keys)
     while asked:
-        wanted = {"Keys": asked[:MOST_READ], "ConsistentRead": True}
-        with state_reported():
+        wanted = {"Keys": asked[:MAX_KEYS_READ], "ConsistentRead": True}
+        with translate_state_errors():
             page = client.batch_get_item(RequestItems={table: wanted})
         yield from page["Responses"][table]
         # What did not fit one answer, which is at most 16 MB.
-        asked = asked[MOST_READ:] + page["UnprocessedKeys"].get(table, {}).get("Keys", [])
+        asked = asked[MAX_KEYS_READ:] + page["UnprocessedKeys"].get(table, {}).get("Keys", [])
 
 
 def now() -> str:

@@ -18,8 +18,8 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from tryon_masks.adapters.aws import aws_client, state_reported
-from tryon_masks.adapters.side_by_side import save_side_by_side
+from tryon_masks.adapters.aws import aws_client, translate_state_errors
+from tryon_masks.adapters.parallel import save_in_parallel
 from tryon_masks.domain.errors import (
     PhotoFetchFailed,
     PhotoFetchTimeout,
@@ -99,7 +99,7 @@ class S3MaskStore:
         ------
         StoreFailed, StoreTimeout
         """
-        return save_side_by_side(files, lambda name, file: self._save_one(key, name, file))
+        return save_in_parallel(files, lambda name, file: self._save_one(key, name, file))
 
     def _save_one(self, key: str, name: str, file: EncodedImage) -> str:
         object_key = "/".join(filter(None, (self._prefix, key, f"{name}.{file.extension}")))
@@ -227,7 +227,7 @@ class S3BatchFiles:
         return [file["Key"] for kind in ("SUCCEEDED", "FAILED") for file in files.get(kind, [])]
 
     def _get(self, key: str) -> bytes:
-        with state_reported():
+        with translate_state_errors():
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
             with closing(answer["Body"]) as body:
                 data: bytes = body.read()
@@ -235,7 +235,7 @@ class S3BatchFiles:
 
     def _put(self, key: str, lines: Iterable[Mapping[str, Any]]) -> None:
         body = "".join(json.dumps(line) + "\n" for line in lines).encode()
-        with state_reported():
+        with translate_state_errors():
             self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=JSON_LINES)
 
 

@@ -154,10 +154,10 @@ def _upright(up: tuple[float, float]) -> tuple[float, float]:
     return (0.0, -1.0) if -up[1] > STANDING else up
 
 
-def _between(start: Point | None, end: Point | None, share: float) -> Point | None:
+def _between(start: Point | None, end: Point | None, fraction: float) -> Point | None:
     if start is None or end is None:
         return None
-    return (start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1]))
+    return (start[0] + fraction * (end[0] - start[0]), start[1] + fraction * (end[1] - start[1]))
 
 
 def bones(skeleton: Skeleton, unit: float) -> list[Bone]:
@@ -182,30 +182,30 @@ def nearest(
     part = np.full(len(x), Part.BACKGROUND, np.uint8)
     best = np.full(len(x), reach, np.float32)
     for bone in bones:
-        spot: slice | NDArray[np.intp] = slice(None)
+        nearby: slice | NDArray[np.intp] = slice(None)
         if reach < math.inf:
             left, top, right, bottom = bone.surroundings(reach)
-            spot = np.flatnonzero((x >= left) & (x <= right) & (y >= top) & (y <= bottom))
-            if len(spot) == 0:
+            nearby = np.flatnonzero((x >= left) & (x <= right) & (y >= top) & (y <= bottom))
+            if len(nearby) == 0:
                 continue
-        distance = bone.distance(x[spot], y[spot])
-        closer = distance < best[spot]
-        best[spot] = np.where(closer, distance, best[spot])
-        part[spot] = np.where(closer, np.uint8(LIMBS[bone.segment, bone.side]), part[spot])
+        distance = bone.distance(x[nearby], y[nearby])
+        closer = distance < best[nearby]
+        best[nearby] = np.where(closer, distance, best[nearby])
+        part[nearby] = np.where(closer, np.uint8(LIMBS[bone.segment, bone.side]), part[nearby])
     return part, best
 
 
 def tube(
-    bone: Bone, shape: tuple[int, ...], share: float = 1.0
+    bone: Bone, shape: tuple[int, ...], width_factor: float = 1.0
 ) -> tuple[tuple[slice, slice], BoolMask]:
-    """A ``share`` of the bone's width: rows and columns of a grid of ``shape``, and it in them."""
-    x0, y0, x1, y1 = bone.surroundings(share)
+    """A bone at ``width_factor`` of its width: rows and columns of a grid, and the bone in them."""
+    x0, y0, x1, y1 = bone.surroundings(width_factor)
     corners = np.array([(y0, x0), (y1 + 2, x1 + 2)]).clip(0, shape).astype(int)
     (top, left), (bottom, right) = corners.tolist()
     rows, columns = window = slice(top, bottom), slice(left, right)
     start, end = np.subtract([bone.start, bone.end], (columns.start, rows.start)).tolist()
     size = (rows.stop - rows.start, columns.stop - columns.start)
-    widths = (share * bone.width[0], share * bone.width[1])
+    widths = (width_factor * bone.width[0], width_factor * bone.width[1])
     return window, capsule(size, start, end, widths)
 
 

@@ -50,13 +50,13 @@ def grow(mask: BoolMask, radius: float) -> BoolMask:
     height, width = mask.shape
     pad = int(radius) + 1
     x, y, across, down = cv2.boundingRect(mask.astype(np.uint8))
-    spot = (
+    window = (
         slice(max(0, y - pad), min(height, y + down + pad)),
         slice(max(0, x - pad), min(width, x + across + pad)),
     )
-    distance = cv2.distanceTransform((~mask[spot]).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    distance = cv2.distanceTransform((~mask[window]).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
     grown = np.zeros(mask.shape, bool)
-    np.less_equal(distance, radius, out=grown[spot])
+    np.less_equal(distance, radius, out=grown[window])
     return grown
 
 

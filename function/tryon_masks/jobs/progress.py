@@ -53,7 +53,7 @@ class BatchTracker:
         """Say that somebody is at the item that a job is, if it is one."""
         if BATCH in job.task:
             batch_id, number = job.task[BATCH]
-            self.batches.count(batch_id, number, "running")
+            self.batches.set_item_state(batch_id, number, "running")
 
     def settle(self, job: Job) -> None:
         """Count a job that has its answer in its batch; the last one writes the results."""
@@ -62,7 +62,7 @@ class BatchTracker:
             self._count(batch_id, number, job.state)
 
     def _count(self, batch_id: str, number: int, state: JobState) -> None:
-        batch = self.batches.count(batch_id, number, state)
+        batch = self.batches.set_item_state(batch_id, number, state)
         if batch is None or batch.total is None or not batch.answered or batch.results is not None:
             return
         with step("write_results", "worker", batch_id=batch_id):
@@ -76,9 +76,9 @@ class BatchTracker:
             )
             self.batches.close(batch_id, self.files.put_results(batch_id, lines))
 
-    def tally_line(self, batch_id: str, number: int, state: JobState) -> None:
+    def finish_line(self, batch_id: str, number: int, state: JobState) -> None:
         """Count one line of a list."""
-        self.batches.tally(batch_id, number, state)
+        self.batches.set_list_item_state(batch_id, number, state)
 
 
 @dataclass(frozen=True)

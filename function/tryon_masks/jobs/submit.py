@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from uuid import uuid4
 
 from tryon_masks.domain.errors import BadRequest, InvalidRequest
-from tryon_masks.domain.identity import user_of
+from tryon_masks.domain.identity import resolve_user_id
 from tryon_masks.jobs.task import CALLBACK, JOB_METADATA, OPTIONS_METADATA, item_tasks, options_of
 from tryon_masks.ports import (
     USER_METADATA,
@@ -93,7 +93,7 @@ class JobSubmitter:
         with step("sign_upload", "jobs"):
             job_id = self.new_id()
             key = f"{UPLOADS}{user_key(owner)}/{job_id}"
-            whose = user_of(None, user_id)
+            whose = resolve_user_id(None, user_id)
             metadata = {
                 USER_METADATA: whose,
                 JOB_METADATA: job_id,
@@ -178,8 +178,8 @@ class BatchSubmitter:
             return Progress(batch, state, batch.total, batch.total - begun, batch.counts)
 
     def _run_progress(self, batch: Batch) -> Progress:
-        run = self.runs.look(batch.batch_id)
-        counts = self.batches.tallied(batch.batch_id, run.total)
+        run = self.runs.get(batch.batch_id)
+        counts = self.batches.count_list_items(batch.batch_id, run.total)
         counts["running"] = run.running
         counts["error"] += run.given_up
         results = None

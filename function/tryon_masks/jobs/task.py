@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from tryon_masks.domain.identity import user_of
+from tryon_masks.domain.identity import resolve_user_id
 from tryon_masks.schema.requests import BatchBody, OptionsBody
 
 JOB_METADATA = "job-id"
@@ -25,7 +25,7 @@ def item_tasks(user_id: str | None, body: BatchBody) -> list[dict[str, Any]]:
     return [
         {
             "photo": item.photo,
-            "user_id": user_of(user_id, item.user_id),
+            "user_id": resolve_user_id(user_id, item.user_id),
             "options": options_of(item),
             "document": False,
             "include_logs": False,

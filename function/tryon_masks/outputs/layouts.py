@@ -17,9 +17,9 @@ from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.masks import Mask
 from tryon_masks.domain.skeleton import Skeleton
 from tryon_masks.outputs.agnostic import agnostic
-from tryon_masks.outputs.look import Look, View, jpeg, png
 from tryon_masks.outputs.openpose import PoseOrder, drawing, joints, openpose_json
-from tryon_masks.outputs.parse_maps import Numbering, without_upper
+from tryon_masks.outputs.parse_maps import LabelSet, without_upper
+from tryon_masks.outputs.parsed_photo import ParsedPhoto, TransformedPhoto, jpeg, png
 from tryon_masks.outputs.transform import Fit, Transform, fitted
 
 SIZE = (768, 1024)
@@ -87,10 +87,10 @@ class Tree:
         """Paths of folders that stay empty."""
         return [f"{self.folder}/{name}" for name in LEFT_OUT[self.layout]]
 
-    def files(self, look: Look, mask: Mask, photo: str) -> dict[str, bytes]:
+    def files(self, parsed: ParsedPhoto, mask: Mask, photo: str) -> dict[str, bytes]:
         """Draw every file of one photo: path -> content. The whole photo is kept, padded white."""
-        grey = look.mask(mask.pixels)
-        view = look.through(fitted(Fit.PAD, look.size, SIZE, grey), grey)
+        grey = parsed.mask(mask.pixels)
+        view = parsed.transformed(fitted(Fit.PAD, parsed.size, SIZE, grey), grey)
         draw = _viton_hd if self.layout is LayoutName.VITON_HD else _dress_code
         return {f"{self.folder}/{path}": data for path, data in draw(view, photo).items()}
 
@@ -116,8 +116,8 @@ def dress_code_keypoints(skeleton: Skeleton) -> dict[str, list[list[float]]]:
     return {"keypoints": rows}
 
 
-def _viton_hd(view: View, photo: str) -> dict[str, bytes]:
-    parse = view.parse(Numbering.VITON_HD)
+def _viton_hd(view: TransformedPhoto, photo: str) -> dict[str, bytes]:
+    parse = view.parse(LabelSet.VITON_HD)
     order = PoseOrder.BODY_25
     return {
         f"image/{photo}_00.jpg": jpeg(view.rgb).data,
@@ -131,11 +131,11 @@ def _viton_hd(view: View, photo: str) -> dict[str, bytes]:
     }
 
 
-def _dress_code(view: View, photo: str) -> dict[str, bytes]:
+def _dress_code(view: TransformedPhoto, photo: str) -> dict[str, bytes]:
     small = Transform.stretched(SIZE, DRESS_CODE_POSE).skeleton(view.skeleton)
     return {
         f"images/{photo}_0.jpg": jpeg(view.rgb).data,
-        f"label_maps/{photo}_4.png": view.parse(Numbering.ATR).png().data,
+        f"label_maps/{photo}_4.png": view.parse(LabelSet.ATR).png().data,
         f"keypoints/{photo}_2.json": _json(dress_code_keypoints(small)),
         f"skeletons/{photo}_5.jpg": jpeg(drawing(view.skeleton, SIZE)).data,
         f"agnostic_masks/{photo}_0.png": png(view.mask).data,

@@ -114,10 +114,12 @@ class Transform:
         best = np.zeros(self._inner[::-1], np.float32)
         found = np.zeros(self._inner[::-1], np.uint8)
         for label in np.unique(labels).tolist():
-            share = cv2.GaussianBlur((labels == label).astype(np.float32), (0, 0), *sigmas)
-            share = cv2.warpAffine(share, matrix, self._inner, borderMode=cv2.BORDER_REPLICATE)
-            more = np.asarray(share) > best
-            best[more], found[more] = np.asarray(share)[more], label
+            coverage = cv2.GaussianBlur((labels == label).astype(np.float32), (0, 0), *sigmas)
+            coverage = cv2.warpAffine(
+                coverage, matrix, self._inner, borderMode=cv2.BORDER_REPLICATE
+            )
+            more = np.asarray(coverage) > best
+            best[more], found[more] = np.asarray(coverage)[more], label
         return self._placed(found, 0)
 
     def skeleton(self, skeleton: Skeleton) -> Skeleton:

@@ -28,7 +28,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from tryon_masks.domain.errors import InvalidRequest
-from tryon_masks.domain.identity import MOST_CHARACTERS
+from tryon_masks.domain.identity import MAX_USER_ID_CHARACTERS
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.profiles import Expand, Profile
@@ -37,7 +37,7 @@ from tryon_masks.outputs.targets import TARGETS, TargetName, not_taken
 from tryon_masks.service import MaskOptions, MaskRequest
 
 DOCUMENT_KEY = "userImageUrl"
-UserId = Annotated[StrictStr, Field(min_length=1, max_length=MOST_CHARACTERS)]
+UserId = Annotated[StrictStr, Field(min_length=1, max_length=MAX_USER_ID_CHARACTERS)]
 
 # Spelled out: what counts as white space differs from one regex dialect to the next.
 CallbackUrl = Annotated[StrictStr, Field(pattern=r"^https://[!-.0-~]+(/[!-~]*)?$", max_length=2048)]
@@ -300,7 +300,7 @@ class UploadBody(OptionsBody):
         return self.content_type.partition(";")[0].strip().lower() or UNKNOWN_TYPE
 
 
-MOST_ITEMS = 1000
+MAX_ITEMS = 1000
 """Of a batch in a request's body."""
 
 
@@ -321,7 +321,7 @@ class BatchBody(_Body):
 
     model_config = ConfigDict(extra="forbid")
 
-    items: Annotated[list[ItemBody], Field(min_length=1, max_length=MOST_ITEMS)] | None = Field(
+    items: Annotated[list[ItemBody], Field(min_length=1, max_length=MAX_ITEMS)] | None = Field(
         default=None, description="The photos; each id once. Give this or manifest."
     )
     manifest: Annotated[StrictStr, Field(min_length=1, max_length=1024)] | None = Field(

@@ -19,7 +19,7 @@ import onnxruntime as ort
 
 Floats = NDArray[np.float32]
 
-LARGE = 2**22
+MMAP_THRESHOLD = 2**22
 """Bytes."""
 _M_MMAP_THRESHOLD = -3
 """As ``malloc.h`` has it."""
@@ -52,7 +52,7 @@ class Model:
         options.add_session_config_entry("session.intra_op.allow_spinning", "1")
         options.add_session_config_entry("session.force_spinning_stop", "1")
         self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        _give_back()
+        _trim_heap()
         self._input = self._session.get_inputs()[0].name
         names = [output.name for output in self._session.get_outputs()]
         self._outputs = [names[one] if isinstance(one, int) else one for one in outputs]
@@ -63,14 +63,14 @@ class Model:
         return result
 
 
-def _give_back() -> None:
+def _trim_heap() -> None:
     """Hand freed memory to the system: loading needs three times the file, and malloc keeps it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
 
 
 @cache
-def share_buffers() -> None:
+def share_memory_arena() -> None:
     """From now on, models that are loaded share the memory that their layers work in.
 
     As they take turns, it is as much as the one needs that needs most, and is kept for good: to ask
@@ -83,7 +83,7 @@ def share_buffers() -> None:
     as_asked = ort.OrtArenaCfg({"arena_extend_strategy": 1})
     ort.create_and_register_allocator(memory, as_asked)
     if sys.platform == "linux":
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE)
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, MMAP_THRESHOLD)
 
 
 def sigmoid(logits: Floats) -> Floats:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tryon_masks.domain.errors import InvalidRequest
-from tryon_masks.domain.identity import ANONYMOUS, read_user_id
+from tryon_masks.domain.identity import ANONYMOUS, check_user_id
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.schema.requests import ExpandBody, read_options
 from tryon_masks.service import OVERLAY, MaskOptions
@@ -65,7 +65,7 @@ def read_choices(args: argparse.Namespace) -> tuple[MaskOptions, str]:
     given: dict[str, Any] = {name: getattr(args, name) for name in (*names, *more)}
     try:
         options = read_options({name: value for name, value in given.items() if value is not None})
-        return options, read_user_id(args.user_id)
+        return options, check_user_id(args.user_id)
     except InvalidRequest as error:
         raise UsageError(str(error)) from error
 

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from tryon_masks.domain.errors import InvalidRequest
-from tryon_masks.domain.identity import ANONYMOUS, read_user_id
+from tryon_masks.domain.identity import ANONYMOUS, check_user_id
 from tryon_masks.entrypoints.commands.arguments import (
     UsageError,
     logging_arguments,
@@ -57,7 +57,7 @@ def read_person(given: str) -> str:
     """
     if given == ANONYMOUS:
         raise InvalidRequest(f"{ANONYMOUS} is nobody: what has no owner is erased by its age.")
-    return read_user_id(given)
+    return check_user_id(given)
 
 
 def erase(settings: Settings, user_id: str, *, really: bool) -> dict[str, Any]:

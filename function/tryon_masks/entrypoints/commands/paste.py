@@ -15,7 +15,7 @@ from tryon_masks import images
 from tryon_masks.domain.errors import BadRequest, InvalidRequest
 from tryon_masks.domain.identity import ANONYMOUS
 from tryon_masks.entrypoints.commands.arguments import UsageError, logging_arguments
-from tryon_masks.outputs.look import png
+from tryon_masks.outputs.parsed_photo import png
 from tryon_masks.outputs.paste import paste
 from tryon_masks.outputs.transform import Transform
 from tryon_masks.settings import Settings

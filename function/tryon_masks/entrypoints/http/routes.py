@@ -32,7 +32,7 @@ from tryon_masks.domain.errors import (
     TryonMasksError,
     UnknownEvent,
 )
-from tryon_masks.domain.identity import ANONYMOUS, user_of
+from tryon_masks.domain.identity import ANONYMOUS, resolve_user_id
 from tryon_masks.entrypoints.http.caller import Caller
 from tryon_masks.entrypoints.http.events import read_call
 from tryon_masks.jobs.submit import NotFound, Submission
@@ -370,7 +370,7 @@ class _Call:
 
     def identify(self, user_id: str | None) -> str:
         """Whose request it is, from now on in the log too; the request has been read."""
-        user_id = user_of(self.caller.user_id, user_id)
+        user_id = resolve_user_id(self.caller.user_id, user_id)
         self.reading.close()
         self.log.identify(user_id)
         return user_id
@@ -387,7 +387,7 @@ def _make(body: MaskRequestBody | DataJson, prefer: str | None) -> Response[Mask
         return _make_later(call, body)
     if body.callback_url is not None:
         raise InvalidRequest("callback_url needs the header Prefer: respond-async.")
-    request = mask_request(body, user_of(call.caller.user_id, body.user_id))
+    request = mask_request(body, resolve_user_id(call.caller.user_id, body.user_id))
     call.identify(body.user_id)
     result = call.service.make(request, call.log)
     call.log.flush()

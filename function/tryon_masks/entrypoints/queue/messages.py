@@ -16,7 +16,7 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from tryon_masks.deadline import time_limit
 from tryon_masks.domain.errors import BadRequest, InProgress, UnknownEvent
-from tryon_masks.domain.identity import ANONYMOUS, user_of
+from tryon_masks.domain.identity import ANONYMOUS, resolve_user_id
 from tryon_masks.entrypoints.queue.notices import parsed, uploads_in
 from tryon_masks.entrypoints.queue.uploads import Uploads
 from tryon_masks.jobs.progress import JobTracker
@@ -100,7 +100,7 @@ class Worker:
         again and to count.
         """
         batch_id, number, given = line["batch_id"], line["number"], line["item"]
-        user_id = user_of(line["user_id"], _text(given, "user_id"))
+        user_id = resolve_user_id(line["user_id"], _text(given, "user_id"))
         answer: dict[str, Any] = {"id": item_name(_text(given, "id"), number), "user_id": user_id}
 
         def read(log: RequestLog) -> MaskRequest:
@@ -112,7 +112,7 @@ class Worker:
         def write(made: dict[str, Any], _done: bool) -> None:
             with step("count_line", "worker"):
                 answer.update(made)
-                self._jobs.batches.tally_line(batch_id, number, made["status"])
+                self._jobs.batches.finish_line(batch_id, number, made["status"])
 
         self._runner.run(f"{batch_id}-{number}", read, write, last=False)
         return answer
@@ -127,7 +127,7 @@ class Worker:
             raise
         except Exception:
             with request_log(request_id, ANONYMOUS), step("try_again_later", "worker"):
-                self._jobs.queue.again(
+                self._jobs.queue.redeliver(
                     record.receipt_handle, PAUSES_S[min(delivery, len(PAUSES_S)) - 1]
                 )
             raise

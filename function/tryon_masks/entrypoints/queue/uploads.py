@@ -8,7 +8,7 @@ from typing import Any
 
 from tryon_masks.adapters.s3 import S3Objects
 from tryon_masks.domain.errors import InvalidRequest
-from tryon_masks.domain.identity import ANONYMOUS, read_user_id
+from tryon_masks.domain.identity import ANONYMOUS, check_user_id
 from tryon_masks.entrypoints.queue.notices import Upload
 from tryon_masks.jobs.progress import JobTracker
 from tryon_masks.jobs.run import JobRunner
@@ -88,7 +88,7 @@ class Uploads:
             with step("read_upload", "worker", key=key):
                 data, metadata = self._objects.get(bucket, key, self._max_bytes)
                 job = self._job(key, metadata)
-                user_id = read_user_id(metadata.get(USER_METADATA, ANONYMOUS))
+                user_id = check_user_id(metadata.get(USER_METADATA, ANONYMOUS))
                 log.identify(user_id)
                 whose[USER_METADATA] = user_id
                 photo = photo_of_document(data) if _is_document(key) else data

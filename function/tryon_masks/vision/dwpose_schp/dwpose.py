@@ -78,7 +78,7 @@ class WholeBody:
         return self.points[which][self.scores[which] >= THRESHOLD]
 
 
-NOTHING_SEEN = WholeBody(np.zeros((POINTS, 2), np.float32), np.zeros(POINTS, np.float32))
+NO_POINTS = WholeBody(np.zeros((POINTS, 2), np.float32), np.zeros(POINTS, np.float32))
 """All points are missing."""
 
 

@@ -133,11 +133,11 @@ class HumanParser:
 def _interpolation(places: NDArray[np.floating], samples: int) -> Floats:
     """Weights (N, samples) of linear interpolation at ``places`` between samples 0, 1, 2 ..."""
     below = np.floor(places).clip(0, samples - 2).astype(int)
-    share = (places - below).clip(0, 1)
+    fraction = (places - below).clip(0, 1)
     each = np.arange(len(places))
     weights = np.zeros((len(places), samples), np.float32)
-    weights[each, below] = 1 - share
-    weights[each, below + 1] = share
+    weights[each, below] = 1 - fraction
+    weights[each, below + 1] = fraction
     return weights
 
 

@@ -14,7 +14,7 @@ from tryon_masks import images
 from tryon_masks.domain.parts import BoolMask
 from tryon_masks.domain.person import Person
 from tryon_masks.domain.skeleton import Skeleton
-from tryon_masks.outputs.parse_maps import Numbering, ParseMap, parse_map
+from tryon_masks.outputs.parse_maps import LabelSet, ParseMap, parse_map
 from tryon_masks.outputs.transform import Transform
 from tryon_masks.ports import EncodedImage
 
@@ -23,7 +23,7 @@ JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
-class Look:
+class ParsedPhoto:
     """``rgb``: the photo, shape (height, width, 3). ``person``: whom the models saw in it.
 
     The person lies on the working grid, which has the photo's aspect.
@@ -46,16 +46,18 @@ class Look:
         """A mask of the working grid on the photo's: (height, width), 0 and 255."""
         return images.to_grid(pixels, self.size, "hard")
 
-    def through(self, transform: Transform, mask: NDArray[np.uint8]) -> View:
+    def transformed(self, transform: Transform, mask: NDArray[np.uint8]) -> TransformedPhoto:
         """What a target sees; ``mask`` lies on the photo's grid."""
-        return View(self, transform, transform.picture(self.rgb, WHITE), transform.mask(mask))
+        return TransformedPhoto(
+            self, transform, transform.picture(self.rgb, WHITE), transform.mask(mask)
+        )
 
 
 @dataclass(frozen=True)
-class View:
+class TransformedPhoto:
     """The photo on a target's grid; ``mask``: (H, W), 0 and 255, 255 = repaint."""
 
-    look: Look
+    parsed: ParsedPhoto
     transform: Transform
     rgb: NDArray[np.uint8]
     mask: NDArray[np.uint8]
@@ -68,12 +70,12 @@ class View:
     @property
     def skeleton(self) -> Skeleton:
         """In pixels of this grid."""
-        return self.transform.skeleton(self.look.skeleton)
+        return self.transform.skeleton(self.parsed.skeleton)
 
-    def parse(self, numbering: Numbering) -> ParseMap:
+    def parse(self, label_set: LabelSet) -> ParseMap:
         """The parse map on this grid."""
-        parse = parse_map(self.look.person.part_map, numbering)
-        return ParseMap(self.transform.labels(parse.labels), numbering)
+        parse = parse_map(self.parsed.person.part_map, label_set)
+        return ParseMap(self.transform.labels(parse.labels), label_set)
 
 
 def png(pixels: NDArray[np.uint8]) -> EncodedImage:
