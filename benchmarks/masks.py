@@ -35,7 +35,7 @@ from tryon_masks.domain.errors import StartError
 from tryon_masks.service import MaskOptions
 
 MAX_COVERAGE = 0.6
-"""Of the frame: a larger mask is a failure."""
+"""Fraction of the frame from which a mask is a failure."""
 WORST = 10
 
 

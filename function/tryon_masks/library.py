@@ -114,17 +114,17 @@ class MaskMaker:
 
     @property
     def model_set(self) -> str:
-        """The models' name."""
+        """Return the models' name."""
         return self._settings.model_set
 
     @property
     def limits(self) -> images.Limits:
-        """What a photo may cost: MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS."""
+        """Return what a photo may cost: MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS."""
         return self._limits
 
     @property
     def vision(self) -> Vision:
-        """The models, for a service beside the maker."""
+        """Return the models, for a service beside the maker."""
         return self._loaded()
 
     def __reduce__(self) -> tuple[Callable[..., MaskMaker], tuple[Any, ...]]:
@@ -248,7 +248,7 @@ class MaskMaker:
             return BatchItem(index, photo, None, error)
 
     def _decode(self, photo: PhotoLike) -> tuple[images.Photo, bytes | NDArray[np.uint8]]:
-        """What the models see, and what the whole photo can be had from later."""
+        """Return what the models are shown, and what the whole photo can be had from later."""
         if isinstance(photo, str | os.PathLike):
             with step("read_photo", "library"):
                 photo = _read(Path(photo), self._limits.max_bytes + 1)
@@ -267,7 +267,9 @@ class MaskMaker:
             )
 
     def _loaded(self) -> Vision:
-        """The models of this process: those of another have threads that a fork does not copy."""
+        """Return the models of this process: those of another have threads that a fork does not
+        copy.
+        """
         if self._process != os.getpid():
             with self._loading:
                 if self._process != os.getpid():
@@ -277,7 +279,7 @@ class MaskMaker:
 
 @cache
 def _maker(model_set: str, models_dir: Path | None, threads: int) -> MaskMaker:
-    """The maker of this process, however often one like it is received."""
+    """Return the maker of this process, however often one like it is received."""
     return MaskMaker(model_set, models_dir=models_dir, threads=threads)
 
 
@@ -306,7 +308,7 @@ class _Kept:
     given: Mapping[str, Any]
 
     def parsed_photo(self) -> ParsedPhoto:
-        """The whole photo, with the person whom the models saw."""
+        """Return the whole photo, with the person whom the models saw."""
         assert self.analysis.person is not None  # noqa: S101 - of nobody there is no mask
         rgb = self.source
         if isinstance(rgb, bytes):
@@ -384,7 +386,7 @@ class Result:
 
     @cached_property
     def person(self) -> Person | None:
-        """Whose masks these are, on the photo's own grid; None: nobody could be chosen.
+        """Return whose masks these are, on the photo's own grid; None: nobody could be chosen.
 
         ``box``, ``keypoints`` by name with scores, and ``part_map`` and ``confidence``, both of
         shape (height, width), see :class:`tryon_masks.domain.parts.Part`.
@@ -395,18 +397,19 @@ class Result:
 
     @property
     def small_person(self) -> Person | None:
-        """The same on the smaller grid that the models work on."""
+        """Return the same person on the smaller grid that the models work on."""
         return self._kept.analysis.person
 
     def overlay(self) -> Image.Image:
-        """The photo with the masks drawn in, on the smaller grid that the models work on."""
+        """Draw the masks over the photo, on the smaller grid that the models work on."""
         with request_log(self.request_id, ANONYMOUS), step("draw_overlay", "images"):
             return images.draw_masks(
                 self._kept.photo.rgb, {mask.kind.value: mask.pixels for mask in self._made}
             )
 
     def outputs(self, *names: str) -> dict[str, Image.Image | dict[str, Any]]:
-        """Make more of the same look at the photo, on the masks' grid, without running a model.
+        """Draw more from the same analysis of the photo, on the masks' grid, without running a
+        model.
 
         Parameters
         ----------
@@ -549,7 +552,9 @@ def _corners(box: Box | Sequence[float]) -> list[float]:
 
 
 def _read(path: Path, max_bytes: int) -> bytes:
-    """The file's first ``max_bytes`` bytes: one more than is allowed shows that it is too large."""
+    """Read the file's first ``max_bytes`` bytes: one more than is allowed shows that it is too
+    large.
+    """
     try:
         with path.open("rb") as file:
             return file.read(max_bytes)

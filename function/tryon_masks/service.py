@@ -37,7 +37,7 @@ from tryon_masks.telemetry import RequestLog, count, step
 
 OVERLAY = "overlay"
 NAME_DIGITS = 12
-"""Of a photo's digest, as its name in a target's files where it has none."""
+"""Hexadecimal digits of a photo's digest that name it in a target's files where it has no name."""
 ENCODERS = 2
 """Mask files written at a time: of a large photo, one takes as long as a model."""
 
@@ -83,7 +83,7 @@ class MaskOptions:
 
     @property
     def needs_parsed_photo(self) -> bool:
-        """Whether anything is made of the photo's own pixels, beside an overlay."""
+        """Return whether anything is made of the photo's own pixels, beside an overlay."""
         return bool(self.outputs) or self.target is not None
 
 
@@ -181,7 +181,16 @@ class MaskService:
         self._photo_time_s = photo_time_s
 
     def make(self, request: MaskRequest, log: RequestLog) -> MaskResult:
-        """Fetch, see, shape, store. Refusals are answers, in the result, not exceptions.
+        """Fetch one photo, make its masks and store them.
+
+        Refusals are answers, in the result, not exceptions.
+
+        Parameters
+        ----------
+        request
+            The photo, whose it is, and what was chosen.
+        log
+            The request's log, already open.
 
         Raises
         ------
@@ -263,15 +272,23 @@ class MaskService:
     def infer(
         self, data: bytes, options: MaskOptions
     ) -> tuple[ParsedPhoto | None, list[Mask], list[RefusedMask]]:
-        """See and shape one photo, and store nothing.
+        """Analyse one photo and shape its masks, and store nothing.
+
+        Parameters
+        ----------
+        data
+            The photo's file.
+        options
+            As for :meth:`make`.
 
         Returns
         -------
-        The look (None: nobody could be chosen), the masks that were made, and why others were not.
+        The parsed photo (None: no mask was made), the masks, and why others were not made.
 
         Raises
         ------
         BadRequest
+            The photo cannot be used.
         """
         with step("generate_masks", "service"):
             with step("decode_image", "intake"):
@@ -283,7 +300,7 @@ class MaskService:
             return ParsedPhoto(self._whole(data), analysis.person), made, refused
 
     def _whole(self, data: bytes) -> NDArray[np.uint8]:
-        """The photo in its own size, (height, width, 3)."""
+        """Decode the photo in its own size, (height, width, 3)."""
         with step("decode_whole_image", "intake"):
             return images.decode(data, self._limits.whole).rgb
 
@@ -291,7 +308,7 @@ class MaskService:
         return photo if isinstance(photo, bytes) else self._photos.fetch(photo)
 
     def _what(self, sha256: str, options: MaskOptions) -> list[Any]:
-        """All that the masks depend on."""
+        """Return all that the masks depend on."""
         chosen = asdict(options)
         # Masks alone keep the addresses that they had before there was anything else.
         chosen = {k: v for k, v in chosen.items() if k not in ("outputs", "target") or v}
@@ -318,7 +335,7 @@ class PhotoAnalysis:
 
 
 def analyse_photo(vision: Vision, photo: images.Photo, options: MaskOptions) -> PhotoAnalysis:
-    """Run the models: find everybody, choose one, take this one apart."""
+    """Run the models: find everybody, choose one, parse this one."""
     with step("find_people", "vision"):
         people = vision.find_people(photo.rgb)
     try:
@@ -427,10 +444,10 @@ def _encode(
 
 
 def status_of(made: Sequence[Mask], refused: Sequence[RefusedMask]) -> Status:
-    """What came of all masks together."""
+    """Return what came of all masks together."""
     return "refused" if not made else "partial" if refused else "success"
 
 
 def quality_of(made: Sequence[Mask]) -> dict[str, Quality]:
-    """How much each mask covers, and how sure the models are of it."""
+    """Return how much of the frame each mask covers, and its confidence."""
     return {mask.kind.value: Quality(float(mask.pixels.mean()), mask.confidence) for mask in made}

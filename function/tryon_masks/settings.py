@@ -231,7 +231,7 @@ class _Reader:
                 self.problems.append(f"{name} is not a setting: did you mean {meant[0]}?")
 
     def raw(self, name: str) -> str | None:
-        """The value as text; None when it is not set."""
+        """Return the value as text; None when it is not set."""
         value = self._explicit.get(name.lower())
         if value is None:
             value = self._environ.get(name)
@@ -275,7 +275,7 @@ class _Reader:
         return default if value is None else value == "1"
 
     def hosts(self, name: str) -> tuple[str, ...]:
-        """Host names between commas, in lower case."""
+        """Read host names between commas, in lower case."""
         value = self.raw(name)
         if value is None:
             return ()
@@ -315,7 +315,7 @@ class _Reader:
         return value
 
     def check_together(self, store: str, on_lambda: bool) -> None:
-        """What a value asks of the others."""
+        """Check what a value asks of the others."""
         if store == "directory" and on_lambda and self.raw("MASK_DIR") is None:
             self.problems.append("MASK_STORE=directory needs MASK_DIR.")
         if store == "s3" and self.raw("MASK_BUCKET") is None:

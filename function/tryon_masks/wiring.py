@@ -48,11 +48,12 @@ T = TypeVar("T")
 SECRET_TIMEOUT_S = 5.0
 STATE_TIMEOUT_S = 0.5
 STATE_TRIES = 2
-"""Of each call to DynamoDB and SQS, that must fit beside everything else in one API call."""
+"""Seconds and tries of a call to DynamoDB or SQS: it must fit beside everything else in one API
+call."""
 RUN_TIMEOUT_S = 2.0
-"""Of each try of a call to Step Functions, of which a look at a batch makes three."""
+"""Seconds of each try of a call to Step Functions. Asking for a batch makes three calls."""
 ERASE_TIMEOUT_S = 20.0
-"""Of each call that erases, for which nobody waits: a page of a table is a megabyte."""
+"""Seconds of each call that erases. Nobody waits for it, and a page of a table is a megabyte."""
 
 
 def open_telemetry() -> None:
@@ -63,7 +64,7 @@ def open_telemetry() -> None:
 
 
 def models_dir(settings: Settings) -> Path:
-    """The folder that holds a folder for each model set.
+    """Return the folder that holds a folder for each model set.
 
     MODELS_DIR; without it ``models/build`` in a source checkout, and elsewhere the user's cache.
     """
@@ -125,14 +126,14 @@ def build_vision(settings: Settings) -> Vision:
 
 
 def build_limits(settings: Settings) -> Limits:
-    """What a photo may cost, and the grid that the model set works on."""
+    """Return what a photo may cost, and the grid that the model set works on."""
     return Limits(
         settings.max_photo_bytes, settings.max_photo_pixels, WORKING_SIDES[settings.model_set]
     )
 
 
 def build_store(settings: Settings) -> CloudinaryMaskStore | S3MaskStore | DirectoryMaskStore:
-    """The store that MASK_STORE names, with its credentials.
+    """Build the store that MASK_STORE names, with its credentials.
 
     Raises
     ------
@@ -169,7 +170,7 @@ def build_store(settings: Settings) -> CloudinaryMaskStore | S3MaskStore | Direc
 
 
 def build_step_log(settings: Settings) -> StepLog | None:
-    """The second home of the log records; None where FIRESTORE_PROJECT is not set.
+    """Build the second home of the log records; None where FIRESTORE_PROJECT is not set.
 
     Raises
     ------
@@ -181,7 +182,7 @@ def build_step_log(settings: Settings) -> StepLog | None:
 def build_service(
     settings: Settings, load_vision: Callable[[Settings], Vision] = build_vision
 ) -> MaskService:
-    """The use case on real parts; the models come last because they take longest.
+    """Build the use case on real parts; the models come last because they take longest.
 
     Raises
     ------
@@ -202,7 +203,7 @@ def build_service(
 def build_local(
     settings: Settings, vision: Vision, base_url: str
 ) -> tuple[MaskService, MemoryMaskStore]:
-    """The use case for a server on somebody's own machine: masks stay in its memory."""
+    """Build the use case for a server on somebody's own machine: masks stay in its memory."""
     from tryon_masks.adapters.http import HttpPhotoSource
     from tryon_masks.adapters.memory import MemoryMaskStore
 
@@ -213,7 +214,7 @@ def build_local(
 
 
 def build_jobs(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> DynamoJobs:
-    """The table that JOBS_TABLE names.
+    """Open the table that JOBS_TABLE names.
 
     Raises
     ------
@@ -229,7 +230,7 @@ def build_jobs(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> Dynamo
 
 
 def build_batches(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> DynamoBatches:
-    """Batches in the table that JOBS_TABLE names.
+    """Open the batches in the table that JOBS_TABLE names.
 
     Raises
     ------
@@ -245,7 +246,7 @@ def build_batches(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> Dyn
 
 
 def build_batch_files(settings: Settings) -> BatchFiles:
-    """The batches' files in the bucket that PHOTO_BUCKET names.
+    """Open the batches' files in the bucket that PHOTO_BUCKET names.
 
     Raises
     ------
@@ -263,7 +264,7 @@ def build_batch_files(settings: Settings) -> BatchFiles:
 
 
 def build_runs(settings: Settings) -> BatchRuns:
-    """The state machine that BATCH_MACHINE_ARN names.
+    """Open the state machine that BATCH_MACHINE_ARN names.
 
     Raises
     ------
@@ -278,7 +279,7 @@ def build_runs(settings: Settings) -> BatchRuns:
 
 
 def build_queue(settings: Settings) -> WorkQueue:
-    """The queue that WORK_QUEUE_URL names.
+    """Open the queue that WORK_QUEUE_URL names.
 
     Raises
     ------
@@ -293,7 +294,7 @@ def build_queue(settings: Settings) -> WorkQueue:
 
 
 def build_callbacks(settings: Settings) -> Callbacks:
-    """Callbacks signed with the key that CALLBACK_SECRET_ARN names.
+    """Build callbacks signed with the key that CALLBACK_SECRET_ARN names.
 
     Raises
     ------
@@ -306,7 +307,7 @@ def build_callbacks(settings: Settings) -> Callbacks:
 
 
 def build_forms(settings: Settings) -> UploadForms:
-    """Forms for the bucket that PHOTO_BUCKET names.
+    """Open the bucket that PHOTO_BUCKET names, for forms.
 
     Raises
     ------
@@ -326,7 +327,7 @@ def build_forms(settings: Settings) -> UploadForms:
 def build_idempotency(
     settings: Settings, timeout_s: float = STATE_TIMEOUT_S
 ) -> DynamoIdempotency | None:
-    """The memory of what was made; None where IDEMPOTENCY_TABLE is not set, as the log says.
+    """Open the memory of what was made; None where IDEMPOTENCY_TABLE is not set, as the log says.
 
     Raises
     ------
@@ -343,7 +344,7 @@ def build_idempotency(
 
 
 def build_places(settings: Settings) -> dict[str, UserData | None]:
-    """Every place where something of users is kept; None: it is not set up.
+    """Open every place where something of users is kept; None: it is not set up.
 
     Masks come after the jobs, and these after the lists, which could make them anew; the log last.
 
@@ -398,7 +399,7 @@ def _firestore_for(settings: Settings) -> FirestoreLog | None:
 
 @cache
 def _firestore(project: str, secret_arn: str | None) -> FirestoreLog:
-    """One client for the step log and the profiles, so that its secret is read once."""
+    """Open one client for the step log and the profiles, so that its secret is read once."""
     with step("open_firestore", "firestore"):
         from tryon_masks.adapters.firestore import FirestoreLog
 

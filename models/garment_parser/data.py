@@ -80,7 +80,7 @@ MUCH = 400
 
 
 FAINT = 26
-"""Of 255: up to where the pose model sees nobody."""
+"""Value of the outline, 0 to 255, up to which the pose model sees nobody."""
 ENOUGH = 0.25
 """Share of a photo's columns that are free of anybody from which they make a background."""
 CHEST = 0.45

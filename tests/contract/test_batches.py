@@ -205,7 +205,7 @@ class House:
 
 @pytest.fixture(scope="module")
 def clients() -> tuple[Any, Any]:
-    """Of DynamoDB and S3, made once: that takes longer than most tests here."""
+    """Make clients of DynamoDB and S3 once: that takes longer than most tests here."""
     with pytest.MonkeyPatch.context() as environ:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             environ.setenv(name, "testing")

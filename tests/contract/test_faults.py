@@ -48,9 +48,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 URL = "http://photos.example/me.jpg"
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:a-secret-AbCdEf"
 PATIENCE_S = 60.0
-"""Of calls that are answered, however slow the machine is."""
+"""Seconds for calls that are answered, however slow the machine is."""
 SILENCE_S = 0.5
-"""Of calls that nobody answers."""
+"""Seconds for calls that nobody answers."""
 
 
 def patience_with(fault: object) -> float:
@@ -447,4 +447,4 @@ def test_all_waits_together_leave_time_for_the_photo() -> None:
 
 
 LONGEST_PAUSE_S = 1.0
-"""Of botocore, before the second try."""
+"""Seconds that botocore waits at most before the second try."""

@@ -31,9 +31,9 @@ MESSAGES = 1000
 CONTAINERS = 4
 TRIES = 5
 FLAKY = 7
-"""Of the photos, every so many-th cannot be fetched the first time."""
+"""Every so many-th photo cannot be fetched the first time."""
 DOUBLED = 10
-"""Of the messages, every so many-th is given to two containers at once."""
+"""Every so many-th message is given to two containers at once."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tryon_masks.domain.errors import SettingsError, StateUnavailable
 
 
 def aws_client(service: str, timeout_s: float, *, tries: int = 3, **config: Any) -> Any:
-    """A client of ``service``.
+    """Return a client of ``service``.
 
     botocore repeats a call on throttling, 5xx, lost connections and timeouts, ``tries`` tries in
     all, with jittered pauses. ``timeout_s`` bounds, in seconds, each connect and each wait for
@@ -51,7 +51,7 @@ def aws_client(service: str, timeout_s: float, *, tries: int = 3, **config: Any)
 
 @contextmanager
 def translate_state_errors() -> Iterator[None]:
-    """A failure of AWS is one of the service's own records.
+    """Raise what AWS reports about the service's own records as :class:`StateUnavailable`.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def translate_state_errors() -> Iterator[None]:
 
 
 def find_items(client: Any, table: str, condition: str, name: str, value: str) -> list[str]:
-    """The ids of all items whose attribute ``name`` meets ``condition`` on ``value``.
+    """Return the ids of all items whose attribute ``name`` meets ``condition`` on ``value``.
 
     The condition calls them ``#name`` and ``:value``. The whole table is read.
 

@@ -13,7 +13,7 @@ from tryon_masks.adapters.jobs import now, read_all, refused
 from tryon_masks.ports import Batch, JobState
 
 PREFIX = "batch-"
-"""Of a batch's ``id`` in the table, which no job's begins with."""
+"""What a batch's ``id`` in the table begins with, and no job's does."""
 PART = 1000
 """Items of a list that are counted in one record, which can be 400 KB."""
 _DONE = ("success", "partial", "refused")
@@ -67,7 +67,7 @@ class DynamoBatches:
         return _batch(item)
 
     def get(self, batch_id: str) -> Batch | None:
-        """The batch; None where there is none, or none any more."""
+        """Return the batch; None where there is none, or none any more."""
         with translate_state_errors():
             found = self._client.get_item(
                 TableName=self._table, Key=_key(batch_id), ConsistentRead=True
@@ -101,7 +101,7 @@ class DynamoBatches:
         )
 
     def count_list_items(self, batch_id: str, total: int) -> dict[JobState, int]:
-        """How many items of a list are in each state."""
+        """Count the items of a list in each state."""
         keys = [_part(batch_id, part) for part in range(-(-total // PART))]
         counts = _counts({})
         for item in read_all(self._client, self._table, keys):
@@ -161,7 +161,7 @@ class DynamoBatches:
             )
 
     def find(self, user_id: str) -> list[str]:
-        """The ids of the records of the batches that the user handed in."""
+        """Return the ids of the records of the batches that the user submitted."""
         handed_in = find_items(self._client, self._table, "#name = :value", "owner", user_id)
         own = {one for one in handed_in if one.startswith(PREFIX)}
         every = find_items(self._client, self._table, "begins_with(#name, :value)", "id", PREFIX)

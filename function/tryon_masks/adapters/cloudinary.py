@@ -88,7 +88,7 @@ class CloudinaryMaskStore:
         return save_in_parallel(files, lambda name, file: self._save_one(key, name, file))
 
     def find(self, user_id: str) -> list[str]:
-        """The public ids of all that was made for the user."""
+        """Return the public ids of all that was made for the user."""
         folder = "/".join(filter(None, (self._folder, user_folder(user_id))))
         found: list[str] = []
         cursor: dict[str, str] = {}
@@ -162,7 +162,7 @@ class CloudinaryMaskStore:
 
 @cache
 def _sdk() -> tuple[Any, type[Exception]]:
-    """The SDK's upload function and the error it raises.
+    """Import the SDK: its upload function, and the error that it raises.
 
     Imported late: the SDK reads CLOUDINARY_URL from the environment when it is imported, and fails
     on a bad one with an error of its own, so ours has to be checked first.
@@ -178,7 +178,7 @@ def _sdk() -> tuple[Any, type[Exception]]:
 
 
 def _account(url: str) -> dict[str, Any]:
-    """Every option that the SDK would otherwise take from its process-wide configuration."""
+    """Return every option that the SDK would otherwise take from its process-wide configuration."""
     form = "CLOUDINARY_URL must look like cloudinary://API_KEY:API_SECRET@CLOUD_NAME."
     try:
         parts = urlsplit(url)

@@ -64,7 +64,7 @@ _COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress"
 _COMPRESSIONS |= {"dcb", "dcz", "lzma", "xz", "bzip2", "lz4", "snappy", "exi", "pack200-gzip"}
 _UNPACKED = frozenset({"gzip", "x-gzip", "deflate"})
 _MAX_COMPRESSIONS = 2
-"""Of one answer."""
+"""How often one answer may be compressed."""
 _READ_BYTES = 64 * 1024
 _FRAMING_BYTES = 1_000_000
 """What one answer may hold beside the photo: headers and chunk sizes."""
@@ -242,7 +242,7 @@ class HttpPhotoSource(_HttpClient, PhotoSource):
         return bytes(body)
 
     def _unpacked(self, body: bytes, response: http.client.HTTPResponse) -> bytes:
-        """``body`` without its compressions.
+        """Return ``body`` without its compressions.
 
         Labels that are no compression are common (``aws-chunked``, ``base64`` and ``utf-8`` of
         objects that were uploaded with them, none at all) and say nothing.
@@ -330,13 +330,13 @@ class HttpCallbacks(_HttpClient, Callbacks):
 
 
 def _is_whole(response: http.client.HTTPResponse) -> bool:
-    """Whether a part that nobody asked for is all there is."""
+    """Return whether a partial answer that nobody asked for is all there is."""
     said = re.fullmatch(r"bytes 0-(\d+)/(\d+)", response.getheader("Content-Range", "").strip())
     return said is not None and int(said[1]) + 1 == int(said[2])
 
 
 def _gunzipped(data: bytes, max_bytes: int) -> bytes:
-    """The first ``max_bytes`` bytes of all members of a gzip file.
+    """Return the first ``max_bytes`` bytes of all members of a gzip file.
 
     Raises
     ------
@@ -352,7 +352,7 @@ def _gunzipped(data: bytes, max_bytes: int) -> bytes:
 
 
 def _inflated(data: bytes, max_bytes: int) -> bytes:
-    """The first ``max_bytes`` of deflated data, with or without the header that it should have.
+    """Inflate the first ``max_bytes`` bytes of deflated data, with or without its header.
 
     Raises
     ------
@@ -391,7 +391,7 @@ class _Deadline:
         self._end = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Seconds, more than 0. Raises TimeoutError."""
+        """Return the seconds that are left, more than 0. Raises TimeoutError."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError("the deadline has passed")
@@ -418,7 +418,7 @@ class _BoundedSocket:
         return io.BufferedReader(_BoundedReader(self._sock, self._deadline, self._allowance))
 
     def close(self) -> None:
-        """Called by http.client when it has the answer's head."""
+        """Do nothing: http.client calls this when it has the answer's head."""
 
 
 class _BoundedReader(io.RawIOBase):

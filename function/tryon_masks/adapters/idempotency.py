@@ -91,7 +91,7 @@ class DynamoIdempotency:
         return result
 
     def find(self, user_id: str) -> list[str]:
-        """The ids of the user's records."""
+        """Return the ids of the user's records."""
         start = f"{PREFIX}/{user_folder(user_id)}#"
         return find_items(self._client, self._table, "begins_with(#name, :value)", "id", start)
 

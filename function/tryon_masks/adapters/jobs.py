@@ -59,7 +59,7 @@ class DynamoJobs:
         return _job(item)
 
     def get(self, job_id: str) -> Job | None:
-        """The job; None where there is none, or none any more."""
+        """Return the job; None where there is none, or none any more."""
         with translate_state_errors():
             found = self._client.get_item(
                 TableName=self._table, Key={"id": {"S": job_id}}, ConsistentRead=True
@@ -71,7 +71,7 @@ class DynamoJobs:
         return _job(item)
 
     def get_all(self, job_ids: Sequence[str]) -> dict[str, Job]:
-        """Those of these jobs that there are, by their numbers."""
+        """Return those of these jobs that exist, by their ids."""
         keys = [{"id": {"S": job_id}} for job_id in job_ids]
         items = read_all(self._client, self._table, keys)
         return {item["id"]["S"]: _job(item) for item in items}
@@ -109,7 +109,7 @@ class DynamoJobs:
                     raise
 
     def find(self, user_id: str) -> list[str]:
-        """The ids of the jobs that are about this user, whoever handed them in."""
+        """Return the ids of the jobs that are about this user, whoever submitted them."""
         # A quotation mark inside a JSON string has a backslash before it: nothing else looks so.
         member = json.dumps({"user_id": user_id})[1:-1]
         return find_items(self._client, self._table, "contains(#name, :value)", "task", member)
@@ -171,7 +171,7 @@ def _job(item: Mapping[str, Any]) -> Job:
 def read_all(
     client: Any, table: str, keys: Sequence[Mapping[str, Any]]
 ) -> Iterator[Mapping[str, Any]]:
-    """Those of the items with these keys that there are, in any order.
+    """Return those of the items with these keys that exist, in any order.
 
     Raises
     ------
@@ -188,10 +188,10 @@ def read_all(
 
 
 def now() -> str:
-    """The time as ISO 8601 in UTC, to the millisecond."""
+    """Return the time as ISO 8601 in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def refused(error: ClientError) -> bool:
-    """Whether DynamoDB found that the condition of a write does not hold."""
+    """Return whether DynamoDB found that the condition of a write does not hold."""
     return bool(error.response["Error"]["Code"] == "ConditionalCheckFailedException")

@@ -42,6 +42,6 @@ class MemoryMaskStore:
             return addresses
 
     def get(self, path: str) -> EncodedImage | None:
-        """The file under ``key/name.ending``, or None: there never was one, or it is gone."""
+        """Return the file under ``key/name.ending``; None: there never was one, or it is gone."""
         with self._lock:
             return self._files.get(path)

@@ -41,7 +41,7 @@ class StepFunctionsRuns:
             )
 
     def get(self, batch_id: str) -> Run:
-        """How far it is."""
+        """Return how far the run is."""
         arn = f"{self._machine_arn.replace(':stateMachine:', ':execution:')}:{batch_id}"
         with translate_state_errors():
             execution = self._client.describe_execution(executionArn=arn)

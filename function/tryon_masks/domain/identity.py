@@ -31,7 +31,7 @@ def resolve_user_id(signed_in: str | None, named: str | None) -> str:
 
 
 def check_user_id(given: str) -> str:
-    """``given``, when it can be a user id.
+    """Return ``given`` when it can be a user id.
 
     Raises
     ------

@@ -32,7 +32,7 @@ class BatchTracker:
         )
 
     def take_item(self, batch_id: str, number: int) -> Job | None:
-        """The job that a batch's item is; it is made when it is first asked for.
+        """Return the job that a batch's item is; it is made when it is first asked for.
 
         None where the batch was forgotten, or the item erased, which counts as an error.
         """
@@ -50,7 +50,7 @@ class BatchTracker:
         return None
 
     def start_item(self, job: Job) -> None:
-        """Say that somebody is at the item that a job is, if it is one."""
+        """Mark the item that a job is, if it is one, as running."""
         if BATCH in job.task:
             batch_id, number = job.task[BATCH]
             self.batches.set_item_state(batch_id, number, "running")
@@ -77,7 +77,7 @@ class BatchTracker:
             self.batches.close(batch_id, self.files.put_results(batch_id, lines))
 
     def finish_line(self, batch_id: str, number: int, state: JobState) -> None:
-        """Count one line of a list."""
+        """Record the state of one line of a list."""
         self.batches.set_list_item_state(batch_id, number, state)
 
 
@@ -91,11 +91,11 @@ class JobTracker:
     batches: BatchTracker
 
     def get(self, job_id: str) -> Job | None:
-        """The job, or None."""
+        """Return the job, or None."""
         return self.jobs.get(job_id)
 
     def start(self, job: Job) -> None:
-        """Say that somebody is at it."""
+        """Mark the job as running."""
         self.jobs.update(job.job_id, "running")
         self.batches.start_item(job)
 

@@ -84,7 +84,7 @@ class JobSubmitter:
     def create_upload(
         self, owner: str, user_id: str | None, body: UploadBody
     ) -> tuple[Job, UploadForm]:
-        """A form to upload one photo with; its job is queued from now on.
+        """Sign a form to upload one photo with; its job is queued from now on.
 
         Raises
         ------
@@ -104,7 +104,7 @@ class JobSubmitter:
             return self.jobs.add(job_id, owner, task), form
 
     def get(self, owner: str, job_id: str) -> Job:
-        """How far the job is.
+        """Return the job, which says how far it is.
 
         Raises
         ------
@@ -156,7 +156,7 @@ class BatchSubmitter:
             return Progress(batch, "queued", len(tasks), len(tasks), batch.counts)
 
     def get(self, owner: str, batch_id: str) -> Progress:
-        """How far the batch is.
+        """Return how far the batch is.
 
         Raises
         ------

@@ -17,7 +17,7 @@ CALLBACK = "callback_url"
 ITEM = "item_id"
 """What a job is called in its batch's results."""
 NUMBER = "number"
-"""Of an item in its batch, from 0; the others keep theirs when one is erased."""
+"""An item's place in its batch, from 0; the others keep theirs when one is erased."""
 
 
 def item_tasks(user_id: str | None, body: BatchBody) -> list[dict[str, Any]]:
@@ -38,12 +38,12 @@ def item_tasks(user_id: str | None, body: BatchBody) -> list[dict[str, Any]]:
 
 
 def options_of(body: OptionsBody) -> dict[str, Any]:
-    """What was chosen about the masks, as ``read_options`` reads it."""
+    """Return what was chosen about the masks, as ``read_options`` reads it."""
     names = set(OptionsBody.model_fields)
     chosen: dict[str, Any] = body.model_dump(mode="json", include=names, exclude_unset=True)
     return chosen
 
 
 def item_job_id(batch_id: str, number: int) -> str:
-    """The number of the job that a batch's item is, always the same."""
+    """Derive the id of the job that a batch's item is: always the same."""
     return hashlib.sha256(f"{batch_id}/{number}".encode()).hexdigest()[:32]

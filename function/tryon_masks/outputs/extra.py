@@ -38,14 +38,30 @@ LABEL_SETS = {
 
 
 def file_name(output: Output, mask: str) -> str:
-    """What the file made for ``mask`` is called, without its ending."""
+    """Name the file that is made for ``mask``, without its ending."""
     return f"{mask}_{output.value}"
 
 
 def output_files(
     parsed: ParsedPhoto, masks: Sequence[Mask], outputs: Sequence[Output], size: tuple[int, int]
 ) -> dict[str, EncodedImage]:
-    """Draw the pictures among ``outputs``: name -> file; ``size`` (width, height) is theirs."""
+    """Draw the pictures among ``outputs``.
+
+    Parameters
+    ----------
+    parsed
+        The photo with its person.
+    masks
+        The masks that agnostic pictures are made for.
+    outputs
+        What to draw; keypoints are no picture.
+    size
+        (width, height) of the pictures in pixels.
+
+    Returns
+    -------
+    Name -> file.
+    """
     nothing = np.zeros(parsed.rgb.shape[:2], np.uint8)
     transform = Transform.stretched(parsed.size, size)
     plain = parsed.transformed(transform, nothing)
@@ -70,7 +86,15 @@ def output_files(
 
 
 def keypoints(parsed: ParsedPhoto, size: tuple[int, int]) -> dict[str, Any]:
-    """Keypoints on a grid of ``size``: by name, and as OpenPose writes them, as JSON values."""
+    """Return the keypoints as JSON values: by name, and as OpenPose writes them.
+
+    Parameters
+    ----------
+    parsed
+        The photo with its person.
+    size
+        (width, height) in pixels of the grid that they are given on.
+    """
     skeleton = Transform.stretched(parsed.size, size).skeleton(parsed.skeleton)
     return {
         "named": named_json(skeleton, size),

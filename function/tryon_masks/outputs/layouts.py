@@ -65,26 +65,26 @@ class Tree:
 
     @property
     def folder(self) -> str:
-        """What the files' folders lie in."""
+        """Return the folder that the files' folders lie in."""
         return self.split if self.layout is LayoutName.VITON_HD else CATEGORIES[self.kind]
 
     def person(self, photo: str) -> str:
-        """File name of the person's picture."""
+        """Return the file name of the person's picture."""
         return f"{photo}_00.jpg" if self.layout is LayoutName.VITON_HD else f"{photo}_0.jpg"
 
     def garment(self, photo: str) -> str:
-        """File name of the garment that belongs to the photo."""
+        """Return the file name of the garment that belongs to the photo."""
         return f"{photo}_00.jpg" if self.layout is LayoutName.VITON_HD else f"{photo}_1.jpg"
 
     @property
     def garments(self) -> str:
-        """Path of the folder of garments' pictures."""
+        """Return the path of the folder of garments' pictures."""
         name = "cloth" if self.layout is LayoutName.VITON_HD else "images"
         return f"{self.folder}/{name}"
 
     @property
     def left_out(self) -> list[str]:
-        """Paths of folders that stay empty."""
+        """Return the paths of folders that stay empty."""
         return [f"{self.folder}/{name}" for name in LEFT_OUT[self.layout]]
 
     def files(self, parsed: ParsedPhoto, mask: Mask, photo: str) -> dict[str, bytes]:
@@ -95,7 +95,7 @@ class Tree:
         return {f"{self.folder}/{path}": data for path, data in draw(view, photo).items()}
 
     def pairs(self, photos: Sequence[str]) -> dict[str, str]:
-        """The lists of persons with their own garments: path -> text."""
+        """Write the lists of persons with their own garments: path -> text."""
         lines = [(self.person(photo), self.garment(photo)) for photo in photos]
         if self.layout is LayoutName.VITON_HD:
             return {f"{self.split}_pairs.txt": "".join(f"{a} {b}\n" for a, b in lines)}
@@ -108,7 +108,7 @@ class Tree:
 
 
 def dress_code_keypoints(skeleton: Skeleton) -> dict[str, list[list[float]]]:
-    """COCO-18 joints as x, y, score and running number; -1, -1, 0, -1 where one is missing."""
+    """Return COCO-18 joints as x, y, score and running number; -1, -1, 0, -1 where missing."""
     rows: list[list[float]] = [
         [-1, -1, 0, -1] if k is None else [round(k.x, 2), round(k.y, 2), round(k.score, 4), number]
         for number, k in enumerate(joints(skeleton, PoseOrder.COCO_18))

@@ -1,6 +1,6 @@
-"""Parse maps in the numbers and palettes that data sets use, from the canonical part map.
+"""Parse maps in the labels and palettes that data sets use, from the canonical part map.
 
-A part without a number of its own takes the number named in :data:`LABELS`, the number of what
+A part without a label of its own takes the label named in :data:`LABELS`, the label of what
 lies nearest to it (:data:`NEAREST_PARTS`), or 0. ``docs/try-on-models.md`` shows the tables.
 """
 
@@ -180,7 +180,7 @@ LABELS: dict[LabelSet, dict[Part, int]] = {
         Part.NECK: _CIHP_TORSO_SKIN,
     },
 }
-"""Every part's number; what is neither here nor in :data:`NEAREST_PARTS` is 0."""
+"""Every part's label; what is neither here nor in :data:`NEAREST_PARTS` is 0."""
 
 _UNDER_BELTS = TOPS | BOTTOMS | {Part.DRESS}
 NEAREST_PARTS: dict[LabelSet, dict[Part, frozenset[Part]]] = {
@@ -203,18 +203,26 @@ VITON_HD_ARMS = (14, 15)
 
 @dataclass(frozen=True)
 class ParseMap:
-    """``labels``: shape (H, W), uint8, numbers of ``label_set``."""
+    """``labels``: shape (H, W), uint8, labels of ``label_set``."""
 
     labels: NDArray[np.uint8]
     label_set: LabelSet
 
     def png(self) -> EncodedImage:
-        """A palette PNG: its pixels are the numbers, its colours the label_set's."""
+        """Encode a palette PNG: its pixels are the labels, its colours those of the label set."""
         return palette_png(self.labels, PALETTES[self.label_set])
 
 
 def parse_map(part_map: PartMap, label_set: LabelSet) -> ParseMap:
-    """The part map in another label_set, on the same grid."""
+    """Translate the part map into another label set.
+
+    Parameters
+    ----------
+    part_map
+        Shape (H, W), uint8, values of :class:`~tryon_masks.domain.parts.Part`.
+    label_set
+        Whose labels the result has.
+    """
     parts = part_map
     for part, others in NEAREST_PARTS[label_set].items():
         parts = _as_nearest(parts, part, others)
@@ -225,7 +233,7 @@ def parse_map(part_map: PartMap, label_set: LabelSet) -> ParseMap:
 
 
 def to_part_map(parse: ParseMap) -> PartMap:
-    """The canonical part map, as far as the label_set tells: hands are arms, necks are faces."""
+    """Translate back, as far as the label set tells: hands are arms, necks are faces."""
     table = np.zeros(256, np.uint8)
     for part, number in SHARED_LABELS[parse.label_set].items():
         table[number] = part
@@ -233,7 +241,7 @@ def to_part_map(parse: ParseMap) -> PartMap:
 
 
 def without_upper(parse: ParseMap, mask: NDArray[np.uint8]) -> ParseMap:
-    """VITON-HD's agnostic parse map: no upper clothes, no skin of the torso, no repainted arms.
+    """Make VITON-HD's agnostic parse map: no upper clothes, torso skin or repainted arms.
 
     ``mask``: shape (H, W), 255 where the photo is repainted.
     """
@@ -243,7 +251,7 @@ def without_upper(parse: ParseMap, mask: NDArray[np.uint8]) -> ParseMap:
 
 
 def palette_png(labels: NDArray[np.uint8], palette: Colours) -> EncodedImage:
-    """Write numbers (H, W) as a PNG of mode P."""
+    """Encode labels (H, W), uint8, as a PNG of mode P."""
     image = Image.fromarray(labels, "P")
     image.putpalette([value for colour in palette for value in colour])
     file = BytesIO()

@@ -19,7 +19,7 @@ def paste(
     mask: NDArray[np.uint8],
     transform: Transform,
 ) -> NDArray[np.uint8]:
-    """``photo`` with ``result`` where ``mask`` says so, blended inwards from the mask's edge.
+    """Paste ``result`` into ``photo`` where ``mask`` says so, blended inwards from the mask's edge.
 
     Parameters
     ----------

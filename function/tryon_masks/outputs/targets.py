@@ -197,7 +197,7 @@ class TargetFiles:
     files: dict[str, EncodedImage]
 
     def about(self) -> dict[str, Any]:
-        """What a program must know beside the files, as JSON values."""
+        """Return what a program must know beside the files, as JSON values."""
         return {
             "target": self.name.value,
             "mask": self.kind.value,
@@ -208,7 +208,7 @@ class TargetFiles:
 
 
 def not_taken(name: TargetName, kinds: Sequence[MaskKind]) -> str | None:
-    """Why the model cannot take masks of these kinds, in words; None: it can."""
+    """Return why the model cannot take masks of these kinds, in words; None: it can."""
     takes = TARGETS[name].categories
     if all(kind in takes for kind in kinds):
         return None
@@ -216,11 +216,23 @@ def not_taken(name: TargetName, kinds: Sequence[MaskKind]) -> str | None:
 
 
 def target_files(parsed: ParsedPhoto, mask: Mask, name: TargetName, photo: str) -> TargetFiles:
-    """Draw what the model reads; ``photo`` names the photo in paths.
+    """Draw what a try-on model reads.
+
+    Parameters
+    ----------
+    parsed
+        The photo with its person.
+    mask
+        On the working grid.
+    name
+        The model.
+    photo
+        Names the photo in paths.
 
     Raises
     ------
     CropCutsMask
+        The model's crop cannot hold the mask.
     KeyError
         The target does not take masks of this kind.
     """

@@ -48,7 +48,7 @@ PROBLEMS_SHOWN = 10
 
 
 def _without_fraction(value: object) -> object:
-    """In JSON 64.0 is the whole number 64, and some languages write it so."""
+    """Turn 64.0 into 64: in JSON that is a whole number, and some languages write it so."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -207,7 +207,7 @@ class OptionsBody(_Body):
         return self
 
     def options(self) -> MaskOptions:
-        """The same, in the service's terms."""
+        """Return the same choices in the service's terms."""
         return MaskOptions(
             masks=tuple(self.masks),
             profile=self.profile,
@@ -255,7 +255,7 @@ class MaskRequestBody(_CallBody):
 
     @property
     def photo(self) -> str | bytes:
-        """Its address, or its bytes."""
+        """Return the photo's address, or its bytes."""
         photo = self.image if self.user_image_url is None else self.user_image_url
         assert photo is not None  # noqa: S101 - one_photo has seen to it
         return photo
@@ -265,7 +265,7 @@ UNKNOWN_TYPE = "application/octet-stream"
 
 
 def _any_case(text: str) -> str:
-    """A pattern of ``text``, for JSON Schema has no other way to leave case open."""
+    """Return a pattern of ``text`` in any case: JSON Schema has no other way to leave case open."""
     return "".join(f"[{one.upper()}{one}]" if one.isalpha() else one for one in text)
 
 
@@ -296,12 +296,12 @@ class UploadBody(OptionsBody):
 
     @property
     def stored_type(self) -> str:
-        """The type that S3 keeps the file under."""
+        """Return the type that S3 keeps the file under."""
         return self.content_type.partition(";")[0].strip().lower() or UNKNOWN_TYPE
 
 
 MAX_ITEMS = 1000
-"""Of a batch in a request's body."""
+"""Most photos of a batch in a request's body."""
 
 
 class ItemBody(OptionsBody):
@@ -332,7 +332,7 @@ class BatchBody(_Body):
 
     @property
     def names(self) -> list[str]:
-        """What the items are called in the results."""
+        """Return what the items are called in the results."""
         return [item_name(item.id, place) for place, item in enumerate(self.items or ())]
 
     @model_validator(mode="after")
@@ -376,12 +376,12 @@ Body = Annotated[
 
 
 def mask_request(body: MaskRequestBody | DataJson, user_id: str) -> MaskRequest:
-    """The service's request."""
+    """Return the service's request."""
     return MaskRequest(photo=body.photo, user_id=user_id, options=body.options())
 
 
 def invalid(problems: Iterable[Mapping[str, Any]]) -> InvalidRequest:
-    """Pydantic's problems as one error that names the fields and never repeats their values."""
+    """Turn Pydantic's problems into one error that names fields and never repeats values."""
     texts = []
     for problem in problems:
         where = [
@@ -395,7 +395,7 @@ def invalid(problems: Iterable[Mapping[str, Any]]) -> InvalidRequest:
 
 
 def read_options(given: Mapping[str, Any]) -> MaskOptions:
-    """Options from somewhere other than an API body.
+    """Read options from somewhere other than an API body.
 
     Raises
     ------
@@ -408,7 +408,7 @@ def read_options(given: Mapping[str, Any]) -> MaskOptions:
 
 
 def read_item(given: object) -> ItemBody:
-    """One line of a batch's list.
+    """Read one line of a batch's list.
 
     Raises
     ------
@@ -421,12 +421,12 @@ def read_item(given: object) -> ItemBody:
 
 
 def item_name(given: str | None, number: int) -> str:
-    """What an item is called in the results: as its caller says, or its place from 1."""
+    """Name an item in the results: as its caller does, or by its place from 1."""
     return given or str(number + 1)
 
 
 def photo_of_document(data: bytes) -> str:
-    """The photo's address in a ``data.json`` file.
+    """Return the photo's address in a ``data.json`` file.
 
     Raises
     ------

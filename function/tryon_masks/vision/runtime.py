@@ -71,7 +71,7 @@ def _trim_heap() -> None:
 
 @cache
 def share_memory_arena() -> None:
-    """From now on, models that are loaded share the memory that their layers work in.
+    """Make models that are loaded from now on share the memory that their layers work in.
 
     As they take turns, it is as much as the one needs that needs most, and is kept for good: to ask
     the system for each layer's anew costs page faults. All other large buffers go back to it as
@@ -87,14 +87,14 @@ def share_memory_arena() -> None:
 
 
 def sigmoid(logits: Floats) -> Floats:
-    """Logistic function, element by element, without overflow."""
+    """Apply the logistic function, element by element, without overflow."""
     one = np.float32(1)
     result: Floats = one / (one + np.exp(-logits.clip(-60, 60)))
     return result
 
 
 def softmax(logits: Floats, axis: int) -> Floats:
-    """Probabilities along ``axis``."""
+    """Return the probabilities along ``axis``."""
     exponentials: Floats = np.exp(logits - logits.max(axis=axis, keepdims=True))
     result: Floats = exponentials / exponentials.sum(axis=axis, keepdims=True)
     return result

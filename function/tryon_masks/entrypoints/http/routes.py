@@ -78,7 +78,7 @@ Prefer = Annotated[
     str | None, Header(description="respond-async: answer at once, with where to ask later.")
 ]
 _JSON_TYPE = re.compile(r"(application/json|text/json|application/[\w.-]+\+json)?", re.IGNORECASE)
-"""Of a body; without a type it is taken to be the only one there is."""
+"""Content types of a body; without one it is taken to be JSON."""
 REQUEST_ID_HEADER = "x-request-id"
 SIGNED_IN = "token"
 """The security scheme of the routes that make masks."""
@@ -347,7 +347,7 @@ class _Call:
 
     @property
     def submission(self) -> Submission:
-        """Where jobs, uploads and batches are handed in.
+        """Return where jobs, uploads and batches are submitted.
 
         Raises
         ------
@@ -359,7 +359,7 @@ class _Call:
         return self.submission_here
 
     def owner(self) -> str:
-        """Whose jobs, uploads and batches the caller's are, where there are any.
+        """Return the owner of the caller's jobs, uploads and batches, where a stack has these.
 
         Raises
         ------
@@ -369,7 +369,7 @@ class _Call:
         return self.caller.known()
 
     def identify(self, user_id: str | None) -> str:
-        """Whose request it is, from now on in the log too; the request has been read."""
+        """Resolve whose request it is, and name that user in the log from now on."""
         user_id = resolve_user_id(self.caller.user_id, user_id)
         self.reading.close()
         self.log.identify(user_id)
@@ -442,7 +442,7 @@ resolver.exception_handler(Exception)(_raise)
 def create_handler(
     service: MaskService, submission: Submission | None, step_log: StepLog | None = None
 ) -> Handler:
-    """The Lambda handler for API Gateway's HTTP APIs, its REST APIs and function URLs.
+    """Return the Lambda handler for API Gateway's HTTP APIs, its REST APIs and function URLs.
 
     ``submission`` is None where nothing can be handed in to be done later.
     """
@@ -506,7 +506,7 @@ def _answer(event: dict[str, Any], context: Any, call: _Call) -> dict[str, Any]:
 
 
 def _with_json_body(event: dict[str, Any]) -> dict[str, Any]:
-    """The event with its body as text. The framework would take forms as well."""
+    """Return the event with its body as text. The framework would take forms as well."""
     body, given = event.get("body"), event.get("headers", {})
     kind = APIGatewayProxyEventV2(event).headers.get("content-type", "")
     if body and not _JSON_TYPE.fullmatch(kind.partition(";")[0].strip()):

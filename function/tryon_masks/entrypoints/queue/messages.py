@@ -57,7 +57,7 @@ class Worker:
         self._tries = tries
 
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
-        """Lambda's handler for SQS, with ``ReportBatchItemFailures``, and for one line of a list.
+        """Handle an event of SQS, with ``ReportBatchItemFailures``, or one line of a list.
 
         Also for what S3, SNS or EventBridge tell of uploads without a queue between.
 
@@ -94,7 +94,7 @@ class Worker:
             return error_for(UnknownEvent(), request_id).model_dump(mode="json")
 
     def _line(self, line: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to one line of a list, as the state machine's ``ItemSelector`` hands it over.
+        """Answer one line of a list, as the state machine's ``ItemSelector`` hands it over.
 
         What time does not mend is an answer. Anything else is raised, for the state machine to try
         again and to count.

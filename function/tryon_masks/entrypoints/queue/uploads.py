@@ -20,7 +20,7 @@ from tryon_masks.telemetry import RequestLog, request_log, step
 
 DOCUMENT_ENDING = ".json"
 FOLDER_ENDINGS = ("/", "_$folder$")
-"""Of the empty objects that consoles and file systems on S3 make for folders."""
+"""Ends of the keys of the empty objects that stand for folders on S3."""
 
 
 class Uploads:
@@ -103,7 +103,7 @@ class Uploads:
         self._runner.run(request_id, read, write, last=last, document=_is_document(key))
 
     def _job(self, key: str, metadata: Mapping[str, str]) -> Job | None:
-        """The job that a form began, where the upload came by one."""
+        """Return the job that a form began, where the upload came by one."""
         job_id = metadata.get(JOB_METADATA)
         if job_id is None:
             return None
@@ -128,7 +128,9 @@ def _is_document(key: str) -> bool:
 
 
 def _options(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """The options in an object's metadata: ``options`` as JSON, ``masks`` and ``profile`` plain."""
+    """Read the options in an object's metadata: ``options`` as JSON, ``masks`` and ``profile``
+    plain.
+    """
     try:
         options = json.loads(metadata.get(OPTIONS_METADATA, "{}"))
     except (ValueError, RecursionError) as error:

@@ -76,7 +76,7 @@ class PeopleFinder:
         self._poses.infer(grey, Crop(side / 2, side / 2, side, 0.0))
 
     def find(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
-        """Everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
+        """Find everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
         with step("detect_people", "blazepose"):
             found = self._detector.find(rgb)
         sure = [one for one in found if one.score >= SURE]
@@ -186,7 +186,7 @@ def _to_pose_candidate(pose: Pose, shape: tuple[int, ...]) -> PoseCandidate | No
 
 
 def outline_of(person: Candidate, region: Region) -> Floats:
-    """Probability of being ``person`` on a region of the photo: shape (h, w).
+    """Return the probability of being ``person`` on a region of the photo: shape (h, w).
 
     Raises
     ------
@@ -199,7 +199,7 @@ def outline_of(person: Candidate, region: Region) -> Floats:
 
 
 def outline_of_any(people: Iterable[Candidate], region: Region) -> Floats:
-    """Probability of being any of ``people`` on a region of the photo: shape (h, w).
+    """Return the probability of being any of ``people`` on a region of the photo: shape (h, w).
 
     Raises
     ------

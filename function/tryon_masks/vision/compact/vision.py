@@ -47,13 +47,13 @@ class CompactVision:
         self._parser.parse(grey, nobody, box, Skeleton(shoulders))
 
     def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
-        """Everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
+        """Find everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
         return self._people.find(rgb)
 
     def parse(
         self, rgb: NDArray[np.uint8], chosen: Candidate, others: Sequence[Candidate]
     ) -> Person:
-        """The part map of ``chosen``, on the grid of ``rgb``.
+        """Parse ``chosen`` on the grid of ``rgb`` (H, W, 3), uint8.
 
         Raises
         ------

@@ -25,7 +25,7 @@ REGION_MARGIN = 0.16
 """Around the person's box, as a share of its longer side: what lies outside is not the person's."""
 WARM_UP_SIDE = 64
 MAX_POSES = 16
-"""Of a crowd, as many are looked at one by one; whoever is meant is among the largest."""
+"""Most people of a crowd that the pose model runs on; whoever is meant is among the largest."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class DwposeSchpVision:
         self._poses.infer(grey, Box(0, 0, WARM_UP_SIDE, WARM_UP_SIDE))
 
     def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
-        """Everybody in ``rgb`` (H, W, 3), largest box first; one entry a person.
+        """Find everybody in ``rgb`` (H, W, 3), largest box first; one entry a person.
 
         Beyond the :data:`MAX_POSES` people with the most area and score, nobody has a point.
         """
@@ -102,7 +102,7 @@ class DwposeSchpVision:
     def parse(
         self, rgb: NDArray[np.uint8], chosen: Candidate, others: Sequence[Candidate]
     ) -> Person:
-        """The part map of ``chosen``, on the grid of ``rgb``.
+        """Parse ``chosen`` on the grid of ``rgb`` (H, W, 3), uint8.
 
         Raises
         ------
@@ -145,7 +145,7 @@ Region = tuple[slice, slice]
 
 
 def _labels(parser: HumanParser, rgb: NDArray[np.uint8], shown: Region) -> LabelMap:
-    """Labels on the grid of ``rgb``; background where the parser is not shown anything."""
+    """Label the grid of ``rgb``; background where the parser is not shown anything."""
     labels = np.zeros(rgb.shape[:2], np.uint8)
     labels[shown] = parser.parse(rgb[shown])
     return labels
@@ -156,7 +156,7 @@ def _mark_other_person(
 ) -> None:
     """Mark what belongs to ``other``: in its box, and nearer to its bones than to the chosen's.
 
-    Of somebody without bones, what lies outside the chosen's box.
+    Somebody without bones gets what lies outside the chosen's box.
     """
     rows = slice(int(other.box.y0), int(other.box.y1) + 1)
     columns = slice(int(other.box.x0), int(other.box.x1) + 1)
@@ -171,6 +171,6 @@ def _mark_other_person(
 
 
 def _reach(person: Candidate, x: Floats, y: Floats, unit: float) -> Floats:
-    """Distance of points (N,) and (N,) from the nearest bone, in that bone's half widths."""
+    """Return the distance of points (N,) from the nearest bone, in that bone's half widths."""
     bones = anatomy.bones(person.skeleton, person.skeleton.torso or unit)
     return anatomy.nearest(bones, x, y)[1]
