@@ -25,7 +25,7 @@ from tryon_masks.telemetry import RequestLog, init_log, request_log
 from tryon_masks.wiring import build_service
 
 USED_SETTINGS = ("MODEL_SET", "MODELS_DIR")
-"""Of the environment. Nothing else is heeded: a benchmark writes to nobody's account."""
+"""Environment variables that count. A benchmark writes to nobody's account."""
 
 Refused = dict[str, str]
 """Mask -> code."""

@@ -35,8 +35,8 @@ from benchmarks.sheet import SHEET_HELP, Entry, sheet_path, write_sheet
 from tryon_masks.domain.errors import StartError
 from tryon_masks.service import MaskOptions
 
-LARGEST_SHARE = 0.6
-"""Of the frame: a larger mask is a failure."""
+MAX_COVERAGE = 0.6
+"""Fraction of the frame from which a mask is a failure."""
 WORST = 10
 
 
@@ -95,11 +95,11 @@ def _mask(
         return None
     if grey.shape != shape:
         failures.other_size.append(name)
-    share = float((grey >= REPAINT).mean())
-    if share == 0:
+    coverage = float((grey >= REPAINT).mean())
+    if coverage == 0:
         failures.empty.append(name)
         return None
-    if share > LARGEST_SHARE:
+    if coverage > MAX_COVERAGE:
         failures.over_60_percent.append(name)
     return repainted(grey, shape)
 

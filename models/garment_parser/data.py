@@ -80,7 +80,7 @@ MUCH = 400
 
 
 FAINT = 26
-"""Of 255: up to where the pose model sees nobody."""
+"""Value of the outline, 0 to 255, up to which the pose model sees nobody."""
 ENOUGH = 0.25
 """Share of a photo's columns that are free of anybody from which they make a background."""
 CHEST = 0.45
@@ -132,8 +132,8 @@ class Example:
 
 def laid_out(answer: ClassProbabilities, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """The parser's answer for all pixels of its grid of ``shape`` (H, W): (20, H, W)."""
-    spots = Points.of(np.ones(shape, bool))
-    return answer.at(CLASSES, spots.x, spots.y).reshape(-1, *shape)
+    pixels = Points.of(np.ones(shape, bool))
+    return answer.at(CLASSES, pixels.x, pixels.y).reshape(-1, *shape)
 
 
 def class_table(label_names: list[str]) -> NDArray[np.uint8]:
@@ -435,11 +435,11 @@ def posed(example: Example, rng: np.random.Generator) -> Example:
         for a, b in pairwise(chain[:4])
     ]
     bones = [(a, b) for a, b in (*TRUNK, *ends) if a in before and b in before]
-    share = np.linspace(0, 1, 5)[:, None]
+    t = np.linspace(0, 1, 5)[:, None]
     source, target = (
         (
-            share * np.array([where[b] for _, b in bones])
-            + (1 - share) * np.array([where[a] for a, _ in bones])
+            t * np.array([where[b] for _, b in bones])
+            + (1 - t) * np.array([where[a] for a, _ in bones])
         ).ravel()
         for where in (before, after)
     )

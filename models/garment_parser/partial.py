@@ -106,9 +106,9 @@ NAMES = {
 PARTS = np.array([NOBODY, LOWER_ARM, TORSO, LOWER_LEG, HEAD, UPPER_LEG, UPPER_ARM])
 """From the label of PASCAL-Person-Part to ours."""
 BLACK = 4
-"""Of 255: the greatest brightness of the cut-outs' ground."""
+"""Greatest brightness of the cut-outs' ground, 0 to 255."""
 SMALLEST = 0.0004
-"""Of the photo: the least area of a figure's piece or hole that is not noise."""
+"""Least area of a figure's piece or hole that is not noise, as a fraction of the photo's."""
 BORDER = 3
 """Width in pixels of the strip along the labels' borders that is not learnt."""
 AGREEMENT = 0.3

@@ -61,7 +61,7 @@ def path(tmp_path: Path) -> Path:
 def tell(monkeypatch: pytest.MonkeyPatch, *runs: Run) -> None:
     """What Step Functions says of the run, one look after the other."""
     left = iter(runs)
-    monkeypatch.setattr(StepFunctionsRuns, "look", lambda *_: next(left))
+    monkeypatch.setattr(StepFunctionsRuns, "get", lambda *_: next(left))
 
 
 def executions() -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from uuid import uuid4
 import typer
 
 from tryon_masks.domain.errors import InvalidRequest
-from tryon_masks.domain.identity import ANONYMOUS, read_user_id
+from tryon_masks.domain.identity import ANONYMOUS, check_user_id
 from tryon_masks.entrypoints.commands import options as given
 from tryon_masks.entrypoints.commands.making import Session, chosen_settings
 from tryon_masks.erasure import erase_user
@@ -49,7 +49,7 @@ def read_person(given: str) -> str:
     """
     if given == ANONYMOUS:
         raise InvalidRequest(f"{ANONYMOUS} is nobody: what has no owner is erased by its age.")
-    return read_user_id(given)
+    return check_user_id(given)
 
 
 def erase_all(settings: Settings, user_id: str, *, really: bool) -> dict[str, Any]:

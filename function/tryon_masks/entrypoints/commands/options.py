@@ -15,7 +15,7 @@ import typer
 
 from tryon_masks import telemetry
 from tryon_masks.domain.errors import InvalidRequest
-from tryon_masks.domain.identity import read_user_id
+from tryon_masks.domain.identity import check_user_id
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.profiles import Profile
 from tryon_masks.images import Edge, FileFormat
@@ -46,7 +46,7 @@ def read_choices(user_id: str, **chosen: Any) -> tuple[MaskOptions, str]:
     """
     try:
         options = read_options({name: one for name, one in chosen.items() if one is not None})
-        return options, read_user_id(user_id)
+        return options, check_user_id(user_id)
     except InvalidRequest as error:
         raise UsageError(str(error)) from error
 

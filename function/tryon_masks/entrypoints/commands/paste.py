@@ -16,7 +16,7 @@ from tryon_masks.domain.identity import ANONYMOUS
 from tryon_masks.entrypoints.commands import options as given
 from tryon_masks.entrypoints.commands.making import Session
 from tryon_masks.entrypoints.commands.photos import PASTED
-from tryon_masks.outputs.look import png
+from tryon_masks.outputs.parsed_photo import png
 from tryon_masks.outputs.paste import paste as paste_result
 from tryon_masks.outputs.transform import Transform
 from tryon_masks.settings import Settings

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.entrypoints.commands.json_files import TARGET_JSON
 from tryon_masks.entrypoints.commands.options import UsageError
-from tryon_masks.outputs.extra import NUMBERINGS, Output
+from tryon_masks.outputs.extra import LABEL_SETS, Output
 from tryon_masks.service import OVERLAY
 from tryon_masks.telemetry import public_url
 
@@ -26,7 +26,7 @@ PHOTO_ENDINGS = frozenset(
 _KINDS = "|".join(MaskKind)
 _MADE = re.compile(rf"(.+)\.(?:({_KINDS})\.(?:png|webp)|{OVERLAY}\.jpg)")
 _PER_MASK = "|".join((Output.AGNOSTIC, Output.AGNOSTIC_RGBA))
-_ONCE = "|".join((*NUMBERINGS, Output.SKELETON, PASTED))
+_ONCE = "|".join((*LABEL_SETS, Output.SKELETON, PASTED))
 _BESIDE = re.compile(rf"(.+)\.(?:(?:{_KINDS})_(?:{_PER_MASK})|{_ONCE})\.png")
 """Pictures that are made beside masks, and never lie alone."""
 _MASK_HEAD = re.compile(rb"\x89PNG\r\n\x1a\n.{16}\x08\x00|RIFF.{4}WEBPVP8L", re.DOTALL)

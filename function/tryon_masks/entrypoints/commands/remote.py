@@ -134,7 +134,7 @@ class RemoteStack:
         StateUnavailable
         """
         while True:
-            run = self.runs.look(batch_id)
+            run = self.runs.get(batch_id)
             tell(run)
             if run.state != "running":
                 return run

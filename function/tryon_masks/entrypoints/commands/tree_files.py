@@ -20,7 +20,7 @@ from tryon_masks.entrypoints.commands.options import UsageError
 from tryon_masks.entrypoints.commands.photo_list import Item
 from tryon_masks.entrypoints.commands.photos import PHOTO_ENDINGS, find_all_photos
 from tryon_masks.outputs.layouts import SIZE, Tree
-from tryon_masks.outputs.look import WHITE, jpeg
+from tryon_masks.outputs.parsed_photo import WHITE, jpeg
 from tryon_masks.outputs.transform import Transform
 from tryon_masks.service import MASK_RULES, MaskOptions, MaskService
 from tryon_masks.settings import Settings
@@ -110,13 +110,13 @@ class TreeWorker:
     def _made(self, work: Work, options: MaskOptions) -> dict[str, Any]:
         with step("read_photo", "cli"):
             data = self._read(work.path)
-        look, made, refused = self._service.look(data, options)
-        if look is None:
+        parsed, made, refused = self._service.infer(data, options)
+        if parsed is None:
             (why,) = refused
             return {"status": "refused", "code": why.code, "message": why.message}
         name = work.item.item_id
         with step("draw_files", "outputs"):
-            files = self._tree.files(look, made[0], name)
+            files = self._tree.files(parsed, made[0], name)
             if work.garment is not None:
                 path = f"{self._tree.garments}/{self._tree.garment(name)}"
                 files[path] = self._garment(work.garment)
