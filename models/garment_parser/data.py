@@ -148,7 +148,7 @@ class Example:
 
 
 def outfit_factors(outfit: frozenset[Class] | None) -> NDArray[np.float32]:
-    """Return how much likelier an outfit makes each class: shape (20,), 1 where nothing is known."""
+    """Return how much likelier an outfit makes each class: (20,), 1 where nothing is known."""
     factors = np.ones(len(CLASSES), np.float32)
     if outfit is not None:
         for cls, factor in IF_WORN.items():
