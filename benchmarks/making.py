@@ -14,7 +14,8 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import track
 
 from tryon_masks.domain.errors import TryonMasksError
 from tryon_masks.domain.identity import ANONYMOUS
@@ -74,10 +75,10 @@ def make_masks(
             for key, photo in photos.items()
         }
         try:
-            return {
-                key: one.result()
-                for key, one in tqdm(waiting.items(), unit="photo", disable=len(photos) < 2)
-            }
+            told = track(
+                waiting.items(), "photos", console=Console(stderr=True), disable=len(photos) < 2
+            )
+            return {key: one.result() for key, one in told}
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import track
 
 from benchmarks.making import Refused, UnreadableMask, make_masks, mask_file, positive, read_mask
 from benchmarks.scorecard import (
@@ -71,7 +72,8 @@ def evaluate(
     """Score the files ``PHOTO.upper.png`` and ``PHOTO.lower.png`` in the folder ``masks``."""
     failures = Failures(not_annotated=dataset.unannotated(endings))
     scores: dict[str, Scores] = {}
-    for photo in tqdm(dataset.photos(endings), desc="scoring", unit="photo", leave=False):
+    photos = dataset.photos(endings)
+    for photo in track(photos, "scoring", console=Console(stderr=True), transient=True):
         truth = dataset.truth(photo)
         shape = (truth.labels.shape[0], truth.labels.shape[1])
         found = {mask: _mask(masks, photo, mask, shape, failures) for mask in MASKS}

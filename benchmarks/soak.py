@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import track
 
 from benchmarks.making import USED_SETTINGS, positive
 from tryon_masks import telemetry
@@ -173,7 +174,7 @@ def soak(handler: Handler, calls: Iterator[Case], number: int) -> list[CallRecor
     """Make every call; what the process was like after each."""
     event = json.loads(EVENT.read_text())
     seen = []
-    for call in tqdm(calls, total=number, unit="call", file=sys.stderr):
+    for call in track(calls, "calls", total=number, console=Console(stderr=True)):
         started = time.perf_counter()
         response = handler(event | {"body": json.dumps(call.body)}, Context())
         seconds = time.perf_counter() - started

@@ -28,6 +28,9 @@ from tryon_masks.ports import EncodedImage
 # A thumbnail inside can show something else, and would be decoded in the photo's place.
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
+FileFormat = Literal["png", "webp"]
+Edge = Literal["hard", "soft"]
+
 MIN_SIDE = 64
 """Pixels. A smaller photo holds no torso that a mask could rest on."""
 
@@ -275,9 +278,7 @@ def _photo(small: _Small, width: int, height: int) -> Photo:
     return Photo(np.array(_srgb(_opaque(upright), small.profile)), width, height)
 
 
-def to_grid(
-    pixels: BoolMask, size: tuple[int, int], edge: Literal["hard", "soft"]
-) -> NDArray[np.uint8]:
+def to_grid(pixels: BoolMask, size: tuple[int, int], edge: Edge) -> NDArray[np.uint8]:
     """Carry a mask to another grid.
 
     Parameters
@@ -312,7 +313,7 @@ def to_grid(
     return _u8(cv2.LUT(grey, np.clip(levels, 0, 255).round().astype(np.uint8)))
 
 
-def encode_mask(grey: NDArray[np.uint8], format: Literal["png", "webp"]) -> EncodedImage:  # noqa: A002
+def encode_mask(grey: NDArray[np.uint8], format: FileFormat) -> EncodedImage:  # noqa: A002
     """Write a mask of shape (H, W), uint8, losslessly and without metadata.
 
     PNG is 8-bit greyscale; WebP knows no greyscale and repeats the values in three channels.

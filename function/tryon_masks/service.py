@@ -21,6 +21,7 @@ from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.masks import Mask, make_mask
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
+from tryon_masks.images import Edge, FileFormat
 from tryon_masks.outputs.extra import Output, keypoints, output_files
 from tryon_masks.outputs.parsed_photo import ParsedPhoto
 from tryon_masks.outputs.targets import TargetFiles, TargetName, not_taken, target_files
@@ -51,6 +52,7 @@ MASK_RULES = "7"
 
 
 Status = Literal["success", "partial", "refused"]
+PersonChoice = Literal["largest"]
 """All masks were made, some, or none."""
 
 
@@ -66,10 +68,10 @@ class MaskOptions:
     masks: tuple[MaskKind, ...] = (MaskKind.UPPER, MaskKind.LOWER)
     profile: Profile = Profile.BODY
     expand: Expand = field(default_factory=Expand)
-    format: Literal["png", "webp"] = "png"
-    edge: Literal["hard", "soft"] = "hard"
+    format: FileFormat = "png"
+    edge: Edge = "hard"
     max_side: int | None = None
-    person: Literal["largest"] | None = None
+    person: PersonChoice | None = None
     person_box: Box | None = None
     overlay: bool = False
     outputs: tuple[Output, ...] = ()

@@ -6,7 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 from urllib.parse import unquote_to_bytes
 
 from pydantic import (
@@ -32,9 +32,10 @@ from tryon_masks.domain.identity import MAX_USER_ID_CHARACTERS
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.profiles import Expand, Profile
+from tryon_masks.images import Edge, FileFormat
 from tryon_masks.outputs.extra import Output
 from tryon_masks.outputs.targets import TARGETS, TargetName, not_taken
-from tryon_masks.service import MaskOptions, MaskRequest
+from tryon_masks.service import MaskOptions, MaskRequest, PersonChoice
 
 DOCUMENT_KEY = "userImageUrl"
 UserId = Annotated[StrictStr, Field(min_length=1, max_length=MAX_USER_ID_CHARACTERS)]
@@ -52,7 +53,12 @@ def _without_fraction(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Side = Annotated[StrictInt, Field(ge=64, le=8192), BeforeValidator(_without_fraction)]
+SMALLEST_SIDE, LARGEST_SIDE = 64, 8192
+"""Bounds of ``max_side``, in pixels."""
+
+Side = Annotated[
+    StrictInt, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE), BeforeValidator(_without_fraction)
+]
 Margin = Annotated[float, Field(strict=True, ge=0, le=1)]
 Pixels = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Address = Annotated[StrictStr, Field(min_length=1, max_length=4096)]
@@ -155,15 +161,15 @@ class OptionsBody(_Body):
         default=Profile.BODY, description="The mask shape that the try-on model was trained on."
     )
     expand: ExpandBody = Field(default_factory=ExpandBody)
-    format: Literal["png", "webp"] = "png"
-    edge: Literal["hard", "soft"] = Field(
+    format: FileFormat = "png"
+    edge: Edge = Field(
         default="hard", description="hard: 0 and 255 only. soft: an antialiased contour."
     )
     max_side: Side | None = Field(
         default=None,
         description="Bound of the mask files' longer side in pixels; without it the photo's size.",
     )
-    person: Literal["largest"] | None = Field(
+    person: PersonChoice | None = Field(
         default=None, description="Take the largest of several people instead of refusing."
     )
     person_box: Annotated[list[Pixels], Field(min_length=4, max_length=4)] | None = Field(
