@@ -257,11 +257,11 @@ def fuse_sums(source: Path, target: Path) -> None:
     graph = gs.import_onnx(onnx.shape_inference.infer_shapes(onnx.load(source)))
     for clip in [node for node in graph.nodes if node.op == "Clip"]:
         total = clip.inputs[0]
-        add = _maker(total)
+        add = _producer(total)
         if add is None or add.op != "Add" or len(total.outputs) > 1:
             continue
         for own, residual in (add.inputs, reversed(add.inputs)):
-            conv = _maker(own)
+            conv = _producer(own)
             if conv is None or conv.op != "Conv" or len(own.outputs) > 1:
                 continue
             if own.shape is None or own.shape != residual.shape:
@@ -309,7 +309,7 @@ def resize_late(source: Path, target: Path, inputs: Shapes) -> None:
 
 def _late(conv: Any) -> set[str]:
     """Return those feature maps that a convolution joins and may see before their resize."""
-    joined = _maker(conv.inputs[0])
+    joined = _producer(conv.inputs[0])
     if joined is None or joined.op != "Concat" or joined.attrs["axis"] != 1:
         return set()
     plain = conv.attrs.get("group", 1) == 1 and set(conv.attrs.get("strides", [1])) == {1}
@@ -321,7 +321,7 @@ def _late(conv: Any) -> set[str]:
     taps = np.prod(kernel)
     late = set()
     for enlarged in joined.inputs:
-        resize = _maker(enlarged)
+        resize = _producer(enlarged)
         if resize is not None and resize.op == "Resize" and resize.inputs[0].shape is not None:
             _, channels, *small = resize.inputs[0].shape
             cells, pixels = np.prod(small), np.prod(enlarged.shape[2:])
@@ -332,8 +332,8 @@ def _late(conv: Any) -> set[str]:
     return late if len(late) < len(joined.inputs) else set()
 
 
-def _maker(tensor: Any) -> Any | None:
-    """The node that a tensor comes from."""
+def _producer(tensor: Any) -> Any:
+    """Return the node that a tensor comes from; None where it is an input of the graph."""
     return tensor.inputs[0] if tensor.inputs else None
 
 
@@ -355,19 +355,19 @@ def _split(graph: Any, conv: Any, late: set[str]) -> None:
         graph.nodes.append(gs.Node(op, name, dict(attributes), tensors, [result]))
         return result
 
-    joined, weights = _maker(conv.inputs[0]).inputs, conv.inputs[1].values
+    joined, weights = _producer(conv.inputs[0]).inputs, conv.inputs[1].values
     ends = np.cumsum([one.shape[1] for one in joined])[:-1]
     pairs = list(zip(joined, np.split(weights, ends, axis=1), strict=True))
-    seen, own = zip(*((one, share) for one, share in pairs if one.name not in late), strict=True)
+    seen, own = zip(*((one, part) for one, part in pairs if one.name not in late), strict=True)
     together = add("Concat", seen, {"axis": 1})
     terms = [add("Conv", [together, np.concatenate(own, 1), *conv.inputs[2:]], conv.attrs)]
     cells, bases = [], []
-    for enlarged, share in pairs:
+    for enlarged, part in pairs:
         if enlarged.name not in late:
             continue
-        resize = _maker(enlarged)
-        outputs, channels, *kernel = share.shape
-        by_tap = share.transpose(0, 2, 3, 1).reshape(-1, channels, 1, 1)
+        resize = _producer(enlarged)
+        outputs, channels, *kernel = part.shape
+        by_tap = part.transpose(0, 2, 3, 1).reshape(-1, channels, 1, 1)
         small = add("Conv", [resize.inputs[0], by_tap])
         if kernel == [1, 1]:
             terms.append(add("Resize", [small, *_to(resize, outputs)], resize.attrs))
@@ -382,7 +382,7 @@ def _split(graph: Any, conv: Any, late: set[str]) -> None:
         total = add("Add", [total, term])
     outputs = list(conv.outputs)
     conv.outputs.clear()
-    _maker(total).outputs = outputs
+    _producer(total).outputs = outputs
 
 
 def _to(resize: Any, channels: int) -> list[Any]:
@@ -545,7 +545,7 @@ def _compare(original: Path, finished: Path, feeds: Sequence[Feed]) -> None:
 def shown_to_parser(photos: Path, inputs: Shapes) -> list[Feed]:
     """The JPEG files in ``photos`` as SCHP gets them."""
     return [
-        {name: ((square / 255 - BGR_MEAN[:, None, None]) / BGR_STD[:, None, None])}
+        {name: (square / np.float32(255) - BGR_MEAN[:, None, None]) / BGR_STD[:, None, None]}
         for name, square in _squares(photos, inputs, 0)
     ]
 

@@ -12,12 +12,11 @@ from typing import Any, Literal, Self, cast
 from urllib.parse import urlsplit
 
 from tryon_masks.domain.errors import SettingsError
+from tryon_masks.model_sets import default_model_set, model_sets
 
 StoreName = Literal["cloudinary", "s3", "directory"]
-View = Literal["whole", "person"]
 
 _STORES = ("cloudinary", "s3", "directory")
-_VIEW = "whole|person"
 _NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 _SECRET_ARN = r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+"  # noqa: S105  a pattern
 _BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
@@ -56,9 +55,9 @@ class Settings:
         The folder that contains the set's folder; None: where a source checkout builds it.
     ort_threads
         ONNX Runtime's threads for one inference.
-    schp_lip, schp_view
-        Of ``dwpose-schp`` and ``dwpose-schp-int8``: whether LIP's parser runs beside ATR's, and
-        what both are shown, the ``whole`` photo or the ``person`` only.
+    model_options
+        What was chosen of the set's own settings, by environment variable; see
+        :class:`~tryon_masks.model_sets.ModelSetInfo`.
     mask_store
         Where masks go. ``directory`` off Lambda when nothing is said; no default on Lambda.
     mask_dir
@@ -102,10 +101,9 @@ class Settings:
 
     mask_store: StoreName
     ort_threads: int
-    model_set: str = "compact"
+    model_set: str = default_model_set() or ""
     models_dir: Path | None = None
-    schp_lip: bool = True
-    schp_view: View = "whole"
+    model_options: Mapping[str, str] = field(default_factory=dict)
     mask_dir: Path | None = None
     mask_bucket: str | None = None
     mask_prefix: str = "masks"
@@ -159,15 +157,16 @@ class Settings:
         if unknown:
             raise TypeError(f"No such setting: {', '.join(sorted(unknown))}")
         read = _Reader(environ, explicit)
-        read.check_names([one.name.upper() for one in fields(cls)])
+        known = [one.name.upper() for one in fields(cls) if one.name != "model_options"]
+        read.check_names([*known, *(name for one in model_sets().values() for name in one.options)])
         store = read.store(on_lambda)
+        model_set = read.model_set()
         settings = cls(
             mask_store=cast(StoreName, store),
             ort_threads=read.whole("ORT_THREADS", os.cpu_count() or 1, 1, 256),
-            model_set=read.text("MODEL_SET", _NAME) or cls.model_set,
+            model_set=model_set,
             models_dir=read.folder("MODELS_DIR"),
-            schp_lip=read.flag("SCHP_LIP", default=cls.schp_lip),
-            schp_view=cast(View, read.text("SCHP_VIEW", _VIEW) or cls.schp_view),
+            model_options=read.model_options(model_set),
             mask_dir=read.folder("MASK_DIR"),
             mask_bucket=read.text("MASK_BUCKET", _BUCKET),
             mask_prefix=read.text("MASK_PREFIX", _PREFIX) or cls.mask_prefix,
@@ -245,6 +244,26 @@ class _Reader:
             why = f"; it must have {wanted}" if wanted else ""
             self.problems.append(f"{name} is malformed: {value!r}{why}.")
         return value
+
+    def model_set(self) -> str:
+        """Read MODEL_SET. Whether there is such a set is checked by whoever uses it."""
+        name = self.text("MODEL_SET", _NAME) or default_model_set()
+        if name is None:
+            self.problems.append(f"MODEL_SET is not set: choose {' or '.join(model_sets())}.")
+        return name or ""
+
+    def model_options(self, model_set: str) -> dict[str, str]:
+        """Check the options of every model set, and return those of this one that are set."""
+        chosen: dict[str, str] = {}
+        for info in model_sets().values():
+            for name, option in info.options.items():
+                value = self.raw(name)
+                if value is not None and value not in option.values:
+                    problem = f"{name} must be {' or '.join(option.values)}, not {value!r}."
+                    self.problems += [problem] if problem not in self.problems else []
+                if value is not None and info.name == model_set:
+                    chosen[name] = value
+        return chosen
 
     def folder(self, name: str) -> Path | None:
         value = self.raw(name)

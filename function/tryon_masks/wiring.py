@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, assert_never
 
@@ -18,6 +19,7 @@ from tryon_masks.adapters.addresses import AddressRules
 from tryon_masks.adapters.model_builder import CHECKOUT, build_model_set, cache_folder
 from tryon_masks.domain.errors import SettingsError
 from tryon_masks.images import Limits
+from tryon_masks.model_sets import ModelSetInfo, model_sets
 from tryon_masks.ports import (
     BatchFiles,
     BatchRuns,
@@ -31,7 +33,7 @@ from tryon_masks.ports import (
 from tryon_masks.service import MaskService
 from tryon_masks.settings import MANIFESTS, UPLOADS, Settings
 from tryon_masks.telemetry import step
-from tryon_masks.vision.catalog import ModelSet, load_model_set
+from tryon_masks.vision.catalog import load_model_set
 
 if TYPE_CHECKING:
     from tryon_masks.adapters.batches import DynamoBatches
@@ -80,34 +82,9 @@ def build_models(settings: Settings) -> Path:
     ------
     SettingsError, ModelSetError
     """
-    _check_model_set(settings)
+    _model_set_info(settings)
     with step("build_models", "models", model_set=settings.model_set):
         return build_model_set(settings.model_set, models_dir(settings))
-
-
-def _compact(model_set: ModelSet, settings: Settings) -> Vision:
-    from tryon_masks.vision.compact.vision import CompactVision
-
-    return CompactVision(model_set, settings.ort_threads)
-
-
-def _classic(model_set: ModelSet, settings: Settings) -> Vision:
-    from tryon_masks.vision.dwpose_schp.vision import DwposeSchpVision
-
-    return DwposeSchpVision(
-        model_set, settings.ort_threads, settings.schp_view, lip=settings.schp_lip
-    )
-
-
-VISIONS: dict[str, Callable[[ModelSet, Settings], Vision]] = {
-    "compact": _compact,
-    "dwpose-schp": _classic,
-    "dwpose-schp-int8": _classic,
-}
-"""Model set -> what it is run by. A set is never swapped for another."""
-WORKING_SIDES = {"compact": 768, "dwpose-schp": 1024, "dwpose-schp-int8": 1024}
-"""Longer side in pixels of the grid a set works on. The parser of ``compact`` sees 96 rows of
-cells: a finer grid costs time and shows nothing more."""
 
 
 def build_vision(settings: Settings) -> Vision:
@@ -117,18 +94,23 @@ def build_vision(settings: Settings) -> Vision:
     ------
     SettingsError, ModelSetError
     """
-    _check_model_set(settings)
+    info = _model_set_info(settings)
     with step("check_models", "catalog", model_set=settings.model_set):
         folder = models_dir(settings) / settings.model_set
         model_set = load_model_set(settings.model_set, folder)
     with step("load_models", "vision", model_set=settings.model_set):
-        return VISIONS[settings.model_set](model_set, settings)
+        module = import_module(f"{info.package}.vision")
+        options = info.options_from(settings.model_options)
+        vision: Vision = module.load(model_set, settings.ort_threads, options)
+        return vision
 
 
 def build_limits(settings: Settings) -> Limits:
     """Return what a photo may cost, and the grid that the model set works on."""
     return Limits(
-        settings.max_photo_bytes, settings.max_photo_pixels, WORKING_SIDES[settings.model_set]
+        settings.max_photo_bytes,
+        settings.max_photo_pixels,
+        _model_set_info(settings).working_side,
     )
 
 
@@ -417,10 +399,13 @@ def _secret(setting: str, arn: str) -> str:
             raise SettingsError(f"{setting}: {error}", detail=error.detail) from error
 
 
-def _check_model_set(settings: Settings) -> None:
-    if settings.model_set not in VISIONS:
-        names = " or ".join(VISIONS)
+def _model_set_info(settings: Settings) -> ModelSetInfo:
+    """Return the chosen set. A set is never swapped for another."""
+    info = model_sets().get(settings.model_set)
+    if info is None:
+        names = " or ".join(model_sets())
         raise SettingsError(f"MODEL_SET must be {names}, not {settings.model_set!r}.")
+    return info
 
 
 def _needed(setting: str, value: T | None) -> T:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 from models.garment_parser import partial
-from models.garment_parser.data import Example, labelled
+from models.garment_parser.data import NOBODY, Example, labelled
 from models.garment_parser.partial import body_parts
 from models.garment_parser.rules import evidence_of
 from numpy.typing import NDArray
@@ -74,7 +74,7 @@ LINES = {
     "upper arm": Line((partial.UPPER_ARM,), (UPPER,), 1.5),
     "thigh": Line((partial.UPPER_LEG,), (LOWER,), 2.0),
     "head": Line((partial.HEAD,), (KEPT,), 0.5),
-    "nobody": Line((Class.BACKGROUND, partial.NOBODY), (KEPT,)),
+    "nobody": Line((Class.BACKGROUND, NOBODY), (KEPT,)),
 }
 
 
@@ -141,9 +141,10 @@ def fit(samples: list[Sample], start: Calibration) -> Calibration:
     def cost_of(calibration: Calibration) -> float:
         return total(costs(samples, calibration)) + strain(calibration)
 
+    names: tuple[str | Class, ...] = ("nobody", "nobody_on_limb", *CLASSES[1:])
     best, least = start, cost_of(start)
     for step in STEPS:
-        for name in ("nobody", "nobody_on_limb", *CLASSES[1:]):
+        for name in names:
             for factor in (step, 1 / step):
                 while True:
                     tried = _moved(best, name, factor)

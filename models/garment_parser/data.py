@@ -248,12 +248,12 @@ def as_skeleton(person: dict[str, dict[str, list[float]]]) -> Skeleton:
 
 def empty(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return where ``labels`` (H, W) shows nobody."""
-    return (labels == Class.BACKGROUND) | (labels == NOBODY)
+    return np.asarray((labels == Class.BACKGROUND) | (labels == NOBODY))
 
 
 def body_of(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return where ``labels`` (H, W) shows somebody."""
-    return ~empty(labels) & (labels != IGNORE)
+    return np.asarray(~empty(labels) & (labels != IGNORE))
 
 
 def body_box(labels: NDArray[np.uint8], skeleton: Skeleton) -> Box:
@@ -424,7 +424,7 @@ def wall(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.floatin
 
 def surroundings(host: Example, shape: tuple[int, ...]) -> NDArray[np.floating] | None:
     """What is left and right of the host, joined and stretched: (H, W, 3); None for too little."""
-    free = empty(host.labels).all(0) & (host.outline < FAINT).all(0)
+    free = np.asarray(empty(host.labels).all(0) & (host.outline < FAINT).all(0))
     if free.sum() < ENOUGH * len(free):
         return None
     return np.asarray(cv2.resize(host.rgb[:, free], shape[::-1]), np.float32)
@@ -440,6 +440,45 @@ def posed(example: Example, rng: np.random.Generator) -> Example:
     if unit is None or not example.skeleton.has("left_hip", "right_hip"):
         return example
     before = {name: complex(k.x, k.y) for name, k in seen.items() if k.score > 0.3}
+    after = _bent(before, rng)
+    shape = example.labels.shape
+    from_x, from_y, torn = _warp_maps(shape, *_along_bones(before, after), 0.02 * unit)
+    maps = from_x, from_y
+    rgb = cv2.remap(example.rgb, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    outline = np.asarray(cv2.remap(example.outline, *maps, cv2.INTER_LINEAR), np.uint8)
+    labels = np.asarray(
+        cv2.remap(
+            example.labels,
+            *maps,
+            cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(IGNORE,),
+        ),
+        np.uint8,
+    )
+    # What a limb left behind where it was.
+    labels[torn > 0.12 * unit] = Class.BACKGROUND
+    outline[torn > 0.12 * unit] = 0
+    keypoints = {
+        name: Keypoint(after[name].real, after[name].imag, k.score)
+        if name in after
+        else Keypoint(k.x, k.y, 0.0)
+        for name, k in seen.items()
+    }
+    skeleton = Skeleton(keypoints)
+    box = body_box(labels, skeleton)
+    return replace(
+        example,
+        rgb=np.asarray(rgb, np.uint8),
+        labels=labels,
+        outline=outline,
+        skeleton=skeleton,
+        box=box,
+    )
+
+
+def _bent(before: dict[str, complex], rng: np.random.Generator) -> dict[str, complex]:
+    """Bend the limbs at random; joints are x + yi in pixels, and what hangs on a joint follows."""
     after = dict(before)
     bow = rng.normal(0, 0.35) if rng.random() < 0.7 else rng.uniform(-1.6, 1.6)
     for side in SIDES:
@@ -459,6 +498,13 @@ def posed(example: Example, rng: np.random.Generator) -> Example:
                     if name in after:
                         turned = old + (after[name] - old) * np.exp(1j * angle)
                         after[name] = complex(turned + shift)
+    return after
+
+
+def _along_bones(
+    before: dict[str, complex], after: dict[str, complex]
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """Return five points along each bone, where it was and where it is."""
     ends = [
         (f"{side}_{a}", f"{side}_{b}")
         for side in SIDES
@@ -474,43 +520,37 @@ def posed(example: Example, rng: np.random.Generator) -> Example:
         ).ravel()
         for where in (before, after)
     )
-    height, width = example.labels.shape
+    return source, target
+
+
+def _warp_maps(
+    shape: tuple[int, ...],
+    source: NDArray[np.complex128],
+    target: NDArray[np.complex128],
+    near: float,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return for each pixel of ``shape`` (H, W) where it comes from, x and y, and how far a limb
+    has left it, in pixels.
+    """
+    height, width = shape
     step = 16
     y, x = np.mgrid[0 : height + step : step, 0 : width + step : step]
     places = x + 1j * y
-    origins = rigid(target, source, places, 0.02 * unit)
+    origins = rigid(target, source, places, near)
     away = np.abs(places[..., None] - target).min(-1) - np.abs(origins[..., None] - source).min(-1)
     from_x, from_y, torn = (
-        cv2.warpAffine(
-            plane.astype(np.float32),
-            np.array([[step, 0, 0], [0, step, 0]], np.float64),
-            (width, height),
-            flags=cv2.INTER_LINEAR,
+        np.asarray(
+            cv2.warpAffine(
+                plane.astype(np.float32),
+                np.array([[step, 0, 0], [0, step, 0]], np.float64),
+                (width, height),
+                flags=cv2.INTER_LINEAR,
+            ),
+            np.float32,
         )
         for plane in (origins.real, origins.imag, away)
     )
-    rgb = cv2.remap(example.rgb, from_x, from_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    outline = cv2.remap(example.outline, from_x, from_y, cv2.INTER_LINEAR)
-    labels = cv2.remap(
-        example.labels,
-        from_x,
-        from_y,
-        cv2.INTER_NEAREST,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=(IGNORE,),
-    )
-    # What a limb left behind where it was.
-    labels[torn > 0.12 * unit] = Class.BACKGROUND
-    outline[torn > 0.12 * unit] = 0
-    keypoints = {
-        name: Keypoint(after[name].real, after[name].imag, k.score)
-        if name in after
-        else Keypoint(k.x, k.y, 0.0)
-        for name, k in seen.items()
-    }
-    skeleton = Skeleton(keypoints)
-    box = body_box(labels, skeleton)
-    return replace(example, rgb=rgb, labels=labels, outline=outline, skeleton=skeleton, box=box)
+    return from_x, from_y, torn
 
 
 def rigid(
@@ -529,7 +569,7 @@ def rigid(
     middle, goal = weight @ here, weight @ there
     turn = (weight * (here - middle[:, None]).conj() * (there - goal[:, None])).sum(1)
     moved = goal + (flat[:, 0] - middle) * turn / np.maximum(np.abs(turn), 1e-9)
-    return moved.reshape(points.shape)
+    return np.asarray(moved.reshape(points.shape))
 
 
 def cut(example: Example, rng: np.random.Generator) -> Example:
@@ -599,7 +639,7 @@ def shaken(
     height, width = size
     angle = rng.normal(0, 6) if rng.random() < 0.8 else rng.uniform(-50, 50)
     scale = float(np.exp(rng.normal(0, 0.12)))
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), angle, scale)
+    turn = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), angle, scale), np.float64)
     turn[:, 2] += rng.normal(0, 0.03, 2) * height
     result: NDArray[np.float64] = turn[:, :2] @ matrix
     result[:, 2] += turn[:, 2]
@@ -627,13 +667,13 @@ def smudged(example: Example, rng: np.random.Generator) -> NDArray[np.uint8]:
     height, width = example.labels.shape
     dx, dy = rng.normal(0, 0.02 * unit, 2)
     moved = np.array([[1, 0, dx], [0, 1, dy]])
-    outline = np.asarray(cv2.warpAffine(example.outline, moved, (width, height)))
+    outline = np.asarray(cv2.warpAffine(example.outline, moved, (width, height)), np.uint8)
     if draw > 0.7:
         box = example.box
         x, y = int(rng.uniform(box.x0, box.x1)), int(rng.uniform(box.y0, box.y1))
         radius = int(rng.uniform(0.1, 0.4) * unit)
         cv2.circle(outline, (x, y), radius, 255 if draw > 0.9 else 0, -1)
-        outline = np.asarray(cv2.GaussianBlur(outline, (0, 0), 0.04 * unit))
+        outline = np.asarray(cv2.GaussianBlur(outline, (0, 0), 0.04 * unit), np.uint8)
     return outline
 
 

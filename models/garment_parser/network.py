@@ -188,7 +188,8 @@ def starting(path: Path | None) -> Parser:
         model.begin_with_export(path)
     elif path is not None:
         model.begin_with(torch.load(path, map_location="cpu"))
-    return model.eval()
+    model.eval()
+    return model
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -33,6 +34,9 @@ from tryon_masks.vision.compact.blazepose import (
     to_candidate,
 )
 from tryon_masks.vision.compact.classes import CLASSES, Class
+
+ReadLabels = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.uint8]]
+"""From a photo (H, W, 3) and what is marked in it (H, W) to labels (H, W)."""
 
 VALIDATION = ("3", "8")
 """Last characters of the names that are never trained on."""
@@ -152,7 +156,9 @@ def skins(folder: Path, people: Path, *, validation: bool) -> list[Example]:
     return _load(folder, people, "skin", _skin_of, validation=validation)
 
 
-def _load(folder, people, labels, read, *, validation: bool) -> list[Example]:
+def _load(
+    folder: Path, people: Path, labels: str, read: ReadLabels, *, validation: bool
+) -> list[Example]:
     known = json.loads((people / "people.json").read_text())
     outfits: dict[str, str] = json.loads(OUTFITS.read_text())
     examples = []
@@ -222,8 +228,7 @@ def main() -> None:
         sure = [one.crop for one in detector.find(rgb) if one.score >= SURE]
         for crop in [*sure, *crops_about(body)]:
             pose = poses.infer(rgb, crop)
-            one = pose and to_candidate(pose, frame)
-            if pose is None or one is None:
+            if pose is None or (one := to_candidate(pose, frame)) is None:
                 continue
             outline = pose.outline_on(slice(0, frame[0]), slice(0, frame[1]))
             seen = outline > 0.5

@@ -24,7 +24,7 @@ from tryon_masks.domain.errors import Refusal
 from tryon_masks.domain.person import Candidate
 from tryon_masks.domain.skeleton import Skeleton
 from tryon_masks.vision.compact.blazepose import SURE, PersonDetector, PoseModel, to_candidate
-from tryon_masks.vision.compact.people import Seen, outline_of
+from tryon_masks.vision.compact.people import PoseCandidate, outline_of
 
 ASTRAY = 0.5
 """Mean distance of the shoulders and hips, in T, from which a skeleton is another person's."""
@@ -51,7 +51,7 @@ def main() -> None:
         sure = [one.crop for one in detector.find(rgb) if one.score >= SURE]
         looks = [pose for crop in sure if (pose := poses.infer(rgb, crop))]
         people = [
-            Seen(one.box, one.score, one.skeleton, pose)
+            PoseCandidate(one.box, one.score, one.skeleton, pose)
             for pose in looks
             if (one := to_candidate(pose, frame)) is not None
         ]

@@ -81,7 +81,7 @@ def objected(labels: NDArray[np.uint8], kinds: Floats) -> NDArray[np.bool_]:
     sure = kinds > OBJECTION
     other = sure.any(-1) & (kinds.argmax(-1) != own)
     nameless = np.isin(labels, ANYTHING)
-    return known & np.where(nameless, sure[..., NOTHING], other)
+    return np.asarray(known & np.where(nameless, sure[..., NOTHING], other))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ CLASSES_OF[list(CLASS_OF)] = list(CLASS_OF.values())
 def evidence_of(parser: GarmentParser, example: Example) -> tuple[Evidence, Floats, Floats]:
     """Return the evidence of a labelled person, its outline and that of others, all nobody's."""
     answer = parser.parse(example.rgb, example.outline, example.box, example.skeleton)
-    outline = example.outline.astype(np.float32) / 255
+    outline = np.asarray(example.outline.astype(np.float32) / 255, np.float32)
     return gather(answer, example.skeleton), outline, np.zeros_like(outline)
 
 

@@ -258,7 +258,9 @@ class Trainer:
         self._table = torch.from_numpy(allowed()).to(self._device)
 
     def _load(self, path: Path | None) -> Parser:
-        return starting(path).to(self._device, memory_format=torch.channels_last)
+        model = starting(path)
+        model.to(self._device, memory_format=torch.channels_last)
+        return model
 
     def resume(self) -> int:
         """Take up what was saved; return the number of epochs that are done."""

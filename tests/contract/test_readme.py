@@ -18,6 +18,7 @@ from tryon_masks.domain.profiles import Profile
 from tryon_masks.entrypoints import cli
 from tryon_masks.entrypoints.http import routes
 from tryon_masks.jobs.submit import NotFound
+from tryon_masks.model_sets import model_sets
 from tryon_masks.schema.requests import DOCUMENT_KEY, MaskRequestBody
 from tryon_masks.settings import Settings
 
@@ -66,8 +67,13 @@ def family(error: type[TryonMasksError]) -> Iterator[type[TryonMasksError]]:
 
 def test_every_setting_is_listed_with_its_default() -> None:
     listed = {row[0].strip("`"): row[1].strip("`") for row in table("settings", "variable")}
-    assert listed.keys() == {field.name.upper() for field in fields(Settings)}
-    for field in fields(Settings):
+    options = {name: one for info in model_sets().values() for name, one in info.options.items()}
+    known = [field for field in fields(Settings) if field.name != "model_options"]
+    assert listed.keys() == {field.name.upper() for field in known} | options.keys()
+    assert {name: listed[name] for name in options} == {
+        name: option.default for name, option in options.items()
+    }
+    for field in known:
         if field.default not in (MISSING, None):
             assert SHOWN[type(field.default)](field.default) == listed[field.name.upper()]
 

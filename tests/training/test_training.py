@@ -316,12 +316,13 @@ def test_every_sample_has_the_inputs_and_labels_that_the_network_expects(ccp: Pa
     samples = data.Samples(examples, (96, 64), data.Mix(0.3, 0.2, dyed=0.5), examples)
 
     for index in [*range(len(samples))] * 3:
-        inputs, labels, _ = samples[index]
+        inputs, labels, _, factors = samples[index]
         assert inputs.shape == (13, 96, 64)
         assert inputs.dtype == torch.float32
         assert inputs.min() >= -1
         assert inputs.max() <= 1
         assert labels.shape == (48, 32)
+        assert factors.shape == (len(CLASSES),)
         assert set(labels.unique().tolist()) <= {*CLASSES, data.IGNORE}
 
 

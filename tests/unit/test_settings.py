@@ -9,6 +9,7 @@ import pytest
 
 from tryon_masks.domain.errors import SettingsError
 from tryon_masks.images import Limits
+from tryon_masks.model_sets import model_sets
 from tryon_masks.settings import Settings
 
 CLOUDINARY_URL = "cloudinary://1234:s3cr3t@cloud"
@@ -67,9 +68,6 @@ def test_the_photo_limits_are_those_of_the_images_module() -> None:
         ("CLOUDINARY_SECRET_ARN", ARN, ARN),
         ("CLOUDINARY_FOLDER", "masks/eu", "masks/eu"),
         ("FIRESTORE_PROJECT", "my-app-123", "my-app-123"),
-        ("SCHP_LIP", "0", False),
-        ("SCHP_LIP", "", True),
-        ("SCHP_VIEW", "person", "person"),
         ("ALLOW_HTTP", "1", True),
         ("ALLOW_HTTP", "0", False),
         ("ALLOWED_IMAGE_HOSTS", "a.example, *.B.example", ("a.example", "*.b.example")),
@@ -94,6 +92,22 @@ def test_the_photo_limits_are_those_of_the_images_module() -> None:
 def test_each_variable_sets_its_field(name: str, text: str, value: object) -> None:
     settings = Settings.from_env({**S3, name: text}, on_lambda=True)
     assert getattr(settings, name.lower()) == (text if value is None else value)
+
+
+@pytest.mark.parametrize("model_set", ["dwpose-schp", "dwpose-schp-int8"])
+def test_a_model_set_has_options_of_its_own(model_set: str) -> None:
+    chosen = {"SCHP_LIP": "0", "SCHP_VIEW": ""}
+    settings = Settings.from_env({**S3, "MODEL_SET": model_set, **chosen}, on_lambda=True)
+
+    assert settings.model_options == {"SCHP_LIP": "0"}
+    assert model_sets()[model_set].options_from(settings.model_options) == {
+        "SCHP_LIP": "0",
+        "SCHP_VIEW": "whole",
+    }
+
+
+def test_another_sets_options_are_left_out() -> None:
+    assert Settings.from_env({**S3, "SCHP_LIP": "0"}, on_lambda=True).model_options == {}
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,10 @@ from tryon_masks.domain.parts import BoolMask
 from tryon_masks.domain.person import Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
 from tryon_masks.images import Limits, decode
+from tryon_masks.model_sets import model_sets
 from tryon_masks.telemetry import request_log
 from tryon_masks.vision.catalog import load_model_set
 from tryon_masks.vision.compact.vision import CompactVision
-from tryon_masks.wiring import WORKING_SIDES
 
 MODELS = Path(__file__).parents[3] / "models" / "build" / "compact"
 THREADS = 2
@@ -44,7 +44,9 @@ class Sight:
 
 def shown(pattern: str) -> NDArray[np.uint8]:
     """The demo photo as the models are shown it."""
-    return decode(demo_photo(pattern), Limits(working_side=WORKING_SIDES["compact"])).rgb
+    return decode(
+        demo_photo(pattern), Limits(working_side=model_sets()["compact"].working_side)
+    ).rgb
 
 
 @contextmanager

@@ -22,11 +22,11 @@ from tryon_masks.domain.profiles import Profile
 from tryon_masks.domain.shapes import without_specks
 from tryon_masks.domain.skeleton import SIDES, Point
 from tryon_masks.images import Limits
+from tryon_masks.model_sets import model_sets
 from tryon_masks.service import MaskOptions, MaskRequest, MaskService
 from tryon_masks.telemetry import request_log
 from tryon_masks.vision.catalog import load_model_set
 from tryon_masks.vision.compact.vision import CompactVision
-from tryon_masks.wiring import WORKING_SIDES
 
 pytestmark = pytest.mark.models
 
@@ -273,7 +273,7 @@ def test_the_figure_in_the_box_is_the_one_that_is_masked(from_the_back: Sight) -
 
 def test_half_a_body_has_an_upper_mask_and_no_legs(vision: CompactVision) -> None:
     store = fakes.FakeStore()
-    limits = Limits(working_side=WORKING_SIDES["compact"])
+    limits = Limits(working_side=model_sets()["compact"].working_side)
     service = MaskService(vision, store, fakes.FakePhotos(), limits=limits)
     request = MaskRequest(demo_photo(HALF_BODY), "user-1", MaskOptions(max_side=1024))
 

@@ -16,12 +16,12 @@ from tests.vision.compact.conftest import MODELS
 
 from tryon_masks import MaskMaker
 from tryon_masks.images import Limits
+from tryon_masks.model_sets import model_sets
 from tryon_masks.outputs.extra import Output
 from tryon_masks.outputs.targets import TARGETS, TargetName
 from tryon_masks.service import MaskOptions, MaskRequest, MaskService
 from tryon_masks.telemetry import request_log
 from tryon_masks.vision.compact.vision import CompactVision
-from tryon_masks.wiring import WORKING_SIDES
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def maker() -> MaskMaker:
 
 def test_its_masks_are_the_services(maker: MaskMaker, vision: CompactVision) -> None:
     photo, store = demo_photo(STANDING), fakes.FakeStore()
-    limits = Limits(working_side=WORKING_SIDES["compact"])
+    limits = Limits(working_side=model_sets()["compact"].working_side)
     service = MaskService(vision, store, fakes.FakePhotos({}), limits=limits)
     with request_log("request-1", "marie") as log:
         service.make(MaskRequest(photo, "marie", MaskOptions(max_side=1024)), log)
@@ -46,7 +46,7 @@ def test_its_masks_are_the_services(maker: MaskMaker, vision: CompactVision) -> 
 
 def test_its_outputs_and_targets_are_the_services(maker: MaskMaker, vision: CompactVision) -> None:
     photo, store = demo_photo(STANDING), fakes.FakeStore()
-    limits = Limits(working_side=WORKING_SIDES["compact"])
+    limits = Limits(working_side=model_sets()["compact"].working_side)
     service = MaskService(vision, store, fakes.FakePhotos({}), limits=limits)
     target = TargetName.CATVTON
     options = MaskOptions(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -19,6 +19,12 @@ from tryon_masks.vision.compact.part_map import compose, perhaps_lower
 from tryon_masks.vision.compact.people import PeopleFinder, outline_of, outline_of_any
 
 WARM_UP_SIDE = 256
+"""Pixels of the empty square that each model is run on once."""
+
+
+def load(model_set: ModelSet, threads: int, _options: Mapping[str, str]) -> CompactVision:
+    """Load the models; the set has no options."""
+    return CompactVision(model_set, threads)
 
 
 class CompactVision:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,6 @@ from numpy.typing import NDArray
 from tryon_masks.domain import anatomy
 from tryon_masks.domain.parts import Part, PartMap
 from tryon_masks.domain.person import Box, Candidate, Person
-from tryon_masks.settings import View
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
 from tryon_masks.vision.dwpose_schp.dwpose import NO_POINTS, PoseModel, WholeBody
@@ -20,12 +20,20 @@ from tryon_masks.vision.dwpose_schp.schp import HumanParser, LabelMap
 from tryon_masks.vision.dwpose_schp.yolox import PersonDetector
 from tryon_masks.vision.runtime import Floats, share_memory_arena
 
+View = Literal["whole", "person"]
+
 ATR_SIDE, LIP_SIDE = 512, 473
 REGION_MARGIN = 0.16
 """Around the person's box, as a share of its longer side: what lies outside is not the person's."""
 WARM_UP_SIDE = 64
 MAX_POSES = 16
 """Most people of a crowd that the pose model runs on; whoever is meant is among the largest."""
+
+
+def load(model_set: ModelSet, threads: int, options: Mapping[str, str]) -> DwposeSchpVision:
+    """Load the models as SCHP_LIP and SCHP_VIEW say."""
+    view = cast(View, options["SCHP_VIEW"])
+    return DwposeSchpVision(model_set, threads, view, lip=options["SCHP_LIP"] == "1")
 
 
 @dataclass(frozen=True)
