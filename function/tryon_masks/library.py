@@ -54,6 +54,7 @@ from tryon_masks.service import (
     see,
     shape,
     shape_one,
+    shaper_of,
     status_of,
 )
 from tryon_masks.settings import Settings
@@ -466,7 +467,8 @@ class Result:
                 given = {**self._kept.given, "masks": [mask], "target": name, "profile": profile}
                 options = read_options(given)
             (kind,) = options.masks
-            made = shape_one(self._kept.seen, kind, options)
+            seen = self._kept.seen
+            made = shape_one(seen, kind, shaper_of(seen, options))
             with step("draw_target", "outputs", mask=kind.value):
                 chosen = TargetName(name)
                 drawn = target_files(self._kept.look(), made, chosen, NAME)

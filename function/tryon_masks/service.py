@@ -18,7 +18,7 @@ from tryon_masks.deadline import need, time_left, time_limit
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import InvalidRequest, NoPerson, Refusal, SeveralPeople
 from tryon_masks.domain.kinds import MaskKind
-from tryon_masks.domain.masks import Mask, make_mask
+from tryon_masks.domain.masks import Mask, MaskShaper
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
 from tryon_masks.outputs.extra import Output, keypoints, output_files
@@ -344,16 +344,24 @@ def shape(seen: Seen, options: MaskOptions) -> tuple[list[Mask], list[RefusedMas
     """Shape every mask that was asked for, or say why it is not made. No model runs."""
     made: list[Mask] = []
     refused: list[RefusedMask] = []
+    shaper = shaper_of(seen, options)
     for kind in options.masks:
         try:
-            made.append(shape_one(seen, kind, options))
+            made.append(shape_one(seen, kind, shaper))
         except Refusal as refusal:
             count("MasksRefused", code=refusal.code)
             refused.append(RefusedMask(kind.value, refusal.code, str(refusal)))
     return made, refused
 
 
-def shape_one(seen: Seen, kind: MaskKind, options: MaskOptions) -> Mask:
+def shaper_of(seen: Seen, options: MaskOptions) -> MaskShaper | None:
+    """What shapes the masks of the person who was seen; None where nobody could be chosen."""
+    if seen.person is None:
+        return None
+    return MaskShaper(seen.person, options.profile, options.expand)
+
+
+def shape_one(seen: Seen, kind: MaskKind, shaper: MaskShaper | None) -> Mask:
     """Shape one mask.
 
     Raises
@@ -361,9 +369,9 @@ def shape_one(seen: Seen, kind: MaskKind, options: MaskOptions) -> Mask:
     Refusal
     """
     with step("shape_mask", "masks", mask=kind.value):
-        if seen.person is None:
+        if shaper is None:
             raise seen.refusal or NoPerson
-        return make_mask(seen.person, kind, options.profile, options.expand)
+        return shaper.make(kind)
 
 
 @dataclass(frozen=True)
