@@ -5,8 +5,9 @@
 
 Prints Markdown: IoU and boundary IoU a class, the reliability of the confidence, and beside the
 public models what they and the parser make of the same tasks, in the same run. ``--parts`` and
-``--skin``: how often the likeliest class is one that a label of these sets allows. ``--dyed``: the
-garments' IoU where one garment has the colours of another.
+``--skin``: how often the likeliest class is one that a label of these sets allows, and how often
+what is called a garment is worn. ``--dyed``: the garments' IoU where one garment has the colours
+of another.
 Boundary IoU: Cheng et al., 2021; here the bands of all photos are counted together.
 """
 
@@ -24,7 +25,16 @@ import cv2
 import numpy as np
 import torch
 from models.garment_parser.cloth import ClothSegmenter
-from models.garment_parser.data import IGNORE, Example, dye, labelled, laid_out, view
+from models.garment_parser.data import (
+    IF_WORN,
+    IGNORE,
+    Example,
+    body_of,
+    dye,
+    labelled,
+    laid_out,
+    view,
+)
 from models.garment_parser.partial import NAMES, allowed, body_parts, skins
 from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
@@ -153,6 +163,30 @@ class Allowed:
         return {name: round(float(right[i] / seen[i]), 4) for i, name in NAMES.items() if seen[i]}
 
 
+class Worn:
+    """How often what the parser calls a garment is one that the person wears, a class."""
+
+    def __init__(self) -> None:
+        self._hits = np.zeros((2, len(CLASSES)))
+
+    def add(self, example: Example, probabilities: Floats) -> None:
+        """Count one photo whose outfit is known: probabilities (20, H, W)."""
+        if example.outfit is None:
+            return
+        counts = np.bincount(probabilities.argmax(0)[body_of(example.labels)], minlength=256)
+        for cls in IF_WORN:
+            self._hits[0, cls] += counts[cls] * (cls in example.outfit)
+            self._hits[1, cls] += counts[cls]
+
+    def accuracy(self) -> dict[str, float]:
+        """Return the share of such pixels for each garment that was found, and for all."""
+        right, found = self._hits
+        shares = {cls.name.lower(): right[cls] / found[cls] for cls in IF_WORN if found[cls]}
+        return {name: round(float(share), 4) for name, share in shares.items()} | {
+            "all": round(float(right.sum() / max(1, found.sum())), 4)
+        }
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description="Evaluate the garment parser.")
@@ -229,11 +263,16 @@ def _own_table(args: argparse.Namespace, examples: list[Example]) -> None:
 
 
 def _allowed_table(args: argparse.Namespace, examples: list[Example]) -> None:
-    parser, tally = GarmentParser(args.parser, args.threads), Allowed()
+    parser, tally, worn = GarmentParser(args.parser, args.threads), Allowed(), Worn()
     for example in examples:
-        tally.add(example.labels, _parse(parser, example))
+        probabilities = _parse(parser, example)
+        tally.add(example.labels, probabilities)
+        worn.add(example, probabilities)
     print(f"{len(examples)} photos\n\n| label | right |\n|---|--:|")
     for name, accuracy in tally.accuracy().items():
+        print(f"| {name} | {accuracy:.3f} |")
+    print("\n| called | is worn |\n|---|--:|")
+    for name, accuracy in worn.accuracy().items():
         print(f"| {name} | {accuracy:.3f} |")
     print()
 

@@ -29,13 +29,6 @@ def test_distance_from_a_bone_is_in_half_widths() -> None:
     assert bone.distance(x, y) == pytest.approx([0, 0, 1, 1, 1, 2])
 
 
-def test_a_point_lies_before_the_bones_end_by_its_way_back_along_the_bone() -> None:
-    shin = Bone("shin", "left", (10, 20), (10, 60), (8, 6))
-    x, y = np.array([[10, 60], [10, 50], [14, 50], [10, 65]], np.float32).T
-
-    assert shin.before_end(x, y).tolist() == [0, 10, 10, -5]
-
-
 def test_a_bone_without_length_is_a_disc() -> None:
     x, y = points((5, 7), (9, 5)).T
 

@@ -62,11 +62,6 @@ class Bone:
     end: Point
     width: tuple[float, float]
 
-    def before_end(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return how far points lie before the bone's end, along it, in pixels; negative behind."""
-        back = _unit((self.start[0] - self.end[0], self.start[1] - self.end[1]))
-        return Axis(self.end, back).height(x, y)
-
     def distance(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the distance of points from the bone, in units of its half width there.
 

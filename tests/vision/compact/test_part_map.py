@@ -121,10 +121,10 @@ SIDED = dict(zip(figures.LIMBS, (set(sides) for sides in LIMBS), strict=True))
 BY_THE_SKELETON = {
     Class.FACE: {Part.FACE, Part.NECK},
     Class.NECK: {Part.FACE, Part.NECK},
-    Class.ARM: ARM_OR_HAND | LEGS,
+    Class.ARM: ARM_OR_HAND,
     Class.HAND: ARM_OR_HAND,
     Class.SHOE: set(SHOES),
-    Class.LEG: ARM_OR_HAND | LEGS,
+    Class.LEG: set(LEGS),
 }
 """What becomes of a class that is seen everywhere, where the parser leaves the skeleton a say."""
 
@@ -222,21 +222,6 @@ def test_a_coat_may_hang_over_the_legs_of_somebody_who_stands(long: Part) -> Non
     assert share(parts, thighs, long) == 1
 
 
-def test_bare_skin_is_the_limbs_that_it_lies_on() -> None:
-    """A forearm in shade that looks like a shin, a thigh that looks like an arm."""
-    painted, skeleton = figures.bare_legged(), figures.skeleton()
-    arms, legs = where(painted, {*LIMBS[0]}), where(painted, LEGS)
-
-    as_leg = mistaken(painted, arms, Part.RIGHT_LEG, DOUBT)
-    as_arm = mistaken(painted, legs, Part.RIGHT_ARM, DOUBT)
-
-    for side in ("left", "right"):
-        forearm = along(skeleton, f"{side}_elbow", f"{side}_wrist", 0.5)
-        shin = along(skeleton, f"{side}_knee", f"{side}_ankle")
-        assert as_leg[forearm] == Part[f"{side}_arm".upper()]
-        assert as_arm[shin] == Part[f"{side}_leg".upper()]
-
-
 def test_bare_skin_that_can_hardly_be_a_limbs_is_not_that_limbs() -> None:
     painted = figures.bare_legged()
     arms, legs = where(painted, {*LIMBS[0]}), where(painted, LEGS)
@@ -265,16 +250,6 @@ def test_an_arm_that_lies_along_a_thigh_stays_an_arm() -> None:
     parts, _ = compose(shares, skeleton, body(painted), nobody(painted))
 
     assert share(parts, arm, Part.LEFT_ARM) > 0.97
-
-
-def test_the_skin_of_an_arm_is_no_legs_where_no_leg_is_seen() -> None:
-    painted = fakes.part_map()
-    arms = where(painted, {*LIMBS[0]})
-    lost = [f"{side}_{name}" for side in ("left", "right") for name in BELOW_THE_HIPS]
-
-    parts = mistaken(painted, arms, Part.RIGHT_LEG, DOUBT, figures.skeleton(lost))
-
-    assert share(parts, arms, *LIMBS[0]) > 0.9
 
 
 @pytest.mark.parametrize("stray", [Part.FACE, Part.NECK, Part.LEFT_HAND, Part.RIGHT_ARM])
@@ -636,39 +611,6 @@ def test_trousers_over_a_foot_stay_trousers_where_the_parser_says_so(
     feet = where(painted, SHOES)
 
     assert share(mistaken(painted, feet, worn, meant=shoe), feet, worn) == 1
-
-
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_about_the_ankle_what_may_be_skin_or_shoe_is_skin(side: str) -> None:
-    painted, skeleton = figures.bare_legged(), figures.skeleton()
-    shares = answer(painted)
-    legs = where(painted, LEGS | SHOES)
-    shares[:, legs] = 0.001
-    shares[Class.LEG, legs], shares[Class.SHOE, legs] = 0.27, 0.71
-
-    parts = compose(shares, skeleton, body(painted), nobody(painted))[0]
-
-    leg, shoe = Part[f"{side}_leg".upper()], Part[f"{side}_shoe".upper()]
-    assert parts[along(skeleton, f"{side}_knee", f"{side}_ankle", 0.99)] == leg
-    assert parts[along(skeleton, f"{side}_knee", f"{side}_ankle", 0.5)] == shoe
-    assert parts[along(skeleton, f"{side}_heel", f"{side}_big_toe", 0.9)] == shoe
-
-
-@pytest.mark.parametrize(("floor", "meant"), [(0.27, Part.LEFT_LEG), (0.28, Part.LEFT_SHOE)])
-def test_about_the_ankle_too_nothing_moves_under_the_floor(floor: float, meant: Part) -> None:
-    painted, skeleton = figures.bare_legged(), figures.skeleton()
-    shares = answer(painted)
-    legs = where(painted, LEGS | SHOES)
-    shares[:, legs] = 0.001
-    shares[Class.LEG, legs], shares[Class.SHOE, legs] = 0.275, 0.705
-    plain = replace(CALIBRATION, class_weights={}, floor=floor)
-
-    parts, _ = compose(shares, skeleton, body(painted), nobody(painted), plain)
-
-    assert parts[along(skeleton, "left_knee", "left_ankle", 0.99)] == meant
-
-
-# Somebody else, and nobody
 
 
 def test_what_belongs_to_somebody_else_is_marked_whatever_it_looks_like() -> None:

@@ -5,9 +5,8 @@ training, on folds of the validation photos; ``python -m models.garment_parser.r
 often each rule is right. Lengths are in units of the torso length T.
 
 Sources: class weights, ``nobody`` and ``wrist`` were set on the 101 validation photos of Clothing
-Co-Parsing after the eighth round; ``calibrate``'s own fit costs little less on held-out folds (2.12
-for 2.21). ``far`` and ``cloth`` come from the everyday validation photos, where they gain .003 of
-the torso for .001 of spill. The jaw, ankle and limb distances come from labelled street photos.
+Co-Parsing after the ninth round. ``far`` and ``cloth`` come from the everyday validation photos,
+where they gain .003 of the torso for .001 of spill. ``jaw`` comes from labelled street photos.
 """
 
 from __future__ import annotations
@@ -47,13 +46,6 @@ class Calibration:
     wrist
         What a pixel's log odds of hand against arm gain for every half width that it is nearer to
         the hand's bone than to the arm's.
-    ankle
-        Heights above the ankle, and the weight of leg against shoe at each.
-    leg_or_shoe
-        Least probability of leg and shoe together at which the ankle has a say.
-    on_limb, clear
-        Distances from a bone in its half widths: up to which skin may be the limb's, and beyond
-        which it is clear of another limb.
     perhaps_lower
         Probability of the classes worn below from which what seems a top may be one of them.
     """
@@ -67,13 +59,13 @@ class Calibration:
             Class.NECK: 22.0,
             Class.ARM: 4.0,
             Class.HAND: 3.5,
-            Class.LEG: 7.5,
+            Class.LEG: 16.0,
             Class.TOP: 1.8,
             Class.OUTERWEAR: 1.8,
-            Class.DRESS: 2.0,
-            Class.SKIRT: 1.3,
-            Class.TROUSERS: 1.15,
-            Class.SHOE: 1.8,
+            Class.DRESS: 2.6,
+            Class.SKIRT: 1.5,
+            Class.TROUSERS: 1.4,
+            Class.SHOE: 3.0,
             Class.BAG: 0.4,
         }
     )
@@ -84,14 +76,7 @@ class Calibration:
     cloth: float = 0.8
     other_person: float = 0.5
     jaw: float = 45.0
-    wrist: float = 60.0
-    ankle: tuple[tuple[float, ...], tuple[float, ...]] = (
-        (-0.12, -0.07, 0.0, 0.1),
-        (1.0, 7.0, 7.0, 1.0),
-    )
-    leg_or_shoe: float = 0.3
-    on_limb: float = 1.5
-    clear: float = 1.3
+    wrist: float = 40.0
     perhaps_lower: float = 0.25
 
 

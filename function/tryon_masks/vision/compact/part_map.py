@@ -7,7 +7,6 @@ breaks ties: :data:`RULES` move a pixel only to a class that the parser gives at
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -68,8 +67,6 @@ CLASS_OF = {part: cls for cls, part in PARTS.items()} | {
 }
 WORN_BELOW = (Class.DRESS, Class.SKIRT, Class.TROUSERS)
 CLOTH = (*WORN_BELOW, Class.TOP, Class.OUTERWEAR, Class.SCARF)
-LIMB_BONES = 4
-"""Bones of both arms, or of both legs."""
 OFF = 8.0
 """Distance in half widths from which all bones are equally far."""
 FAINT = 1e-4
@@ -279,26 +276,6 @@ def face_or_neck(parts: PartMap, evidence: Evidence) -> None:
     evidence.move(parts, pixels, np.where(odds > 0, Part.FACE, Part.NECK).astype(np.uint8))
 
 
-def arm_or_leg(parts: PartMap, evidence: Evidence) -> None:
-    """Give bare skin on a limb, clear of the others, to that limb.
-
-    Where some of the others' bones are lost, nothing is clear of them; where all are, everything
-    is.
-    """
-    calibration = evidence.calibration
-    arms, legs = evidence.of({"arm"}), evidence.of({"thigh", "shin"})
-    for slip, meant, own, other, reach in (
-        (ARMS, Part.RIGHT_LEG, legs, arms, calibration.on_limb),
-        (LEGS, Part.RIGHT_ARM, arms, legs, 1.0),
-    ):
-        if 0 < len(other) < LIMB_BONES:
-            continue
-        pixels, _, near = _near(own, Points.of(where(parts, slip)), reach)
-        far = anatomy.nearest(other, pixels.x, pixels.y)[1]
-        moved = pixels.only((near < far) & (far > calibration.clear))
-        evidence.move(parts, moved, np.full(len(moved.index), meant, np.uint8))
-
-
 def arm_or_hand(parts: PartMap, evidence: Evidence) -> None:
     """Tell the sides of arms and hands, and part them: the parser says it at the wrist itself."""
     pixels = Points.of(where(parts, ARMS | HANDS))
@@ -322,30 +299,22 @@ def arm_or_hand(parts: PartMap, evidence: Evidence) -> None:
         odds = evidence.log_odds(Class.HAND, Class.ARM, some)
         nearer = evidence.calibration.wrist * (to_arm - to_hand)
         hand[own] = odds + nearer > 0
-    _settle(parts, evidence, pixels, np.where(hand, Part.RIGHT_HAND, Part.RIGHT_ARM), left)
+    _name_sides(parts, pixels, left)
+    goals = np.where(hand, Part.RIGHT_HAND, Part.RIGHT_ARM)
+    evidence.move(parts, pixels, _on_side(goals, left))
 
 
-def leg_or_shoe(parts: PartMap, evidence: Evidence) -> None:
-    """Tell the sides of legs and shoes, and part them: a strip about the ankle is sooner skin."""
-    calibration = evidence.calibration
+def leg_side(parts: PartMap, evidence: Evidence) -> None:
+    """Tell the sides of legs and shoes."""
     pixels = Points.of(where(parts, LEGS | SHOES))
     limb, _ = anatomy.nearest(evidence.of({"thigh", "shin", "foot"}), pixels.x, pixels.y)
-    left = where(limb, {Part.LEFT_LEG, Part.LEFT_SHOE})
-    shoe = where(np.take(parts, pixels.index), SHOES)
-    skin_likely, shoe_likely = evidence.answer.at((Class.LEG, Class.SHOE), pixels.x, pixels.y)
-    either = skin_likely + shoe_likely > calibration.leg_or_shoe
-    for shin in evidence.of({"shin"}):
-        own = either & (left == (shin.side == "left"))
-        height = shin.before_end(pixels.x[own], pixels.y[own]) / evidence.unit
-        shoe[own] = shoe_likely[own] >= np.interp(height, *calibration.ankle) * skin_likely[own]
-    _settle(parts, evidence, pixels, np.where(shoe, Part.RIGHT_SHOE, Part.RIGHT_LEG), left)
+    _name_sides(parts, pixels, where(limb, {Part.LEFT_LEG, Part.LEFT_SHOE}))
 
 
 RULES: tuple[Rule, ...] = (
-    arm_or_leg,
     arm_or_hand,
     face_or_neck,
-    leg_or_shoe,
+    leg_side,
 )
 """In the order in which they are applied."""
 
@@ -357,25 +326,14 @@ _LEFT = {
 }
 
 
-def _settle(
-    parts: PartMap, evidence: Evidence, pixels: Points, goals: NDArray[np.int_], left: BoolMask
-) -> None:
-    """Name the side of limbs, then move them to ``goals`` (N,), right parts, on the same side.
+def _name_sides(parts: PartMap, pixels: Points, left: BoolMask) -> None:
+    """Move limbs to the side that they are of: left where ``left`` (N,) says so."""
+    np.put(parts, pixels.index, _on_side(np.take(parts, pixels.index), left))
 
-    ``left`` (N,) says which of the pixels are the left limb's.
-    """
+
+def _on_side(labels: NDArray[np.int_], left: BoolMask) -> PartMap:
+    """Return ``labels`` (N,), right parts, with their left ones where ``left`` (N,) says so."""
     table = np.arange(256, dtype=np.uint8)
     for right, other in _LEFT.items():
         table[right] = other
-    label = np.take(parts, pixels.index)
-    np.put(parts, pixels.index, np.where(left, table[label], label))
-    evidence.move(parts, pixels, np.where(left, table[goals], goals).astype(np.uint8))
-
-
-def _near(
-    bones: list[Bone], pixels: Points, reach: float = math.inf
-) -> tuple[Points, PartMap, Floats]:
-    """Return the pixels nearer than ``reach`` to a bone; whose limb's, and how near: (N,)."""
-    limb, near = anatomy.nearest(bones, pixels.x, pixels.y, reach)
-    on = limb != Part.BACKGROUND
-    return pixels.only(on), limb[on], near[on]
+    return np.where(left, table[labels], labels).astype(np.uint8)
