@@ -59,13 +59,13 @@ class Calibration:
             Class.NECK: 22.0,
             Class.ARM: 4.0,
             Class.HAND: 3.5,
-            Class.LEG: 16.0,
+            Class.LEG: 7.5,
             Class.TOP: 1.8,
             Class.OUTERWEAR: 1.8,
-            Class.DRESS: 2.6,
-            Class.SKIRT: 1.5,
-            Class.TROUSERS: 1.4,
-            Class.SHOE: 3.0,
+            Class.DRESS: 2.0,
+            Class.SKIRT: 1.3,
+            Class.TROUSERS: 1.15,
+            Class.SHOE: 2.0,
             Class.BAG: 0.4,
         }
     )
