@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tryon_masks.adapters.s3 import S3Objects
-from tryon_masks.domain.errors import InvalidRequest
+from tryon_masks.domain.errors import InvalidRequest, PhotoNotFound
 from tryon_masks.domain.identity import ANONYMOUS, read_user_id
 from tryon_masks.entrypoints.queue.notices import Upload
 from tryon_masks.jobs.progress import JobDesk
@@ -86,7 +86,14 @@ class Uploads:
         def read(log: RequestLog) -> MaskRequest:
             nonlocal job
             with step("read_upload", "worker", key=key):
-                data, metadata = self._objects.get(bucket, key, self._max_bytes)
+                try:
+                    data, metadata = self._objects.get(bucket, key, self._max_bytes)
+                except PhotoNotFound:
+                    # The metadata is gone with it.
+                    if (job := self._job_of(key)) is not None:
+                        log.identify(job.task["user_id"])
+                        whose[USER_METADATA] = job.task["user_id"]
+                    raise
                 job = self._job(key, metadata)
                 user_id = read_user_id(metadata.get(USER_METADATA, ANONYMOUS))
                 log.identify(user_id)
@@ -113,6 +120,11 @@ class Uploads:
         if job is not None:
             self._jobs.start(job)
         return job
+
+    def _job_of(self, key: str) -> Job | None:
+        """The job whose form the upload came by; the key ends with its number."""
+        job = self._jobs.get(key.rpartition("/")[2])
+        return job if job is not None and job.task.get("upload") == key else None
 
     def _is_ours(self, bucket: str, key: str) -> bool:
         if key.startswith(self._results_prefix):
