@@ -50,9 +50,10 @@ class Settings:
         The folder that contains the set's folder; None: where a source checkout builds it.
     ort_threads
         ONNX Runtime's threads for one inference.
-    schp_lip, schp_view
-        Of ``dwpose-schp`` and ``dwpose-schp-int8``: whether LIP's parser runs beside ATR's, and
-        what both are shown, the ``whole`` photo or the ``person`` only.
+    schp_lip, schp_view, schp_fill
+        Of ``dwpose-schp`` and ``dwpose-schp-int8``: whether LIP's parser runs beside ATR's, what
+        both are shown, the ``whole`` photo or the ``person`` only, and whether holes in tops are
+        filled as OOTDiffusion fills them.
     mask_store
         Where masks go. ``directory`` off Lambda when nothing is said; no default on Lambda.
     mask_dir
@@ -100,6 +101,7 @@ class Settings:
     models_dir: Path | None = None
     schp_lip: bool = True
     schp_view: View = "whole"
+    schp_fill: bool = False
     mask_dir: Path | None = None
     mask_bucket: str | None = None
     mask_prefix: str = "masks"
@@ -162,6 +164,7 @@ class Settings:
             models_dir=read.folder("MODELS_DIR"),
             schp_lip=read.flag("SCHP_LIP", default=cls.schp_lip),
             schp_view=cast(View, read.text("SCHP_VIEW", _VIEW) or cls.schp_view),
+            schp_fill=read.flag("SCHP_FILL"),
             mask_dir=read.folder("MASK_DIR"),
             mask_bucket=read.text("MASK_BUCKET", _BUCKET),
             mask_prefix=read.text("MASK_PREFIX", _PREFIX) or cls.mask_prefix,

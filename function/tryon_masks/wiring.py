@@ -93,7 +93,13 @@ def _compact(model_set: ModelSet, settings: Settings) -> Vision:
 def _classic(model_set: ModelSet, settings: Settings) -> Vision:
     from tryon_masks.vision.dwpose_schp.vision import ClassicVision
 
-    return ClassicVision(model_set, settings.ort_threads, settings.schp_view, lip=settings.schp_lip)
+    return ClassicVision(
+        model_set,
+        settings.ort_threads,
+        settings.schp_view,
+        lip=settings.schp_lip,
+        fill=settings.schp_fill,
+    )
 
 
 VISIONS: dict[str, Callable[[ModelSet, Settings], Vision]] = {

@@ -15,7 +15,7 @@ from tryon_masks.settings import View
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
 from tryon_masks.vision.dwpose_schp.dwpose import NOTHING_SEEN, PoseModel, WholeBody
-from tryon_masks.vision.dwpose_schp.part_map import fuse
+from tryon_masks.vision.dwpose_schp.part_map import fuse, without_holes
 from tryon_masks.vision.dwpose_schp.schp import HumanParser, LabelMap
 from tryon_masks.vision.dwpose_schp.yolox import PersonDetector
 from tryon_masks.vision.runtime import Floats, share_buffers
@@ -49,13 +49,21 @@ class ClassicVision:
         the person's surroundings only.
     lip
         Whether the second parser is loaded and run.
+    fill
+        Whether holes in tops are filled, see :func:`~.part_map.without_holes`.
     """
 
     def __init__(
-        self, model_set: ModelSet, threads: int, view: View = "whole", lip: bool = True
+        self,
+        model_set: ModelSet,
+        threads: int,
+        view: View = "whole",
+        *,
+        lip: bool = True,
+        fill: bool = False,
     ) -> None:
         # What makes other masks is another set: answers and addresses name it.
-        more = ["" if lip else "atr", "" if view == "whole" else view]
+        more = ["" if lip else "atr", "" if view == "whole" else view, "filled" if fill else ""]
         self.model_set = "-".join([model_set.name, *filter(None, more)])
         share_buffers()
         path = {name: file.path for name, file in model_set.files.items()}
@@ -66,6 +74,7 @@ class ClassicVision:
         self._detector = PersonDetector(path["yolox_l"], threads)
         self._poses = PoseModel(path["dw-ll_ucoco_384"], threads)
         self._view = view
+        self._fill = fill
         self._warm_up()
 
     def _warm_up(self) -> None:
@@ -126,6 +135,8 @@ class ClassicVision:
             with step("parse_lip", "schp"):
                 lip = _labels(self._lip, rgb, shown)
         with step("compose_parts", "fusion"):
+            if self._fill:
+                atr = without_holes(atr)
             rows, columns = region
             part_map = np.zeros(frame, np.uint8)
             confidence = np.ones(frame, np.float32)
