@@ -96,13 +96,14 @@ def test_each_variable_sets_its_field(name: str, text: str, value: object) -> No
 
 @pytest.mark.parametrize("model_set", ["dwpose-schp", "dwpose-schp-int8"])
 def test_a_model_set_has_options_of_its_own(model_set: str) -> None:
-    chosen = {"SCHP_LIP": "0", "SCHP_VIEW": ""}
+    chosen = {"SCHP_LIP": "0", "SCHP_VIEW": "", "SCHP_FILL": "1"}
     settings = Settings.from_env({**S3, "MODEL_SET": model_set, **chosen}, on_lambda=True)
 
-    assert settings.model_options == {"SCHP_LIP": "0"}
+    assert settings.model_options == {"SCHP_LIP": "0", "SCHP_FILL": "1"}
     assert model_sets()[model_set].options_from(settings.model_options) == {
         "SCHP_LIP": "0",
         "SCHP_VIEW": "whole",
+        "SCHP_FILL": "1",
     }
 
 
@@ -135,6 +136,7 @@ def test_another_sets_options_are_left_out() -> None:
         ("FIRESTORE_SECRET_ARN", "arn:aws:s3:::bucket"),
         ("SCHP_LIP", "no"),
         ("SCHP_VIEW", "crop"),
+        ("SCHP_FILL", "yes"),
         ("ALLOW_HTTP", "true"),
         ("ALLOWED_IMAGE_HOSTS", "*"),
         ("ALLOWED_IMAGE_HOSTS", "https://a.example"),

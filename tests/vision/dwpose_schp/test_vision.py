@@ -231,6 +231,23 @@ def test_without_lip_coats_are_tops_and_the_jaw_parts_neck_from_face(folders: Fo
     assert overlap(part_map == Part.NECK, wanted == Part.NECK) > 0.5
 
 
+def test_a_hole_in_a_top_is_filled_where_that_is_wanted(
+    folders: Folders, vision: DwposeSchpVision
+) -> None:
+    filling = DwposeSchpVision(load_model_set("dwpose-schp", folders(1)), 1, fill=True)
+    rgb = crowd(1)
+    top = truth() == Part.OUTERWEAR
+    middle = tuple(int(places.mean()) for places in np.nonzero(top))
+    hole = tuple(slice(place - 18, place + 18) for place in middle)
+    assert top[hole].all()
+    rgb[hole] = WALL
+
+    as_it_is, filled = (parsed(one, rgb).part_map[middle] for one in (vision, filling))
+
+    assert filling.model_set == "dwpose-schp-filled"
+    assert (as_it_is, filled) == (Part.BACKGROUND, Part.TOP)
+
+
 def served(vision: DwposeSchpVision, rgb: NDArray[np.uint8], store: Path) -> MaskResult:
     file = io.BytesIO()
     Image.fromarray(rgb).save(file, "PNG")

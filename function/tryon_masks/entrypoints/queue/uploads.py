@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tryon_masks.adapters.s3 import S3Objects
-from tryon_masks.domain.errors import InvalidRequest
+from tryon_masks.domain.errors import InvalidRequest, PhotoNotFound
 from tryon_masks.domain.identity import ANONYMOUS, check_user_id
 from tryon_masks.entrypoints.queue.notices import Upload
 from tryon_masks.jobs.progress import JobTracker
@@ -86,7 +86,14 @@ class Uploads:
         def read(log: RequestLog) -> MaskRequest:
             nonlocal job
             with step("read_upload", "worker", key=key):
-                data, metadata = self._objects.get(bucket, key, self._max_bytes)
+                try:
+                    data, metadata = self._objects.get(bucket, key, self._max_bytes)
+                except PhotoNotFound:
+                    # The metadata is gone with it.
+                    if (job := self._job_of(key)) is not None:
+                        log.identify(job.task.user_id)
+                        whose[USER_METADATA] = job.task.user_id
+                    raise
                 job = self._job(key, metadata)
                 user_id = check_user_id(metadata.get(USER_METADATA, ANONYMOUS))
                 log.identify(user_id)
@@ -110,10 +117,15 @@ class Uploads:
         job = self._jobs.get(job_id)
         if job is None:
             return None
-        if not isinstance(job.task, UploadTask) or job.task.upload != key:
+        if not _is_for(job, key):
             raise InvalidRequest(f"The metadata {JOB_METADATA} is another upload's.")
         self._jobs.start(job)
         return job
+
+    def _job_of(self, key: str) -> Job | None:
+        """Return the job whose form the upload came by; the key ends with its number."""
+        job = self._jobs.get(key.rpartition("/")[2])
+        return job if job is not None and _is_for(job, key) else None
 
     def _is_ours(self, bucket: str, key: str) -> bool:
         if key.startswith(self._results_prefix):
@@ -122,6 +134,10 @@ class Uploads:
             return False
         mask_bucket, prefix = self._mask_folder
         return bucket == mask_bucket and key.startswith(f"{prefix}/")
+
+
+def _is_for(job: Job, key: str) -> bool:
+    return isinstance(job.task, UploadTask) and job.task.upload == key
 
 
 def _is_document(key: str) -> bool:
