@@ -17,7 +17,7 @@ BROKEN = (
 )
 
 PR_SET_PDEATHSIG = 1
-"""Of Linux's prctl."""
+"""The option of Linux's prctl that has a process end with its parent."""
 
 
 @contextmanager

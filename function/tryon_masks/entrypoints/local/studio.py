@@ -100,7 +100,7 @@ class Studio:
         }
 
     def pack(self, number: str, body: Mapping[str, Any]) -> bytes:
-        """A ZIP archive of the masks, and of the photo with them drawn in.
+        """Pack a ZIP archive of the masks, and of the photo with them drawn in.
 
         Raises
         ------
@@ -116,7 +116,7 @@ class Studio:
         return archive.getvalue()
 
     def parts(self, number: str) -> bytes:
-        """The part map as a PNG in colours, clear where nobody is.
+        """Draw the part map as a PNG in colours, clear where nobody is.
 
         Raises
         ------
