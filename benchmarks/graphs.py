@@ -26,7 +26,7 @@ CONVERTER = Path(__file__).resolve().parents[1] / "models" / "convert.py"
 SEED = 5
 MANIFEST = "manifest.json"
 GAIN = 0.2
-"""Of a residual branch: sums of dozens of them must stay small."""
+"""Factor of a residual branch's weights: sums of dozens of branches must stay small."""
 
 COCO_CLASSES = 80
 POINTS = 133

@@ -14,7 +14,8 @@ from uuid import uuid4
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import track
 
 from tryon_masks.domain.errors import TryonMasksError
 from tryon_masks.domain.identity import ANONYMOUS
@@ -24,7 +25,7 @@ from tryon_masks.telemetry import RequestLog, init_log, request_log
 from tryon_masks.wiring import build_service
 
 USED_SETTINGS = ("MODEL_SET", "MODELS_DIR")
-"""Of the environment. Nothing else is heeded: a benchmark writes to nobody's account."""
+"""Environment variables that count. A benchmark writes to nobody's account."""
 
 Refused = dict[str, str]
 """Mask -> code."""
@@ -74,10 +75,10 @@ def make_masks(
             for key, photo in photos.items()
         }
         try:
-            return {
-                key: one.result()
-                for key, one in tqdm(waiting.items(), unit="photo", disable=len(photos) < 2)
-            }
+            told = track(
+                waiting.items(), "photos", console=Console(stderr=True), disable=len(photos) < 2
+            )
+            return {key: one.result() for key, one in told}
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

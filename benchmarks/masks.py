@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import track
 
 from benchmarks.making import Refused, UnreadableMask, make_masks, mask_file, positive, read_mask
 from benchmarks.scorecard import (
@@ -34,8 +35,8 @@ from benchmarks.sheet import SHEET_HELP, Entry, sheet_path, write_sheet
 from tryon_masks.domain.errors import StartError
 from tryon_masks.service import MaskOptions
 
-LARGEST_SHARE = 0.6
-"""Of the frame: a larger mask is a failure."""
+MAX_COVERAGE = 0.6
+"""Fraction of the frame from which a mask is a failure."""
 WORST = 10
 
 
@@ -71,7 +72,8 @@ def evaluate(
     """Score the files ``PHOTO.upper.png`` and ``PHOTO.lower.png`` in the folder ``masks``."""
     failures = Failures(not_annotated=dataset.unannotated(endings))
     scores: dict[str, Scores] = {}
-    for photo in tqdm(dataset.photos(endings), desc="scoring", unit="photo", leave=False):
+    photos = dataset.photos(endings)
+    for photo in track(photos, "scoring", console=Console(stderr=True), transient=True):
         truth = dataset.truth(photo)
         shape = (truth.labels.shape[0], truth.labels.shape[1])
         found = {mask: _mask(masks, photo, mask, shape, failures) for mask in MASKS}
@@ -93,11 +95,11 @@ def _mask(
         return None
     if grey.shape != shape:
         failures.other_size.append(name)
-    share = float((grey >= REPAINT).mean())
-    if share == 0:
+    coverage = float((grey >= REPAINT).mean())
+    if coverage == 0:
         failures.empty.append(name)
         return None
-    if share > LARGEST_SHARE:
+    if coverage > MAX_COVERAGE:
         failures.over_60_percent.append(name)
     return repainted(grey, shape)
 

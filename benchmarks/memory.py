@@ -60,7 +60,7 @@ class Row:
 
     @property
     def price(self) -> float | None:
-        """Of one photo, in dollars."""
+        """Return the price of one photo in dollars."""
         billed = self.gb_seconds
         return None if billed is None else billed * PRICE_PER_GB_SECOND + PRICE_PER_REQUEST
 

@@ -39,7 +39,7 @@ from tryon_masks.telemetry import init_log, request_log, step
 from tryon_masks.vision.catalog import load_model_set
 from tryon_masks.vision.dwpose_schp.dwpose import PoseModel
 from tryon_masks.vision.dwpose_schp.schp import BGR_MEAN, BGR_STD, Atr, Lip
-from tryon_masks.vision.dwpose_schp.vision import ClassicVision
+from tryon_masks.vision.dwpose_schp.vision import DwposeSchpVision
 from tryon_masks.vision.dwpose_schp.yolox import PersonDetector
 from tryon_masks.vision.runtime import Floats
 from tryon_masks.wiring import build_vision
@@ -84,13 +84,13 @@ def product(model_set: str, threads: int) -> Serve:
 
 
 def classic(folder: Path, threads: int, options: Mapping[str, Any]) -> Serve:
-    """The classic pair with ``options`` of :class:`ClassicVision`.
+    """The classic pair with ``options`` of :class:`DwposeSchpVision`.
 
     Raises
     ------
     ModelSetError
     """
-    vision = ClassicVision(load_model_set(folder.name, folder), threads, **options)
+    vision = DwposeSchpVision(load_model_set(folder.name, folder), threads, **options)
     return lambda photo: _serve(vision, photo)
 
 

@@ -33,7 +33,7 @@ MASKS = ("upper", "lower")
 MIN_REGION = 64
 """Pixels: a smaller region is not scored on that photo."""
 CORE_MARGIN = 0.004
-"""Of the photo's height, 2 pixels at least."""
+"""How far a core region is shrunk, as a fraction of the photo's height, 2 pixels at least."""
 REPAINT = 128
 """A mask's grey level from which a pixel counts as masked."""
 TAIL = 5
@@ -78,7 +78,7 @@ class Figure:
 
     @property
     def region(self) -> str:
-        """Of which region it is a share."""
+        """Return which region it is a fraction of."""
         return self.name.rpartition("_")[0]
 
     def excess(self, value: float) -> float:

@@ -20,7 +20,7 @@ from benchmarks.scorecard import MASKS, REPAINT
 from tryon_masks import images
 from tryon_masks.domain.errors import StartError, TryonMasksError
 from tryon_masks.domain.profiles import Profile
-from tryon_masks.entrypoints.commands.generate import PHOTO_ENDINGS
+from tryon_masks.entrypoints.commands.photos import PHOTO_ENDINGS
 from tryon_masks.service import MaskOptions
 
 SHEET_ENDINGS = frozenset({".jpg", ".jpeg", ".png"})

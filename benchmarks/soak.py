@@ -14,11 +14,12 @@ from dataclasses import asdict, dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from PIL import Image
-from tqdm import tqdm
+from rich.console import Console
+from rich.progress import track
 
 from benchmarks.making import USED_SETTINGS, positive
 from tryon_masks import telemetry
@@ -28,7 +29,6 @@ from tryon_masks.adapters.http import HttpPhotoSource, dial
 from tryon_masks.adapters.powertools import Powertools
 from tryon_masks.domain.errors import StartError
 from tryon_masks.entrypoints.http.routes import Handler, create_handler
-from tryon_masks.jobs.submit import Desk
 from tryon_masks.service import MaskService
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log
@@ -54,7 +54,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Seen:
+class CallRecord:
     """The process after one call: seconds it took, memory held in bytes, files, threads."""
 
     case: Case
@@ -167,22 +167,20 @@ def open_handler(port: int, masks: Path) -> Handler:
     )
     with init_log("benchmarks"):
         service = MaskService(build_vision(settings), DirectoryMaskStore(masks), photos)
-    # Nobody asks for a job, a form or a batch here.
-    unused = cast(Any, None)
-    return create_handler(service, Desk(*[unused] * 6))
+    return create_handler(service, None)
 
 
-def soak(handler: Handler, calls: Iterator[Case], number: int) -> list[Seen]:
+def soak(handler: Handler, calls: Iterator[Case], number: int) -> list[CallRecord]:
     """Make every call; what the process was like after each."""
     event = json.loads(EVENT.read_text())
     seen = []
-    for call in tqdm(calls, total=number, unit="call", file=sys.stderr):
+    for call in track(calls, "calls", total=number, console=Console(stderr=True)):
         started = time.perf_counter()
         response = handler(event | {"body": json.dumps(call.body)}, Context())
         seconds = time.perf_counter() - started
         answer = json.loads(response["body"])
         what = answer["error"]["code"] if "error" in answer else answer["status"]
-        seen.append(Seen(call, f"{response['statusCode']} {what}", seconds, *_process()))
+        seen.append(CallRecord(call, f"{response['statusCode']} {what}", seconds, *_process()))
     return seen
 
 
@@ -194,7 +192,7 @@ def _process() -> tuple[int, int, int]:
     return pages * os.sysconf("SC_PAGE_SIZE"), files, threads
 
 
-def figures(seen: Sequence[Seen]) -> Figures:
+def figures(seen: Sequence[CallRecord]) -> Figures:
     """The figures of one run, of at least 20 calls; its first tenth, or ten calls, warm it up."""
     warm = max(10, len(seen) // 10)
     counted = seen[warm:]

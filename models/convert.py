@@ -55,7 +55,7 @@ GREY = 114
 """What the detector has around a photo."""
 BGR_MEAN = np.array([0.406, 0.456, 0.485], np.float32)
 BGR_STD = np.array([0.225, 0.224, 0.229], np.float32)
-"""Of the parsers."""
+"""ImageNet's mean and deviation in the order that the parsers read, 0 to 1."""
 FUSED = "com.microsoft"
 """ONNX Runtime's own operators."""
 WORTH = 10**8
@@ -308,7 +308,7 @@ def resize_late(source: Path, target: Path, inputs: Shapes) -> None:
 
 
 def _late(conv: Any) -> set[str]:
-    """Of the feature maps that a convolution joins, those that it may see before their resize."""
+    """Return those feature maps that a convolution joins and may see before their resize."""
     joined = _maker(conv.inputs[0])
     if joined is None or joined.op != "Concat" or joined.attrs["axis"] != 1:
         return set()

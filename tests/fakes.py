@@ -25,7 +25,7 @@ from tryon_masks.domain.errors import (
 from tryon_masks.domain.parts import Part, PartMap
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
-from tryon_masks.jobs.submit import Desk
+from tryon_masks.jobs.submit import BatchSubmitter, JobSubmitter, Submission
 from tryon_masks.ports import Batch, EncodedImage, Job, JobState, Run, UploadForm
 
 WIDTH, HEIGHT = 300, 400
@@ -246,7 +246,7 @@ class FakeContext:
         return round(1000 * self.seconds)
 
 
-class FakeOnce:
+class FakeIdempotency:
     """Remembers in memory; says that the keys of ``busy`` are being worked on."""
 
     def __init__(self) -> None:
@@ -254,7 +254,7 @@ class FakeOnce:
         self.busy: set[str] = set()
         self.asked: list[str] = []
 
-    def do(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def run(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         self.asked.append(key)
         if key in self.busy:
             raise InProgress
@@ -326,7 +326,7 @@ class FakeBatches:
         self._reach()
         return self.kept.get(batch_id)
 
-    def count(self, batch_id: str, number: int, state: JobState) -> Batch | None:
+    def set_item_state(self, batch_id: str, number: int, state: JobState) -> Batch | None:
         self._reach()
         batch = self.kept.get(batch_id)
         before = self.items.get((batch_id, number))
@@ -344,11 +344,11 @@ class FakeBatches:
         self._reach()
         self.kept[batch_id] = replace(self.kept[batch_id], results=results)
 
-    def tally(self, batch_id: str, number: int, state: JobState) -> None:
+    def set_list_item_state(self, batch_id: str, number: int, state: JobState) -> None:
         self._reach()
         self.items.setdefault((batch_id, number), state)
 
-    def tallied(self, batch_id: str, total: int) -> dict[JobState, int]:
+    def count_list_items(self, batch_id: str, total: int) -> dict[JobState, int]:
         self._reach()
         counts: dict[JobState, int] = dict.fromkeys(COUNTED, 0)
         for (of, _), state in self.items.items():
@@ -398,7 +398,7 @@ class FakeRuns:
     def start(self, batch_id: str, manifest: str, user_id: str | None) -> None:
         self.started.append((batch_id, manifest, user_id))
 
-    def look(self, batch_id: str) -> Run:
+    def get(self, batch_id: str) -> Run:
         return self.run
 
 
@@ -416,7 +416,7 @@ class FakeQueue:
     def send_all(self, messages: Sequence[Mapping[str, Any]]) -> None:
         self.sent += map(dict, messages)
 
-    def again(self, receipt: str, seconds: int) -> None:
+    def redeliver(self, receipt: str, seconds: int) -> None:
         self.later.append((receipt, seconds))
 
 
@@ -447,11 +447,18 @@ class FakeForms:
         return UploadForm("https://photos.example.com/", {"key": key, "policy": "signed"})
 
 
-def desk() -> Desk:
-    """A desk whose jobs are numbered, on fakes."""
+def submission() -> Submission:
+    """Jobs and batches on fakes, both numbered from 1."""
     numbers = count(1)
-    parts = (FakeJobs(), FakeQueue(), FakeForms(), FakeBatches(), FakeBatchFiles(), FakeRuns())
-    return Desk(*parts, lambda: f"{next(numbers):032x}")
+
+    def new_id() -> str:
+        return f"{next(numbers):032x}"
+
+    queue = FakeQueue()
+    return Submission(
+        JobSubmitter(FakeJobs(), queue, FakeForms(), new_id),
+        BatchSubmitter(queue, FakeBatches(), FakeBatchFiles(), FakeRuns(), new_id),
+    )
 
 
 class FakeProfiles:

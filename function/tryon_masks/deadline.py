@@ -19,7 +19,7 @@ _end: ContextVar[float] = ContextVar("deadline", default=math.inf)
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Everything inside has ``seconds``, or what is left of an outer limit if that is less."""
+    """Limit everything inside to ``seconds``, or to what is left of an outer limit."""
     token = _end.set(min(_end.get(), clock() + seconds))
     try:
         yield
@@ -28,12 +28,12 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def time_left() -> float:
-    """Seconds until the limit, negative after it; infinite where there is none."""
+    """Return the seconds until the limit, negative after it; infinite where there is none."""
     return _end.get() - clock()
 
 
-def need(seconds: float) -> None:
-    """Go on only with ``seconds`` left.
+def require_time(seconds: float) -> None:
+    """Raise :class:`OutOfTime` where less than ``seconds`` are left.
 
     Raises
     ------

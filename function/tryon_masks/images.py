@@ -30,6 +30,9 @@ from tryon_masks.ports import EncodedImage
 # A thumbnail inside can show something else, and would be decoded in the photo's place.
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
 
+FileFormat = Literal["png", "webp"]
+Edge = Literal["hard", "soft"]
+
 MIN_SIDE = 64
 """Pixels. A smaller photo holds no torso that a mask could rest on."""
 
@@ -37,14 +40,15 @@ WEBP_MAX_SIDE = 16383
 """Pixels: the format's own bound."""
 
 MAX_SCANS = 100
-"""Of a JPEG. Encoders write a dozen; a scan of a few bytes makes a decoder go over every pixel."""
+"""Most scans of a JPEG. Encoders write a dozen; a scan of a few bytes makes a decoder go over every
+pixel."""
 
 MAX_PARTS = 2000
 """Segments before a JPEG's pixels, and chunks of a PNG beside those of its pixels. Pillow reads
 them one by one, 25 MB of empty ones for half a minute."""
 
 MAX_PIXEL_CHUNKS = 50_000
-"""Of a PNG."""
+"""Most chunks of pixels in a PNG."""
 
 REDUCING_GAP = 2.0
 """How much larger than wanted Pillow shrinks by whole factors first, before it resamples."""
@@ -116,7 +120,7 @@ class Limits:
 
     @property
     def whole(self) -> Limits:
-        """The same for a copy in the photo's own size."""
+        """Return the same limits for a copy in the photo's own size."""
         return replace(self, working_side=self.max_pixels)
 
 
@@ -138,11 +142,11 @@ class Photo:
 
     @property
     def scale(self) -> float:
-        """Photo pixels per working pixel, at least 1."""
+        """Return the photo pixels per working pixel, at least 1."""
         return float(max(self.width, self.height) / max(self.rgb.shape[:2]))
 
     def output_size(self, max_side: int | None) -> tuple[int, int]:
-        """(width, height) of mask files: the photo's own, or shrunk to ``max_side`` pixels."""
+        """Return the masks' (width, height) in pixels: the photo's, or shrunk to ``max_side``."""
         return _shrunk(self.width, self.height, max_side or max(self.width, self.height))
 
 
@@ -184,7 +188,7 @@ def decode(data: bytes, limits: Limits) -> Photo:
 
 
 def from_image(image: Image.Image, limits: Limits) -> Photo:
-    """The photo that somebody has opened with Pillow already, as :func:`decode` has it.
+    """Convert a photo that is open in Pillow already, as :func:`decode` does.
 
     Raises
     ------
@@ -200,7 +204,7 @@ def from_image(image: Image.Image, limits: Limits) -> Photo:
 
 
 def from_rgb(rgb: NDArray[np.uint8], limits: Limits) -> Photo:
-    """The photo whose pixels somebody has: shape (H, W, 3), uint8, sRGB, upright.
+    """Convert a photo's pixels: shape (H, W, 3), uint8, sRGB, upright.
 
     Raises
     ------
@@ -243,7 +247,7 @@ _quiet = _Quiet()
 
 @contextmanager
 def _decoding() -> Iterator[None]:
-    """What Pillow and its codecs raise becomes an error of ours."""
+    """Raise what Pillow and its codecs raise as an error of ours."""
     try:
         # Pillow warns of what it can live with and raises on what it cannot.
         with _quiet:
@@ -268,7 +272,7 @@ def _small(
     box: tuple[float, float, float, float],
     size: tuple[int, int],
 ) -> _Small:
-    """``pixels`` are those of ``image``, of which ``box`` is the whole photo."""
+    """Bundle ``image``, orientation and profile: ``box`` of ``pixels`` is the whole photo."""
     return _Small(_resized(pixels, box, size), _orientation(image), image.info.get("icc_profile"))
 
 
@@ -309,9 +313,7 @@ def _photo(small: _Small, width: int, height: int) -> Photo:
     return Photo(np.array(_srgb(_opaque(upright), small.profile)), width, height)
 
 
-def to_grid(
-    pixels: BoolMask, size: tuple[int, int], edge: Literal["hard", "soft"]
-) -> NDArray[np.uint8]:
+def to_grid(pixels: BoolMask, size: tuple[int, int], edge: Edge) -> NDArray[np.uint8]:
     """Carry a mask to another grid.
 
     Parameters
@@ -346,7 +348,7 @@ def to_grid(
     return _u8(cv2.LUT(grey, np.clip(levels, 0, 255).round().astype(np.uint8)))
 
 
-def encode_mask(grey: NDArray[np.uint8], format: Literal["png", "webp"]) -> EncodedImage:  # noqa: A002
+def encode_mask(grey: NDArray[np.uint8], format: FileFormat) -> EncodedImage:  # noqa: A002
     """Write a mask of shape (H, W), uint8, losslessly and without metadata.
 
     PNG is 8-bit greyscale; WebP knows no greyscale and repeats the values in three channels.
@@ -393,14 +395,14 @@ def _png(grey: NDArray[np.uint8]) -> bytes:
 
 
 def overlay(rgb: NDArray[np.uint8], masks: Mapping[str, BoolMask]) -> EncodedImage:
-    """A JPEG of :func:`draw_masks`."""
+    """Encode :func:`draw_masks` as a JPEG."""
     file = BytesIO()
     draw_masks(rgb, masks).save(file, "JPEG", quality=88)
     return EncodedImage(file.getvalue(), "image/jpeg", "jpg")
 
 
 def draw_masks(rgb: NDArray[np.uint8], masks: Mapping[str, BoolMask]) -> Image.Image:
-    """The photo ``rgb`` (h, w, 3), each mask (h, w) as a translucent colour with its contour."""
+    """Draw each mask (h, w) over ``rgb`` (h, w, 3) as a translucent colour with its contour."""
     picture = rgb.copy()
     line = max(2, round(max(rgb.shape[:2]) / 400))
     coloured = list(zip(masks.values(), cycle(_OVERLAY_COLOURS)))
@@ -416,7 +418,7 @@ def draw_masks(rgb: NDArray[np.uint8], masks: Mapping[str, BoolMask]) -> Image.I
 
 
 def _formats(head: bytes) -> tuple[str, ...]:
-    """Pillow's names for what the first twelve bytes announce."""
+    """Return Pillow's names for the formats that the first twelve bytes announce."""
     if head.startswith(b"\xff\xd8\xff"):
         return ("JPEG",)
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -434,7 +436,7 @@ def _formats(head: bytes) -> tuple[str, ...]:
 
 
 def _bare_jpeg(data: bytes) -> bytes:
-    """The segments that make a JPEG's pixels, closed by an end marker.
+    """Return the segments that make a JPEG's pixels, closed by an end marker.
 
     What libjpeg warns of although it is no damage is left out: bytes between segments, and versions
     and codes of colours that it does not know.
@@ -493,7 +495,7 @@ def _note_scan(body: bytes, exact: dict[int, set[int]]) -> None:
 
 
 def _jpeg_pixels(jpeg: bytes, image: Image.Image) -> Image.Image:
-    """The pixels in the size and mode that ``image`` was opened with.
+    """Decode the pixels in the size and mode that ``image`` was opened with.
 
     Pillow decodes past any damage in the scans; here libjpeg's warnings are heard.
 
@@ -549,7 +551,7 @@ def _shrunk(width: int, height: int, max_side: int) -> tuple[int, int]:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """The same picture in one of the modes L, RGB, RGBA, CMYK, which resize and convert well."""
+    """Convert the picture to one of the modes L, RGB, RGBA, CMYK, which resize and convert well."""
     image.load()
     if image.mode.startswith("I;16"):
         # Pillow would clip to 255; the high byte is what it keeps of 16-bit colour, too.
@@ -562,7 +564,7 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) where there is none that can be read.
+    """Return the EXIF orientation, 1 (upright) where there is none that can be read.
 
     HEIC and AVIF say by properties of the picture how it is turned: of HEIC that is done by now, of
     AVIF it stands in place of what EXIF said. XMP is not asked, for programs that turn photos
@@ -586,7 +588,9 @@ def _opaque(image: Image.Image) -> Image.Image:
 
 
 def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
-    """``image`` (L, RGB or CMYK) in sRGB; a profile that is unreadable or unfit counts as none."""
+    """Convert ``image`` (L, RGB or CMYK) to sRGB; a profile that is unreadable or unfit counts as
+    none.
+    """
     if not profile:
         return image.convert("RGB")
     try:
@@ -602,5 +606,5 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _u8(array: object) -> NDArray[np.uint8]:
-    """OpenCV's results carry no dtype for the type checker."""
+    """Return the array as uint8: OpenCV's results carry no dtype for the type checker."""
     return np.asarray(array, dtype=np.uint8)

@@ -40,21 +40,21 @@ from tryon_masks.domain.identity import ANONYMOUS
 from tryon_masks.domain.masks import Mask
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.outputs.extra import Output, keypoints, output_files
-from tryon_masks.outputs.look import Look
+from tryon_masks.outputs.parsed_photo import ParsedPhoto
 from tryon_masks.outputs.targets import TARGETS, TargetName, target_files
 from tryon_masks.ports import EncodedImage, Vision
 from tryon_masks.schema.requests import read_options
 from tryon_masks.service import (
     MaskOptions,
+    PhotoAnalysis,
     Quality,
     RefusedMask,
-    Seen,
     Status,
+    analyse_photo,
+    mask_shaper,
     quality_of,
-    see,
-    shape,
-    shape_one,
-    shaper_of,
+    shape_mask,
+    shape_masks,
     status_of,
 )
 from tryon_masks.settings import Settings
@@ -115,17 +115,17 @@ class MaskMaker:
 
     @property
     def model_set(self) -> str:
-        """The models' name."""
+        """Return the models' name."""
         return self._settings.model_set
 
     @property
     def limits(self) -> images.Limits:
-        """What a photo may cost: MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS."""
+        """Return what a photo may cost: MAX_PHOTO_BYTES, MAX_PHOTO_PIXELS."""
         return self._limits
 
     @property
     def vision(self) -> Vision:
-        """The models, for a service beside the maker."""
+        """Return the models, for a service beside the maker."""
         return self._loaded()
 
     def __reduce__(self) -> tuple[Callable[..., MaskMaker], tuple[Any, ...]]:
@@ -191,8 +191,8 @@ class MaskMaker:
             with step("read_request", "library"):
                 options = read_options(given)
             shown, source = self._decode(photo)
-            seen = see(self._loaded(), shown, options)
-            kept = _Kept(self.model_set, shown, source, self._limits, seen, given)
+            analysis = analyse_photo(self._loaded(), shown, options)
+            kept = _Kept(self.model_set, shown, source, self._limits, analysis, given)
             return _result(kept, options, log)
 
     def batch(
@@ -249,7 +249,7 @@ class MaskMaker:
             return BatchItem(index, photo, None, error)
 
     def _decode(self, photo: PhotoLike) -> tuple[images.Photo, bytes | NDArray[np.uint8]]:
-        """What the models see, and what the whole photo can be had from later."""
+        """Return what the models are shown, and what the whole photo can be had from later."""
         if isinstance(photo, str | os.PathLike):
             with step("read_photo", "library"):
                 photo = _read(Path(photo), self._limits.max_bytes + 1)
@@ -268,7 +268,9 @@ class MaskMaker:
             )
 
     def _loaded(self) -> Vision:
-        """The models of this process: those of another have threads that a fork does not copy."""
+        """Return the models of this process: those of another have threads that a fork does not
+        copy.
+        """
         if self._process != os.getpid():
             with self._loading:
                 if self._process != os.getpid():
@@ -278,7 +280,7 @@ class MaskMaker:
 
 @cache
 def _maker(model_set: str, models_dir: Path | None, threads: int) -> MaskMaker:
-    """The maker of this process, however often one like it is received."""
+    """Return the maker of this process, however often one like it is received."""
     return MaskMaker(model_set, models_dir=models_dir, threads=threads)
 
 
@@ -303,17 +305,17 @@ class _Kept:
     photo: images.Photo
     source: bytes | NDArray[np.uint8]
     limits: images.Limits
-    seen: Seen
+    analysis: PhotoAnalysis
     given: Mapping[str, Any]
 
-    def look(self) -> Look:
-        """The whole photo, with the person whom the models saw."""
-        assert self.seen.person is not None  # noqa: S101 - of nobody there is no mask
+    def parsed_photo(self) -> ParsedPhoto:
+        """Return the whole photo, with the person whom the models saw."""
+        assert self.analysis.person is not None  # noqa: S101 - of nobody there is no mask
         rgb = self.source
         if isinstance(rgb, bytes):
             with step("decode_whole_image", "intake"):
                 rgb = images.decode(rgb, self.limits.whole).rgb
-        return Look(rgb, self.seen.person)
+        return ParsedPhoto(rgb, self.analysis.person)
 
 
 @dataclass(frozen=True, eq=False)
@@ -385,7 +387,7 @@ class Result:
 
     @cached_property
     def person(self) -> Person | None:
-        """Whose masks these are, on the photo's own grid; None: nobody could be chosen.
+        """Return whose masks these are, on the photo's own grid; None: nobody could be chosen.
 
         ``box``, ``keypoints`` by name with scores, and ``part_map`` and ``confidence``, both of
         shape (height, width), see :class:`tryon_masks.domain.parts.Part`.
@@ -396,18 +398,19 @@ class Result:
 
     @property
     def small_person(self) -> Person | None:
-        """The same on the smaller grid that the models work on."""
-        return self._kept.seen.person
+        """Return the same person on the smaller grid that the models work on."""
+        return self._kept.analysis.person
 
     def overlay(self) -> Image.Image:
-        """The photo with the masks drawn in, on the smaller grid that the models work on."""
+        """Draw the masks over the photo, on the smaller grid that the models work on."""
         with request_log(self.request_id, ANONYMOUS), step("draw_overlay", "images"):
             return images.draw_masks(
                 self._kept.photo.rgb, {mask.kind.value: mask.pixels for mask in self._made}
             )
 
     def outputs(self, *names: str) -> dict[str, Image.Image | dict[str, Any]]:
-        """Make more of the same look at the photo, on the masks' grid, without running a model.
+        """Draw more from the same analysis of the photo, on the masks' grid, without running a
+        model.
 
         Parameters
         ----------
@@ -432,12 +435,12 @@ class Result:
             if not self._made:
                 return {}
             with step("make_outputs", "outputs"):
-                look = self._kept.look()
+                parsed = self._kept.parsed_photo()
                 size = self._kept.photo.output_size(options.max_side)
-                files = output_files(look, self._made, options.outputs, size)
+                files = output_files(parsed, self._made, options.outputs, size)
                 made: dict[str, Image.Image | dict[str, Any]] = dict(_opened(files))
                 if Output.KEYPOINTS in options.outputs:
-                    made[Output.KEYPOINTS.value] = keypoints(look, size)
+                    made[Output.KEYPOINTS.value] = keypoints(parsed, size)
             return made
 
     def target(self, name: str, mask: str = "upper", *, profile: str | None = None) -> TargetImages:
@@ -467,11 +470,11 @@ class Result:
                 given = {**self._kept.given, "masks": [mask], "target": name, "profile": profile}
                 options = read_options(given)
             (kind,) = options.masks
-            seen = self._kept.seen
-            made = shape_one(seen, kind, shaper_of(seen, options))
+            analysis = self._kept.analysis
+            made = shape_mask(analysis, kind, mask_shaper(analysis, options))
             with step("draw_target", "outputs", mask=kind.value):
                 chosen = TargetName(name)
-                drawn = target_files(self._kept.look(), made, chosen, NAME)
+                drawn = target_files(self._kept.parsed_photo(), made, chosen, NAME)
                 return TargetImages(
                     files=_opened(drawn.files),
                     category=drawn.category,
@@ -515,8 +518,8 @@ class Result:
 
 
 def _result(kept: _Kept, options: MaskOptions, log: RequestLog) -> Result:
-    photo, seen = kept.photo, kept.seen
-    made, refused = shape(seen, options)
+    photo, analysis = kept.photo, kept.analysis
+    made, refused = shape_masks(analysis, options)
     size = photo.output_size(options.max_side)
     with step("scale_masks", "images"):
         masks = {mask.kind.value: images.to_grid(mask.pixels, size, options.edge) for mask in made}
@@ -525,8 +528,8 @@ def _result(kept: _Kept, options: MaskOptions, log: RequestLog) -> Result:
         masks=masks,
         refused=refused,
         quality=quality_of(made),
-        people=[one.scaled(photo.scale) for one in seen.people],
-        chosen=next((n for n, one in enumerate(seen.people) if one is seen.chosen), None),
+        people=[one.scaled(photo.scale) for one in analysis.people],
+        chosen=next((n for n, one in enumerate(analysis.people) if one is analysis.chosen), None),
         width=photo.width,
         height=photo.height,
         model_set=kept.model_set,
@@ -550,11 +553,13 @@ def _corners(box: Box | Sequence[float]) -> list[float]:
     return [float(side) for side in sides]
 
 
-def _read(path: Path, most: int) -> bytes:
-    """The file's first ``most`` bytes: one more than is allowed shows that it is too large."""
+def _read(path: Path, max_bytes: int) -> bytes:
+    """Read the file's first ``max_bytes`` bytes: one more than is allowed shows that it is too
+    large.
+    """
     try:
         with path.open("rb") as file:
-            return file.read(most)
+            return file.read(max_bytes)
     except FileNotFoundError as error:
         raise PhotoNotFound("There is no such file.", detail=str(error)) from error
     except (OSError, ValueError) as error:

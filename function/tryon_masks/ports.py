@@ -19,7 +19,7 @@ USER_METADATA = "user-id"
 
 
 def user_folder(user_id: str) -> str:
-    """First part of the keys of what is made for a user, by which it can be found again.
+    """Return the first part of the keys of what is made for a user, by which it is found again.
 
     32 hexadecimal digits: others see the masks' addresses, and these name nobody.
     """
@@ -84,18 +84,40 @@ class Vision(Protocol):
     model_set: str
 
     def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
-        """Everybody in ``rgb`` (shape (H, W, 3), uint8, sRGB, upright), largest first, if any."""
+        """Find everybody in a photo.
+
+        Parameters
+        ----------
+        rgb
+            Shape (H, W, 3), uint8, sRGB, upright.
+
+        Returns
+        -------
+        One candidate a person, largest box first.
+        """
 
     def parse(
         self, rgb: NDArray[np.uint8], chosen: Candidate, others: Sequence[Candidate]
     ) -> Person:
-        """The part map and skeleton of ``chosen``; pixels of ``others`` become ``OTHER_PERSON``."""
+        """Parse one person.
+
+        Parameters
+        ----------
+        rgb
+            Shape (H, W, 3), uint8, sRGB, upright.
+        chosen, others
+            From :meth:`find_people`. Pixels of ``others`` become ``OTHER_PERSON``.
+
+        Returns
+        -------
+        The person on the grid of ``rgb``.
+        """
 
 
-class Once(Protocol):
+class Idempotency(Protocol):
     """Remembers what was done, so that the same is not done twice."""
 
-    def do(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def run(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Do the work and remember its result (JSON values), or return what is remembered.
 
         A ``key`` in a :func:`user_folder` is that user's.
@@ -143,7 +165,7 @@ class Jobs(Protocol):
         """
 
     def get(self, job_id: str) -> Job | None:
-        """The job, or None.
+        """Return the job, or None.
 
         Raises
         ------
@@ -151,7 +173,7 @@ class Jobs(Protocol):
         """
 
     def get_all(self, job_ids: Sequence[str]) -> dict[str, Job]:
-        """Those of these jobs that there are, by their numbers.
+        """Return those of these jobs that exist, by their ids.
 
         Raises
         ------
@@ -166,7 +188,7 @@ class Jobs(Protocol):
         *,
         done: bool = False,
     ) -> None:
-        """Say how far the job is; nothing where it is unknown, or done.
+        """Set how far the job is; do nothing where it is unknown, or done.
 
         Raises
         ------
@@ -193,7 +215,7 @@ class Batch:
 
     @property
     def answered(self) -> bool:
-        """Whether each item has its answer."""
+        """Return whether each item has its answer."""
         return self.total == sum(n for state, n in self.counts.items() if state in ANSWERED)
 
 
@@ -212,15 +234,16 @@ class Batches(Protocol):
         """
 
     def get(self, batch_id: str) -> Batch | None:
-        """The batch, or None.
+        """Return the batch, or None.
 
         Raises
         ------
         StateUnavailable
         """
 
-    def count(self, batch_id: str, number: int, state: JobState) -> Batch | None:
-        """Say how far the item of this number is, and get the batch, or None where it is unknown.
+    def set_item_state(self, batch_id: str, number: int, state: JobState) -> Batch | None:
+        """Set the state of the item of this number, and return the batch, or None where it is
+        unknown.
 
         An item is in one state, whoever says it how often. Of masks and refusals it does not go
         back; of an error it may, when the work is sent again. Then ``results`` are gone for now.
@@ -231,23 +254,24 @@ class Batches(Protocol):
         """
 
     def close(self, batch_id: str, results: str) -> None:
-        """Say where all the answers are.
+        """Record where all the answers are.
 
         Raises
         ------
         StateUnavailable
         """
 
-    def tally(self, batch_id: str, number: int, state: JobState) -> None:
-        """As :meth:`count`, of a batch whose items a list holds, however many.
+    def set_list_item_state(self, batch_id: str, number: int, state: JobState) -> None:
+        """Set the state of an item as :meth:`set_item_state` does, where a list of any length holds
+        it.
 
         Raises
         ------
         StateUnavailable
         """
 
-    def tallied(self, batch_id: str, total: int) -> dict[JobState, int]:
-        """How many of the first ``total`` items of a list are in a state that was tallied.
+    def count_list_items(self, batch_id: str, total: int) -> dict[JobState, int]:
+        """Count how many of the first ``total`` items of a list are in each state.
 
         Raises
         ------
@@ -284,8 +308,8 @@ class BatchRuns(Protocol):
         StateUnavailable
         """
 
-    def look(self, batch_id: str) -> Run:
-        """How far it is.
+    def get(self, batch_id: str) -> Run:
+        """Return how far the run is.
 
         Raises
         ------
@@ -305,7 +329,7 @@ class BatchFiles(Protocol):
         """
 
     def items(self, batch_id: str) -> list[dict[str, Any]]:
-        """The items that were kept, in order.
+        """Return the items that were kept, in order.
 
         Raises
         ------
@@ -321,7 +345,7 @@ class BatchFiles(Protocol):
         """
 
     def parts(self, key: str) -> list[str]:
-        """The keys of the files of answers that the file ``key`` of a run lists.
+        """Return the keys of the files of answers that the file ``key`` of a run lists.
 
         Raises
         ------
@@ -329,7 +353,7 @@ class BatchFiles(Protocol):
         """
 
     def address(self, key: str) -> str:
-        """Where somebody without credentials can read the file for a while."""
+        """Return where somebody without credentials can read the file for a while."""
 
 
 class Callbacks(Protocol):
@@ -363,7 +387,7 @@ class WorkQueue(Protocol):
         StateUnavailable
         """
 
-    def again(self, receipt: str, seconds: int) -> None:
+    def redeliver(self, receipt: str, seconds: int) -> None:
         """Deliver the message of this receipt once more after so many seconds.
 
         Raises
@@ -387,7 +411,7 @@ class UploadForms(Protocol):
     lifetime_s: int
 
     def make(self, key: str, content_type: str, metadata: Mapping[str, str]) -> UploadForm:
-        """A form that stores a file of this type under this key, and nothing else.
+        """Make a form that stores a file of this type under this key, and nothing else.
 
         Raises
         ------
@@ -423,10 +447,10 @@ class TelemetryExporter(Protocol):
     """Where the traces and metrics of requests go. The log records go there by themselves."""
 
     def line_fields(self) -> Mapping[str, str]:
-        """What each log line has besides its record, to be found by."""
+        """Return what each log line has besides its record, to be found by."""
 
     def segment(self, name: str) -> AbstractContextManager[Any]:
-        """The trace of one step, from its start to its end."""
+        """Trace one step, from its start to its end."""
 
     def publish(
         self,
@@ -461,7 +485,7 @@ class UserData(Protocol):
     """A place where something of users is kept, and can be erased."""
 
     def find(self, user_id: str) -> list[str]:
-        """The names of all that is this user's there.
+        """Return the names of all that is this user's there.
 
         Raises
         ------

@@ -14,20 +14,21 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from tryon_masks import images
-from tryon_masks.deadline import need, time_left, time_limit
+from tryon_masks.deadline import require_time, time_left, time_limit
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import InvalidRequest, NoPerson, Refusal, SeveralPeople
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.masks import Mask, MaskShaper
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
+from tryon_masks.images import Edge, FileFormat
 from tryon_masks.outputs.extra import Output, keypoints, output_files
-from tryon_masks.outputs.look import Look
+from tryon_masks.outputs.parsed_photo import ParsedPhoto
 from tryon_masks.outputs.targets import TargetFiles, TargetName, not_taken, target_files
 from tryon_masks.ports import (
     EncodedImage,
+    Idempotency,
     MaskStore,
-    Once,
     PhotoSource,
     UserProfiles,
     Vision,
@@ -37,7 +38,7 @@ from tryon_masks.telemetry import RequestLog, count, step
 
 OVERLAY = "overlay"
 NAME_DIGITS = 12
-"""Of a photo's digest, as its name in a target's files where it has none."""
+"""Hexadecimal digits of a photo's digest that name it in a target's files where it has no name."""
 ENCODERS = 2
 """Mask files written at a time: of a large photo, one takes as long as a model."""
 
@@ -51,6 +52,7 @@ MASK_RULES = "7"
 
 
 Status = Literal["success", "partial", "refused"]
+PersonChoice = Literal["largest"]
 """All masks were made, some, or none."""
 
 
@@ -66,10 +68,10 @@ class MaskOptions:
     masks: tuple[MaskKind, ...] = (MaskKind.UPPER, MaskKind.LOWER)
     profile: Profile = Profile.BODY
     expand: Expand = field(default_factory=Expand)
-    format: Literal["png", "webp"] = "png"
-    edge: Literal["hard", "soft"] = "hard"
+    format: FileFormat = "png"
+    edge: Edge = "hard"
     max_side: int | None = None
-    person: Literal["largest"] | None = None
+    person: PersonChoice | None = None
     person_box: Box | None = None
     overlay: bool = False
     outputs: tuple[Output, ...] = ()
@@ -82,8 +84,8 @@ class MaskOptions:
             raise InvalidRequest(f"{why}.")
 
     @property
-    def needs_look(self) -> bool:
-        """Whether anything is made of the photo's own pixels, beside an overlay."""
+    def needs_parsed_photo(self) -> bool:
+        """Return whether anything is made of the photo's own pixels, beside an overlay."""
         return bool(self.outputs) or self.target is not None
 
 
@@ -158,8 +160,8 @@ _RECORD: TypeAdapter[MaskResult] = TypeAdapter(MaskResult)
 class MaskService:
     """Made once in the init phase; :meth:`make` serves every request.
 
-    Without ``once`` the same request makes the same masks again. ``photo_time_s`` is how long
-    seeing and shaping one photo can take, in seconds: with less left they are not begun.
+    Without ``idempotency`` the same request makes the same masks again. ``photo_time_s`` is how
+    long seeing and shaping one photo can take, in seconds: with less left they are not begun.
     """
 
     def __init__(
@@ -169,7 +171,7 @@ class MaskService:
         photos: PhotoSource,
         profiles: UserProfiles | None = None,
         limits: images.Limits | None = None,
-        once: Once | None = None,
+        idempotency: Idempotency | None = None,
         photo_time_s: float = 0.0,
     ) -> None:
         self.vision = vision
@@ -177,11 +179,20 @@ class MaskService:
         self._photos = photos
         self._profiles = profiles
         self._limits = limits or images.Limits()
-        self._once = once
+        self._idempotency = idempotency
         self._photo_time_s = photo_time_s
 
     def make(self, request: MaskRequest, log: RequestLog) -> MaskResult:
-        """Fetch, see, shape, store. Refusals are answers, in the result, not exceptions.
+        """Fetch one photo, make its masks and store them.
+
+        Refusals are answers, in the result, not exceptions.
+
+        Parameters
+        ----------
+        request
+            The photo, whose it is, and what was chosen.
+        log
+            The request's log, already open.
 
         Raises
         ------
@@ -189,12 +200,12 @@ class MaskService:
         """
         work_s = self._photo_time_s + STORE_S + ANSWER_S
         with step("download_image", "intake"):
-            need(work_s)
+            require_time(work_s)
             with time_limit(time_left() - work_s):
                 data = self._fetch(request.photo)
         # Of the bytes and not of the address, behind which there may be another photo by now.
         sha256 = hashlib.sha256(data).hexdigest()
-        if self._once is None:
+        if self._idempotency is None:
             return self._make(request, data, sha256, log)
 
         def work() -> dict[str, Any]:
@@ -206,22 +217,22 @@ class MaskService:
         with step("make_once", "once"):
             what = [request.store_key, *self._what(sha256, request.options)]
             key = _in_folder(request.user_id, what)
-            return _RECORD.validate_python(self._once.do(key, work))
+            return _RECORD.validate_python(self._idempotency.run(key, work))
 
     def _make(self, request: MaskRequest, data: bytes, sha256: str, log: RequestLog) -> MaskResult:
         options = request.options
         with step("generate_masks", "service"):
-            need(self._photo_time_s + STORE_S + ANSWER_S)
+            require_time(self._photo_time_s + STORE_S + ANSWER_S)
             with step("decode_image", "intake"):
                 photo = images.decode(data, self._limits)
-            seen = see(self.vision, photo, options)
-            made, refused = shape(seen, options)
+            analysis = analyse_photo(self.vision, photo, options)
+            made, refused = shape_masks(analysis, options)
             extras = _Extras()
-            if made and seen.person is not None and options.needs_look:
+            if made and analysis.person is not None and options.needs_parsed_photo:
                 with step("make_outputs", "outputs"):
-                    look = Look(self._whole(data), seen.person)
+                    parsed = ParsedPhoto(self._whole(data), analysis.person)
                     name = (request.store_key or sha256[:NAME_DIGITS]).rpartition("/")[2]
-                    made, unfit, extras = _extras(look, made, options, name)
+                    made, unfit, extras = _extras(parsed, made, options, name)
                     refused = refused + unfit
             with step("encode_masks", "images"):
                 files, quality = _encode(photo, made, options)
@@ -231,7 +242,7 @@ class MaskService:
             with step("upload_masks", "store"):
                 what = self._what(sha256, options)
                 key = request.store_key or _in_folder(request.user_id, what)
-                need(STORE_S + ANSWER_S)
+                require_time(STORE_S + ANSWER_S)
                 with time_limit(time_left() - ANSWER_S):
                     addresses = self._store.save(key, files)
             count("MasksMade", len(made))
@@ -248,9 +259,9 @@ class MaskService:
             width=photo.width,
             height=photo.height,
             sha256=sha256,
-            person=seen.chosen and seen.chosen.scaled(photo.scale),
-            people=[one.scaled(photo.scale) for one in seen.to_choose_from],
-            people_found=len(seen.people),
+            person=analysis.chosen and analysis.chosen.scaled(photo.scale),
+            people=[one.scaled(photo.scale) for one in analysis.to_choose_from],
+            people_found=len(analysis.people),
             model_set=self.vision.model_set,
             outputs={name: addresses[name] for name in extras.outputs},
             keypoints=extras.keypoints,
@@ -260,30 +271,38 @@ class MaskService:
             },
         )
 
-    def look(
+    def infer(
         self, data: bytes, options: MaskOptions
-    ) -> tuple[Look | None, list[Mask], list[RefusedMask]]:
-        """See and shape one photo, and store nothing.
+    ) -> tuple[ParsedPhoto | None, list[Mask], list[RefusedMask]]:
+        """Analyse one photo and shape its masks, and store nothing.
+
+        Parameters
+        ----------
+        data
+            The photo's file.
+        options
+            As for :meth:`make`.
 
         Returns
         -------
-        The look (None: nobody could be chosen), the masks that were made, and why others were not.
+        The parsed photo (None: no mask was made), the masks, and why others were not made.
 
         Raises
         ------
         BadRequest
+            The photo cannot be used.
         """
         with step("generate_masks", "service"):
             with step("decode_image", "intake"):
                 photo = images.decode(data, self._limits)
-            seen = see(self.vision, photo, options)
-            made, refused = shape(seen, options)
-            if not made or seen.person is None:
+            analysis = analyse_photo(self.vision, photo, options)
+            made, refused = shape_masks(analysis, options)
+            if not made or analysis.person is None:
                 return None, [], refused
-            return Look(self._whole(data), seen.person), made, refused
+            return ParsedPhoto(self._whole(data), analysis.person), made, refused
 
     def _whole(self, data: bytes) -> NDArray[np.uint8]:
-        """The photo in its own size, (height, width, 3)."""
+        """Decode the photo in its own size, (height, width, 3)."""
         with step("decode_whole_image", "intake"):
             return images.decode(data, self._limits.whole).rgb
 
@@ -291,7 +310,7 @@ class MaskService:
         return photo if isinstance(photo, bytes) else self._photos.fetch(photo)
 
     def _what(self, sha256: str, options: MaskOptions) -> list[Any]:
-        """All that the masks depend on."""
+        """Return all that the masks depend on."""
         chosen = asdict(options)
         # Masks alone keep the addresses that they had before there was anything else.
         chosen = {k: v for k, v in chosen.items() if k not in ("outputs", "target") or v}
@@ -304,7 +323,7 @@ def _in_folder(user_id: str, what: list[Any]) -> str:
 
 
 @dataclass(frozen=True)
-class Seen:
+class PhotoAnalysis:
     """Everybody in a photo, and either a parsed person or the refusal that speaks for every mask.
 
     All on the working grid; ``people`` largest first.
@@ -317,8 +336,8 @@ class Seen:
     refusal: Refusal | None = None
 
 
-def see(vision: Vision, photo: images.Photo, options: MaskOptions) -> Seen:
-    """Run the models: find everybody, choose one, take this one apart."""
+def analyse_photo(vision: Vision, photo: images.Photo, options: MaskOptions) -> PhotoAnalysis:
+    """Run the models: find everybody, choose one, parse this one."""
     with step("find_people", "vision"):
         people = vision.find_people(photo.rgb)
     try:
@@ -333,35 +352,37 @@ def see(vision: Vision, photo: images.Photo, options: MaskOptions) -> Seen:
             )
     except Refusal as refusal:
         several = people if isinstance(refusal, SeveralPeople) else []
-        return Seen(people, to_choose_from=several, refusal=refusal)
+        return PhotoAnalysis(people, to_choose_from=several, refusal=refusal)
     with step("parse_person", "vision"):
         others = [other for other in people if other is not chosen]
         person = vision.parse(photo.rgb, chosen, others)
-    return Seen(people, chosen, person)
+    return PhotoAnalysis(people, chosen, person)
 
 
-def shape(seen: Seen, options: MaskOptions) -> tuple[list[Mask], list[RefusedMask]]:
+def shape_masks(
+    analysis: PhotoAnalysis, options: MaskOptions
+) -> tuple[list[Mask], list[RefusedMask]]:
     """Shape every mask that was asked for, or say why it is not made. No model runs."""
     made: list[Mask] = []
     refused: list[RefusedMask] = []
-    shaper = shaper_of(seen, options)
+    shaper = mask_shaper(analysis, options)
     for kind in options.masks:
         try:
-            made.append(shape_one(seen, kind, shaper))
+            made.append(shape_mask(analysis, kind, shaper))
         except Refusal as refusal:
             count("MasksRefused", code=refusal.code)
             refused.append(RefusedMask(kind.value, refusal.code, str(refusal)))
     return made, refused
 
 
-def shaper_of(seen: Seen, options: MaskOptions) -> MaskShaper | None:
-    """What shapes the masks of the person who was seen; None where nobody could be chosen."""
-    if seen.person is None:
+def mask_shaper(analysis: PhotoAnalysis, options: MaskOptions) -> MaskShaper | None:
+    """Return what shapes the masks of the chosen person; None where nobody could be chosen."""
+    if analysis.person is None:
         return None
-    return MaskShaper(seen.person, options.profile, options.expand)
+    return MaskShaper(analysis.person, options.profile, options.expand)
 
 
-def shape_one(seen: Seen, kind: MaskKind, shaper: MaskShaper | None) -> Mask:
+def shape_mask(analysis: PhotoAnalysis, kind: MaskKind, shaper: MaskShaper | None) -> Mask:
     """Shape one mask.
 
     Raises
@@ -370,7 +391,7 @@ def shape_one(seen: Seen, kind: MaskKind, shaper: MaskShaper | None) -> Mask:
     """
     with step("shape_mask", "masks", mask=kind.value):
         if shaper is None:
-            raise seen.refusal or NoPerson
+            raise analysis.refusal or NoPerson
         return shaper.make(kind)
 
 
@@ -385,7 +406,7 @@ class _Extras:
 
 
 def _extras(
-    look: Look, made: Sequence[Mask], options: MaskOptions, name: str
+    parsed: ParsedPhoto, made: Sequence[Mask], options: MaskOptions, name: str
 ) -> tuple[list[Mask], list[RefusedMask], _Extras]:
     """Make the target's files and the outputs: masks that the target cannot take are refused."""
     fit: list[Mask] = []
@@ -395,20 +416,20 @@ def _extras(
         try:
             if options.target is not None:
                 with step("draw_target", "outputs", mask=mask.kind.value):
-                    sets.append(target_files(look, mask, options.target, name))
+                    sets.append(target_files(parsed, mask, options.target, name))
             fit.append(mask)
         except Refusal as refusal:
             count("MasksRefused", code=refusal.code)
             refused.append(RefusedMask(mask.kind.value, refusal.code, str(refusal)))
     if not fit:
         return fit, refused, _Extras()
-    height, width = look.rgb.shape[:2]
-    size = images.Photo(look.rgb, width, height).output_size(options.max_side)
-    files = output_files(look, fit, options.outputs, size)
+    height, width = parsed.rgb.shape[:2]
+    size = images.Photo(parsed.rgb, width, height).output_size(options.max_side)
+    files = output_files(parsed, fit, options.outputs, size)
     extras = _Extras(
         files,
         list(files),
-        keypoints(look, size) if Output.KEYPOINTS in options.outputs else None,
+        keypoints(parsed, size) if Output.KEYPOINTS in options.outputs else None,
     )
     for one in sets:
         paths = {path: f"{options.target}_{one.kind}/{path}" for path in one.files}
@@ -433,10 +454,10 @@ def _encode(
 
 
 def status_of(made: Sequence[Mask], refused: Sequence[RefusedMask]) -> Status:
-    """What came of all masks together."""
+    """Return what came of all masks together."""
     return "refused" if not made else "partial" if refused else "success"
 
 
 def quality_of(made: Sequence[Mask]) -> dict[str, Quality]:
-    """How much each mask covers, and how sure the models are of it."""
+    """Return how much of the frame each mask covers, and its confidence."""
     return {mask.kind.value: Quality(float(mask.pixels.mean()), mask.confidence) for mask in made}

@@ -23,7 +23,13 @@ _SECRET_ARN = r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:\d{12}:secret:\S+"  # noqa
 _BUCKET = r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"
 _TABLE = r"[A-Za-z0-9_.-]{3,255}"
 _QUEUE_URL = r"https?://[A-Za-z0-9.:-]+/[0-9]{12}/[A-Za-z0-9_-]{1,80}"
-_STATE = ("ONCE_TABLE", "JOBS_TABLE", "WORK_QUEUE_URL", "PHOTO_BUCKET", "CALLBACK_SECRET_ARN")
+_STATE = (
+    "IDEMPOTENCY_TABLE",
+    "JOBS_TABLE",
+    "WORK_QUEUE_URL",
+    "PHOTO_BUCKET",
+    "CALLBACK_SECRET_ARN",
+)
 _MACHINE_ARN = r"arn:[a-z-]+:states:[a-z0-9-]+:\d{12}:stateMachine:[A-Za-z0-9_-]{1,80}"
 _PREFIX = r"[^/\s]+(/[^/\s]+)*"
 _CLOUDINARY_NAME = r"[^/\s?&#\\%<>+\x00-\x1f\x7f]+"
@@ -77,7 +83,7 @@ class Settings:
         How long seeing and shaping one photo can take here; a call with less left is refused.
     results_prefix
         Where the S3 worker writes its answers; ends with a slash.
-    once_table, once_ttl_s
+    idempotency_table, idempotency_ttl_s
         The DynamoDB table that remembers for so many seconds what was made, so that the same
         request is not served twice. Needed on Lambda; elsewhere nothing is remembered without it.
     jobs_table, job_ttl_s
@@ -118,8 +124,8 @@ class Settings:
     upload_timeout_s: float = 5.0
     photo_time_s: float = 9.0
     results_prefix: str = "results/"
-    once_table: str | None = None
-    once_ttl_s: int = 1800
+    idempotency_table: str | None = None
+    idempotency_ttl_s: int = 1800
     jobs_table: str | None = None
     job_ttl_s: int = 86_400
     work_queue_url: str | None = None
@@ -183,8 +189,8 @@ class Settings:
             upload_timeout_s=read.seconds("UPLOAD_TIMEOUT_S", cls.upload_timeout_s),
             photo_time_s=read.seconds("PHOTO_TIME_S", cls.photo_time_s),
             results_prefix=read.text("RESULTS_PREFIX", _PREFIX + "/") or cls.results_prefix,
-            once_table=read.text("ONCE_TABLE", _TABLE),
-            once_ttl_s=read.whole("ONCE_TTL_S", cls.once_ttl_s, 60, _WEEK_S),
+            idempotency_table=read.text("IDEMPOTENCY_TABLE", _TABLE),
+            idempotency_ttl_s=read.whole("IDEMPOTENCY_TTL_S", cls.idempotency_ttl_s, 60, _WEEK_S),
             jobs_table=read.text("JOBS_TABLE", _TABLE),
             job_ttl_s=read.whole("JOB_TTL_S", cls.job_ttl_s, 60, 13 * _WEEK_S),
             work_queue_url=read.text("WORK_QUEUE_URL", _QUEUE_URL),
@@ -196,10 +202,14 @@ class Settings:
         )
         read.check_together(store, on_lambda)
         signs = settings.mask_store == "s3" and not settings.mask_public_base_url
-        if settings.once_table and signs and 2 * settings.once_ttl_s > settings.mask_url_ttl_s:
+        if (
+            settings.idempotency_table
+            and signs
+            and 2 * settings.idempotency_ttl_s > settings.mask_url_ttl_s
+        ):
             read.problems.append(
-                "ONCE_TTL_S must be at most half of MASK_URL_TTL_S, or the addresses in a repeated "
-                "answer might work no longer."
+                "IDEMPOTENCY_TTL_S must be at most half of MASK_URL_TTL_S, or the addresses in a "
+                "repeated answer might work no longer."
             )
         if read.problems:
             raise SettingsError("\n".join(read.problems))
@@ -221,7 +231,7 @@ class _Reader:
                 self.problems.append(f"{name} is not a setting: did you mean {meant[0]}?")
 
     def raw(self, name: str) -> str | None:
-        """The value as text; None when it is not set."""
+        """Return the value as text; None when it is not set."""
         value = self._explicit.get(name.lower())
         if value is None:
             value = self._environ.get(name)
@@ -265,7 +275,7 @@ class _Reader:
         return default if value is None else value == "1"
 
     def hosts(self, name: str) -> tuple[str, ...]:
-        """Host names between commas, in lower case."""
+        """Read host names between commas, in lower case."""
         value = self.raw(name)
         if value is None:
             return ()
@@ -305,7 +315,7 @@ class _Reader:
         return value
 
     def check_together(self, store: str, on_lambda: bool) -> None:
-        """What a value asks of the others."""
+        """Check what a value asks of the others."""
         if store == "directory" and on_lambda and self.raw("MASK_DIR") is None:
             self.problems.append("MASK_STORE=directory needs MASK_DIR.")
         if store == "s3" and self.raw("MASK_BUCKET") is None:

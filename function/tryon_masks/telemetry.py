@@ -60,7 +60,7 @@ _QUERY = re.compile(r"(?<=\S)[?#][^\s'\"\\<>()]*=[^\s'\"\\<>()]*")
 
 
 def public_url(url: str) -> str:
-    """``url`` without its query, fragment, user name and password: what a log may hold."""
+    """Strip ``url`` of query, fragment, user name and password: what is left, a log may hold."""
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -69,7 +69,9 @@ def public_url(url: str) -> str:
 
 
 def _scrub(text: str) -> str:
-    """Free text without the credentials and signatures of the addresses in it, valid UTF-8."""
+    """Strip free text of the credentials and signatures of the addresses in it; make it valid
+    UTF-8.
+    """
     valid = text.encode("utf-8", "replace").decode("utf-8")
     return _QUERY.sub("", _USERINFO.sub("", valid))
 
@@ -184,7 +186,7 @@ class RequestLog:
 
     @property
     def public_records(self) -> list[dict[str, Any]]:
-        """The records as a caller may see them: without what is for the log alone."""
+        """Return the records as a caller may see them: without what is for the log alone."""
         with self._lock:
             return [
                 {key: value for key, value in record.items() if key not in _INTERNAL_KEYS}
@@ -315,7 +317,7 @@ def _bound(log: RequestLog) -> Iterator[RequestLog]:
 def request_log(
     request_id: str, user_id: str, step_log: StepLog | None = None
 ) -> Iterator[RequestLog]:
-    """The scope of one request. Opens ``step_log`` first; flushes and prints metrics at the end.
+    """Open the scope of one request: the step log first, and at the end flush and print metrics.
 
     A caller that must know beforehand whether the log was saved calls ``flush`` itself; records
     that come after it are still written at the end.
@@ -341,7 +343,7 @@ def request_log(
 
 @contextmanager
 def init_log(component: str) -> Iterator[RequestLog]:
-    """The scope of the init phase, itself a step ``init`` of ``component``."""
+    """Open the scope of the init phase, itself a step ``init`` of ``component``."""
     log = RequestLog(INIT, ANONYMOUS, cold_start=True)
     with _bound(log):
         try:
@@ -413,7 +415,9 @@ def _segment(name: str, log: RequestLog) -> AbstractContextManager[Any]:
 
 
 def _describe(error: BaseException) -> dict[str, Any]:
-    """The error's fields of a record. An unexpected error's text may hold anything: left out."""
+    """Return the error's fields of a record. An unexpected error's text may hold anything: left
+    out.
+    """
     if not isinstance(error, TryonMasksError):
         return {
             "code": TryonMasksError.code,
@@ -429,5 +433,5 @@ def _now() -> str:
 
 
 def _since(started: float) -> float:
-    """Seconds, to the millisecond."""
+    """Return the seconds since ``started``, to the millisecond."""
     return round(time.perf_counter() - started, 3)

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from tryon_masks.adapters.cloudinary import CloudinaryMaskStore
     from tryon_masks.adapters.directory import DirectoryMaskStore
     from tryon_masks.adapters.firestore import FirestoreLog
+    from tryon_masks.adapters.idempotency import DynamoIdempotency
     from tryon_masks.adapters.jobs import DynamoJobs
     from tryon_masks.adapters.memory import MemoryMaskStore
-    from tryon_masks.adapters.once import DynamoOnce
     from tryon_masks.adapters.s3 import S3MaskStore
 
 T = TypeVar("T")
@@ -48,11 +48,12 @@ T = TypeVar("T")
 SECRET_TIMEOUT_S = 5.0
 STATE_TIMEOUT_S = 0.5
 STATE_TRIES = 2
-"""Of each call to DynamoDB and SQS, that must fit beside everything else in one API call."""
+"""Seconds and tries of a call to DynamoDB or SQS: it must fit beside everything else in one API
+call."""
 RUN_TIMEOUT_S = 2.0
-"""Of each try of a call to Step Functions, of which a look at a batch makes three."""
+"""Seconds of each try of a call to Step Functions. Asking for a batch makes three calls."""
 ERASE_TIMEOUT_S = 20.0
-"""Of each call that erases, for which nobody waits: a page of a table is a megabyte."""
+"""Seconds of each call that erases. Nobody waits for it, and a page of a table is a megabyte."""
 
 
 def open_telemetry() -> None:
@@ -63,7 +64,7 @@ def open_telemetry() -> None:
 
 
 def models_dir(settings: Settings) -> Path:
-    """The folder that holds a folder for each model set.
+    """Return the folder that holds a folder for each model set.
 
     MODELS_DIR; without it ``models/build`` in a source checkout, and elsewhere the user's cache.
     """
@@ -91,9 +92,11 @@ def _compact(model_set: ModelSet, settings: Settings) -> Vision:
 
 
 def _classic(model_set: ModelSet, settings: Settings) -> Vision:
-    from tryon_masks.vision.dwpose_schp.vision import ClassicVision
+    from tryon_masks.vision.dwpose_schp.vision import DwposeSchpVision
 
-    return ClassicVision(model_set, settings.ort_threads, settings.schp_view, lip=settings.schp_lip)
+    return DwposeSchpVision(
+        model_set, settings.ort_threads, settings.schp_view, lip=settings.schp_lip
+    )
 
 
 VISIONS: dict[str, Callable[[ModelSet, Settings], Vision]] = {
@@ -123,14 +126,14 @@ def build_vision(settings: Settings) -> Vision:
 
 
 def build_limits(settings: Settings) -> Limits:
-    """What a photo may cost, and the grid that the model set works on."""
+    """Return what a photo may cost, and the grid that the model set works on."""
     return Limits(
         settings.max_photo_bytes, settings.max_photo_pixels, WORKING_SIDES[settings.model_set]
     )
 
 
 def build_store(settings: Settings) -> CloudinaryMaskStore | S3MaskStore | DirectoryMaskStore:
-    """The store that MASK_STORE names, with its credentials.
+    """Build the store that MASK_STORE names, with its credentials.
 
     Raises
     ------
@@ -167,7 +170,7 @@ def build_store(settings: Settings) -> CloudinaryMaskStore | S3MaskStore | Direc
 
 
 def build_step_log(settings: Settings) -> StepLog | None:
-    """The second home of the log records; None where FIRESTORE_PROJECT is not set.
+    """Build the second home of the log records; None where FIRESTORE_PROJECT is not set.
 
     Raises
     ------
@@ -179,7 +182,7 @@ def build_step_log(settings: Settings) -> StepLog | None:
 def build_service(
     settings: Settings, load_vision: Callable[[Settings], Vision] = build_vision
 ) -> MaskService:
-    """The use case on real parts; the models come last because they take longest.
+    """Build the use case on real parts; the models come last because they take longest.
 
     Raises
     ------
@@ -191,16 +194,16 @@ def build_service(
     profiles = _firestore_for(settings)
     rules = AddressRules(settings.allow_http, settings.allowed_image_hosts)
     photos = HttpPhotoSource(settings.max_photo_bytes, settings.fetch_timeout_s, rules)
-    once = build_once(settings)
+    idempotency = build_idempotency(settings)
     vision = load_vision(settings)
     limits = build_limits(settings)
-    return MaskService(vision, store, photos, profiles, limits, once, settings.photo_time_s)
+    return MaskService(vision, store, photos, profiles, limits, idempotency, settings.photo_time_s)
 
 
 def build_local(
     settings: Settings, vision: Vision, base_url: str
 ) -> tuple[MaskService, MemoryMaskStore]:
-    """The use case for a server on somebody's own machine: masks stay in its memory."""
+    """Build the use case for a server on somebody's own machine: masks stay in its memory."""
     from tryon_masks.adapters.http import HttpPhotoSource
     from tryon_masks.adapters.memory import MemoryMaskStore
 
@@ -211,7 +214,7 @@ def build_local(
 
 
 def build_jobs(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> DynamoJobs:
-    """The table that JOBS_TABLE names.
+    """Open the table that JOBS_TABLE names.
 
     Raises
     ------
@@ -227,7 +230,7 @@ def build_jobs(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> Dynamo
 
 
 def build_batches(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> DynamoBatches:
-    """Batches in the table that JOBS_TABLE names.
+    """Open the batches in the table that JOBS_TABLE names.
 
     Raises
     ------
@@ -243,7 +246,7 @@ def build_batches(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> Dyn
 
 
 def build_batch_files(settings: Settings) -> BatchFiles:
-    """The batches' files in the bucket that PHOTO_BUCKET names.
+    """Open the batches' files in the bucket that PHOTO_BUCKET names.
 
     Raises
     ------
@@ -261,7 +264,7 @@ def build_batch_files(settings: Settings) -> BatchFiles:
 
 
 def build_runs(settings: Settings) -> BatchRuns:
-    """The state machine that BATCH_MACHINE_ARN names.
+    """Open the state machine that BATCH_MACHINE_ARN names.
 
     Raises
     ------
@@ -276,7 +279,7 @@ def build_runs(settings: Settings) -> BatchRuns:
 
 
 def build_queue(settings: Settings) -> WorkQueue:
-    """The queue that WORK_QUEUE_URL names.
+    """Open the queue that WORK_QUEUE_URL names.
 
     Raises
     ------
@@ -291,7 +294,7 @@ def build_queue(settings: Settings) -> WorkQueue:
 
 
 def build_callbacks(settings: Settings) -> Callbacks:
-    """Callbacks signed with the key that CALLBACK_SECRET_ARN names.
+    """Build callbacks signed with the key that CALLBACK_SECRET_ARN names.
 
     Raises
     ------
@@ -304,7 +307,7 @@ def build_callbacks(settings: Settings) -> Callbacks:
 
 
 def build_forms(settings: Settings) -> UploadForms:
-    """Forms for the bucket that PHOTO_BUCKET names.
+    """Open the bucket that PHOTO_BUCKET names, for forms.
 
     Raises
     ------
@@ -321,25 +324,27 @@ def build_forms(settings: Settings) -> UploadForms:
         )
 
 
-def build_once(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> DynamoOnce | None:
-    """The memory of what was made; None where ONCE_TABLE is not set, as the log says.
+def build_idempotency(
+    settings: Settings, timeout_s: float = STATE_TIMEOUT_S
+) -> DynamoIdempotency | None:
+    """Open the memory of what was made; None where IDEMPOTENCY_TABLE is not set, as the log says.
 
     Raises
     ------
     SettingsError
     """
-    with step("open_once", "once", on=settings.once_table is not None):
-        if settings.once_table is None:
+    with step("open_once", "once", on=settings.idempotency_table is not None):
+        if settings.idempotency_table is None:
             return None
         from tryon_masks.adapters.aws import aws_client
-        from tryon_masks.adapters.once import DynamoOnce
+        from tryon_masks.adapters.idempotency import DynamoIdempotency
 
         client = aws_client("dynamodb", timeout_s, tries=STATE_TRIES)
-        return DynamoOnce(settings.once_table, client, settings.once_ttl_s)
+        return DynamoIdempotency(settings.idempotency_table, client, settings.idempotency_ttl_s)
 
 
 def build_places(settings: Settings) -> dict[str, UserData | None]:
-    """Every place where something of users is kept; None: it is not set up.
+    """Open every place where something of users is kept; None: it is not set up.
 
     Masks come after the jobs, and these after the lists, which could make them anew; the log last.
 
@@ -353,7 +358,7 @@ def build_places(settings: Settings) -> dict[str, UserData | None]:
         "batches": build_batches(settings, ERASE_TIMEOUT_S) if settings.jobs_table else None,
         "jobs": build_jobs(settings, ERASE_TIMEOUT_S) if settings.jobs_table else None,
         "uploads and results": _build_uploads(patient),
-        "repeated answers": build_once(settings, ERASE_TIMEOUT_S),
+        "repeated answers": build_idempotency(settings, ERASE_TIMEOUT_S),
         "masks": build_store(patient),
         "profile and step log": _firestore_for(settings),
     }
@@ -394,7 +399,7 @@ def _firestore_for(settings: Settings) -> FirestoreLog | None:
 
 @cache
 def _firestore(project: str, secret_arn: str | None) -> FirestoreLog:
-    """One client for the step log and the profiles, so that its secret is read once."""
+    """Open one client for the step log and the profiles, so that its secret is read once."""
     with step("open_firestore", "firestore"):
         from tryon_masks.adapters.firestore import FirestoreLog
 

@@ -21,7 +21,7 @@ from tryon_masks.domain.identity import ANONYMOUS
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.profiles import Profile
 from tryon_masks.outputs.agnostic import agnostic
-from tryon_masks.outputs.look import Look, View, png
+from tryon_masks.outputs.parsed_photo import ParsedPhoto, TransformedPhoto, png
 from tryon_masks.outputs.paste import paste
 from tryon_masks.outputs.targets import TARGETS, TargetName
 from tryon_masks.outputs.transform import Transform, fitted
@@ -157,24 +157,28 @@ class TryonPaste:
         return (_tensor(pasted),)
 
 
-def _view(rgb: NDArray[np.uint8], given: dict[str, Any]) -> View:
+def _view(rgb: NDArray[np.uint8], given: dict[str, Any]) -> TransformedPhoto:
     options = read_options(given)
     with request_log(uuid4().hex, ANONYMOUS):
-        look, made, refused = service().look(png(rgb).data, options)
-    if look is None:
+        parsed, made, refused = service().infer(png(rgb).data, options)
+    if parsed is None:
         (why,) = refused
         raise Refusal(f"{why.code}: {why.message}")
-    return look.through(_transform(look, made[0].pixels, options.target), look.mask(made[0].pixels))
+    return parsed.transformed(
+        _transform(parsed, made[0].pixels, options.target), parsed.mask(made[0].pixels)
+    )
 
 
-def _transform(look: Look, pixels: NDArray[np.bool_], name: TargetName | None) -> Transform:
+def _transform(
+    parsed: ParsedPhoto, pixels: NDArray[np.bool_], name: TargetName | None
+) -> Transform:
     if name is None:
-        return Transform.identity(look.size)
+        return Transform.identity(parsed.size)
     target = TARGETS[name]
-    return fitted(target.fit, look.size, target.size, look.mask(pixels))
+    return fitted(target.fit, parsed.size, target.size, parsed.mask(pixels))
 
 
-def _overlay(view: View) -> NDArray[np.uint8]:
+def _overlay(view: TransformedPhoto) -> NDArray[np.uint8]:
     drawn = images.overlay(view.rgb, {"mask": view.mask == 255})
     return images.decode(drawn.data, images.Limits(working_side=max(view.size))).rgb
 

@@ -80,7 +80,7 @@ MUCH = 400
 
 
 FAINT = 26
-"""Of 255: up to where the pose model sees nobody."""
+"""Value of the outline, 0 to 255, up to which the pose model sees nobody."""
 ENOUGH = 0.25
 """Share of a photo's columns that are free of anybody from which they make a background."""
 CHEST = 0.45
@@ -91,6 +91,21 @@ COVERED = 0.85
 
 DYED = (Class.TOP, Class.OUTERWEAR, Class.DRESS, Class.SKIRT, Class.TROUSERS)
 """What changes its colour."""
+
+IF_WORN = {
+    Class.HAT: 1.0,
+    Class.LEG: 1.0,
+    Class.TOP: 1.0,
+    Class.OUTERWEAR: 1.5,
+    Class.DRESS: 2.5,
+    Class.SKIRT: 2.0,
+    Class.TROUSERS: 1.0,
+    Class.LEGWEAR: 1.5,
+    Class.SCARF: 1.5,
+}
+"""The classes that an outfit names, and how much likelier each is where it is worn."""
+NOT_WORN = 0.02
+"""How much likelier one is that is not; whoever names an outfit may overlook something."""
 
 LIMBS = (
     (("hip", "knee", "ankle", "heel", "big_toe"), (0.45, 0.5)),
@@ -120,6 +135,7 @@ class Example:
     ``rgb`` (H, W, 3) uint8; ``labels`` (H, W) uint8, a :class:`Class`, :data:`IGNORE` or a set of
     classes, see :mod:`models.garment_parser.partial`;
     ``outline`` (H, W) uint8, the pose model's, 255 where it is certain of the person.
+    ``outfit``: the classes that the person wears, where somebody wrote them down.
     """
 
     name: str
@@ -128,12 +144,22 @@ class Example:
     outline: NDArray[np.uint8]
     skeleton: Skeleton
     box: Box
+    outfit: frozenset[Class] | None = None
+
+
+def outfit_factors(outfit: frozenset[Class] | None) -> NDArray[np.float32]:
+    """Return how much likelier an outfit makes each class: (20,), 1 where nothing is known."""
+    factors = np.ones(len(CLASSES), np.float32)
+    if outfit is not None:
+        for cls, factor in IF_WORN.items():
+            factors[cls] = factor if cls in outfit else NOT_WORN
+    return factors
 
 
 def laid_out(answer: ClassProbabilities, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """The parser's answer for all pixels of its grid of ``shape`` (H, W): (20, H, W)."""
-    spots = Points.of(np.ones(shape, bool))
-    return answer.at(CLASSES, spots.x, spots.y).reshape(-1, *shape)
+    pixels = Points.of(np.ones(shape, bool))
+    return answer.at(CLASSES, pixels.x, pixels.y).reshape(-1, *shape)
 
 
 def class_table(label_names: list[str]) -> NDArray[np.uint8]:
@@ -261,8 +287,12 @@ class Mix:
     dyed: float = 0.0
 
 
-class Samples(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor, bool]]):
-    """Random views: (13, H, W) float32 input, (H / 2, W / 2) labels, and whether they are dyed.
+View = tuple[torch.Tensor, torch.Tensor, bool, torch.Tensor]
+
+
+class Samples(torch.utils.data.Dataset[View]):
+    """Random views: (13, H, W) float32 input, (H / 2, W / 2) labels, whether they are dyed, and
+    :func:`outfit_factors` (20,).
 
     ``hosts`` lend their surroundings to people who are moved.
     """
@@ -275,7 +305,7 @@ class Samples(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor, bool]])
     def __len__(self) -> int:
         return len(self.examples)
 
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor, bool]:
+    def __getitem__(self, index: int) -> View:
         cv2.setNumThreads(1)
         rng = np.random.default_rng(torch.randint(2**62, (1,)).item())
         example = self.examples[index]
@@ -308,7 +338,8 @@ class Samples(torch.utils.data.Dataset[tuple[torch.Tensor, torch.Tensor, bool]])
         labels = cv2.warpAffine(
             example.labels, halved, half, flags=cv2.INTER_NEAREST, borderValue=(IGNORE,)
         )
-        return torch.from_numpy(inputs), torch.from_numpy(labels.astype(np.int64)), dyed
+        factors = torch.from_numpy(outfit_factors(example.outfit))
+        return torch.from_numpy(inputs), torch.from_numpy(labels.astype(np.int64)), dyed, factors
 
     def _elsewhere(self, example: Example, rng: np.random.Generator) -> Example:
         """The person before a plain wall, or before what is beside somebody else."""
@@ -435,11 +466,11 @@ def posed(example: Example, rng: np.random.Generator) -> Example:
         for a, b in pairwise(chain[:4])
     ]
     bones = [(a, b) for a, b in (*TRUNK, *ends) if a in before and b in before]
-    share = np.linspace(0, 1, 5)[:, None]
+    t = np.linspace(0, 1, 5)[:, None]
     source, target = (
         (
-            share * np.array([where[b] for _, b in bones])
-            + (1 - share) * np.array([where[a] for a, _ in bones])
+            t * np.array([where[b] for _, b in bones])
+            + (1 - t) * np.array([where[a] for a, _ in bones])
         ).ravel()
         for where in (before, after)
     )
@@ -479,7 +510,7 @@ def posed(example: Example, rng: np.random.Generator) -> Example:
     }
     skeleton = Skeleton(keypoints)
     box = body_box(labels, skeleton)
-    return Example(example.name, rgb, labels, outline, skeleton, box)
+    return replace(example, rgb=rgb, labels=labels, outline=outline, skeleton=skeleton, box=box)
 
 
 def rigid(
@@ -541,7 +572,7 @@ def cut(example: Example, rng: np.random.Generator) -> Example:
             keypoints[name] = Keypoint(k.x, k.y + sunk, example.skeleton.keypoints[name].score)
     skeleton = Skeleton(keypoints)
     box = body_box(labels, skeleton)
-    return Example(example.name, rgb, labels, outline, skeleton, box)
+    return replace(example, rgb=rgb, labels=labels, outline=outline, skeleton=skeleton, box=box)
 
 
 def mirrored(example: Example) -> Example:
@@ -551,13 +582,13 @@ def mirrored(example: Example) -> Example:
         name: Keypoint(width - k.x, k.y, k.score) for name, k in example.skeleton.keypoints.items()
     }
     box = Box(width - example.box.x1, example.box.y0, width - example.box.x0, example.box.y1)
-    return Example(
-        example.name,
-        np.ascontiguousarray(example.rgb[:, ::-1]),
-        np.ascontiguousarray(example.labels[:, ::-1]),
-        np.ascontiguousarray(example.outline[:, ::-1]),
-        Skeleton(keypoints),
-        box,
+    return replace(
+        example,
+        rgb=np.ascontiguousarray(example.rgb[:, ::-1]),
+        labels=np.ascontiguousarray(example.labels[:, ::-1]),
+        outline=np.ascontiguousarray(example.outline[:, ::-1]),
+        skeleton=Skeleton(keypoints),
+        box=box,
     )
 
 

@@ -110,8 +110,10 @@ def mean_iou(model: torch.nn.Module, examples: list[Example], size: tuple[int, i
     tally = Tally([cls.name for cls in CLASSES])
     for example in examples:
         inputs, matrix = view(example, size)
-        shares = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
-        found = laid_out(ClassProbabilities.of(shares, matrix), example.labels.shape).argmax(0)
+        probabilities = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
+        found = laid_out(ClassProbabilities.of(probabilities, matrix), example.labels.shape).argmax(
+            0
+        )
         tally.add(example.labels, found, bands=False)
     return float(np.nanmean([tally.iou(cls) for cls in CLASSES]))
 
@@ -125,9 +127,10 @@ def partial_accuracy(
     tally = Allowed()
     for example in examples:
         inputs, matrix = view(example, size)
-        shares = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
+        probabilities = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
         tally.add(
-            example.labels, laid_out(ClassProbabilities.of(shares, matrix), example.labels.shape)
+            example.labels,
+            laid_out(ClassProbabilities.of(probabilities, matrix), example.labels.shape),
         )
     return tally.accuracy()
 
@@ -190,16 +193,16 @@ def _own_table(args: argparse.Namespace, examples: list[Example]) -> None:
     counts, hits, sums = np.zeros(BINS), np.zeros(BINS), np.zeros(BINS)
     likelihood = dict.fromkeys((0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5), 0.0)
     for example in examples:
-        shares = _parse(parser, example)
-        found, sure = shares.argmax(0).astype(np.uint8), shares.max(0)
+        probabilities = _parse(parser, example)
+        found, confidence = probabilities.argmax(0).astype(np.uint8), probabilities.max(0)
         tally.add(example.labels, found, bands=True)
         known = example.labels != IGNORE
-        bins = (sure[known] * BINS).astype(int).clip(0, BINS - 1)
+        bins = (confidence[known] * BINS).astype(int).clip(0, BINS - 1)
         right = (found == example.labels)[known]
         counts += np.bincount(bins, minlength=BINS)
         hits += np.bincount(bins, right, BINS)
-        sums += np.bincount(bins, sure[known], BINS)
-        some = shares[:, known][:, ::17].clip(1e-6)
+        sums += np.bincount(bins, confidence[known], BINS)
+        some = probabilities[:, known][:, ::17].clip(1e-6)
         truth = example.labels[known][::17]
         for t in likelihood:
             powered = some ** (1 / t)
@@ -270,12 +273,12 @@ def _beside(
     for example in examples:
         labels = table[example.labels]
         begun = time.perf_counter()
-        shares = _parse(parser, example)
+        probabilities = _parse(parser, example)
         between = time.perf_counter()
         theirs = on_photo(other, example.rgb, example.box)
         seconds["ours"].append(between - begun)
         seconds[teacher].append(time.perf_counter() - between)
-        merged = np.stack([shares[list(classes)].sum(0) for classes in task.values()])
+        merged = np.stack([probabilities[list(classes)].sum(0) for classes in task.values()])
         tallies["ours"].add(labels, merged.argmax(0).astype(np.uint8), bands=True)
         tallies[teacher].add(labels, theirs.argmax(-1).astype(np.uint8), bands=True)
     print(f"| {teacher}'s classes | IoU ours | IoU {teacher} | boundary IoU ours | {teacher} |")

@@ -105,10 +105,24 @@ NAMES = {
 }
 PARTS = np.array([NOBODY, LOWER_ARM, TORSO, LOWER_LEG, HEAD, UPPER_LEG, UPPER_ARM])
 """From the label of PASCAL-Person-Part to ours."""
+OUTFITS = Path(__file__).with_name("outfits.json")
+"""What the people of both data sets wear, seen by eye: photo -> letters of :data:`LETTERS`."""
+LETTERS = {
+    "T": Class.TOP,
+    "O": Class.OUTERWEAR,
+    "D": Class.DRESS,
+    "S": Class.SKIRT,
+    "P": Class.TROUSERS,
+    "L": Class.LEGWEAR,
+    "B": Class.LEG,
+    "K": Class.SCARF,
+    "H": Class.HAT,
+}
+"""The class that each letter of an outfit stands for; photos without an entry are not known."""
 BLACK = 4
-"""Of 255: the greatest brightness of the cut-outs' ground."""
+"""Greatest brightness of the cut-outs' ground, 0 to 255."""
 SMALLEST = 0.0004
-"""Of the photo: the least area of a figure's piece or hole that is not noise."""
+"""Least area of a figure's piece or hole that is not noise, as a fraction of the photo's."""
 BORDER = 3
 """Width in pixels of the strip along the labels' borders that is not learnt."""
 AGREEMENT = 0.3
@@ -140,6 +154,7 @@ def skins(folder: Path, people: Path, *, validation: bool) -> list[Example]:
 
 def _load(folder, people, labels, read, *, validation: bool) -> list[Example]:
     known = json.loads((people / "people.json").read_text())
+    outfits: dict[str, str] = json.loads(OUTFITS.read_text())
     examples = []
     for name in sorted(known):
         if name.endswith(VALIDATION) != validation:
@@ -152,7 +167,9 @@ def _load(folder, people, labels, read, *, validation: bool) -> list[Example]:
         marked = read(rgb, raw)
         outline = np.asarray(Image.open(people / f"{name}.png"))
         box = body_box(marked, skeleton)
-        examples.append(Example(name, rgb, marked, outline, skeleton, box))
+        outfit = outfits.get(name)
+        worn = None if outfit is None else frozenset(LETTERS[letter] for letter in outfit)
+        examples.append(Example(name, rgb, marked, outline, skeleton, box, worn))
     return examples
 
 

@@ -60,17 +60,17 @@ def main() -> None:
         outline = np.asarray(Image.open(args.people / f"{Path(name).stem}.png"))
         matrix = crop_matrix(box, skeleton, size)
         inputs = torch.from_numpy(tensor(rgb, outline, skeleton, matrix, size)).to(device)
-        (shares,) = flip_tta(model, inputs).cpu().numpy()
-        planes = laid_out(ClassProbabilities.of(shares, matrix), outline.shape)
+        (probabilities,) = flip_tta(model, inputs).cpu().numpy()
+        planes = laid_out(ClassProbabilities.of(probabilities, matrix), outline.shape)
         labels = planes.argmax(0).astype(np.uint8)
         labels[planes.max(0) < SURE] = IGNORE
         labels[objected(labels, kinds_of(on_photo(teacher, rgb, box)))] = IGNORE
         Image.fromarray(labels).save(args.out / f"{Path(name).stem}.png")
 
 
-def kinds_of(shares: Floats) -> Floats:
+def kinds_of(probabilities: Floats) -> Floats:
     """What kind of thing the selfie model sees: (H, W, 6) -> (H, W, 4)."""
-    background, hair, body, face, clothes, _ = np.moveaxis(shares, -1, 0)
+    background, hair, body, face, clothes, _ = np.moveaxis(probabilities, -1, 0)
     return np.stack([background, hair, body + face, clothes], -1)
 
 

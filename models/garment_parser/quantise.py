@@ -21,7 +21,7 @@ KEPT = ("/stem/", "/Clip", "/blocks.0/", "/blocks.1/")
 OPERATORS = (*INT8_OPERATORS, "Clip", "AveragePool", "GlobalAveragePool")
 PHOTOS = 64
 PERCENTILE = 99.99
-"""Of each map's values that its range holds: the few beyond would make all others coarser."""
+"""Percentage of a map's values that its range holds: more would make all of them coarser."""
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ import cv2
 import torch
 from models.garment_parser.data import (
     IGNORE,
+    NOT_WORN,
     Example,
     Mix,
     Samples,
@@ -129,8 +130,8 @@ def stages(text: str) -> list[tuple[int, int]]:
     return [(int(height), int(number)) for height, number in pairs]
 
 
-Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
-"""Inputs, labels, and which of the views are dyed."""
+Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+"""Inputs, labels, which of the views are dyed, and the outfits' factors (N, 20)."""
 
 
 def train(args: argparse.Namespace) -> None:
@@ -285,12 +286,13 @@ class Trainer:
         for part in self._still:
             part.eval()
         total = 0.0
-        for step, (inputs, labels, dyed) in enumerate(loader):
+        for step, (inputs, labels, dyed, factors) in enumerate(loader):
             now = (epoch - 1) * len(loader) + step
             for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
                 group["lr"] = peak * rate_at(now / self._steps)
             inputs = inputs.to(self._device, memory_format=torch.channels_last)
-            loss = self._loss(inputs, labels.to(self._device), dyed)
+            tables = self._table * factors.to(self._device)[:, None]
+            loss = self._loss(inputs, labels.to(self._device), dyed, tables)
             self._optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
@@ -299,9 +301,11 @@ class Trainer:
             total += loss.item()
         return total / len(loader)
 
-    def _loss(self, inputs: torch.Tensor, labels: torch.Tensor, dyed: torch.Tensor) -> torch.Tensor:
+    def _loss(
+        self, inputs: torch.Tensor, labels: torch.Tensor, dyed: torch.Tensor, tables: torch.Tensor
+    ) -> torch.Tensor:
         logits = self.model(inputs)
-        loss = partial_loss(logits, labels, self._table)
+        loss = partial_loss(logits, labels, tables)
         if (labels < FIRST_SET).any():
             loss = loss + criterion(logits, labels)
         if self._teacher is None:
@@ -312,7 +316,7 @@ class Trainer:
         own = ~is_set(labels).flatten(1).any(1) & ~dyed.to(self._device)
         if own.any():
             loss = loss + own.float().mean() * distillation_loss(logits[own], targets[own])
-        return loss + 0.5 * partial_distillation_loss(logits, targets, labels, self._table)
+        return loss + 0.5 * partial_distillation_loss(logits, targets, labels, tables)
 
 
 def rate_at(done: float) -> float:
@@ -327,32 +331,40 @@ def is_set(labels: torch.Tensor) -> torch.Tensor:
     return (labels >= FIRST_SET) & (labels != IGNORE)
 
 
-def partial_loss(logits: torch.Tensor, labels: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+def _weights_of(labels: torch.Tensor, known: torch.Tensor, tables: torch.Tensor) -> torch.Tensor:
+    """Return the weights (M, 20) of the classes at the M pixels that are ``known`` (N, h, w)."""
+    view = known.nonzero()[:, 0]
+    return tables[view, labels[known]]
+
+
+def partial_loss(logits: torch.Tensor, labels: torch.Tensor, tables: torch.Tensor) -> torch.Tensor:
     """Return the mean negative log of the probability of the classes that a set label allows.
 
-    ``logits`` (N, 20, h, w); ``labels`` (N, h, w); ``table`` (256, 20), see ``partial.allowed``.
+    ``logits`` (N, 20, h, w); ``labels`` (N, h, w); ``tables`` (N, 256, 20), see
+    ``partial.allowed``, one a view.
     """
     known = is_set(labels)
     if not known.any():
         return logits.sum() * 0
     probabilities = logits.permute(0, 2, 3, 1)[known].softmax(1)
-    right = (probabilities * table[labels[known]]).sum(1)
+    right = (probabilities * _weights_of(labels, known, tables)).sum(1)
     weight = torch.where(labels[known] == FIRST_SET, 0.6, 1.0)
     return -(weight * (right + 1e-5).log()).sum() / weight.sum()
 
 
 def partial_distillation_loss(
-    logits: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor, table: torch.Tensor
+    logits: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor, tables: torch.Tensor
 ) -> torch.Tensor:
     """Return the mean divergence from the teacher's choice among the classes that a set allows.
 
-    A pixel counts where the teacher gives these classes more than :data:`SURE` together. So the
-    names of garments stay those that full labels taught.
+    A pixel counts where the teacher gives these classes, without those that the outfit has not,
+    more than :data:`SURE` together. So the names of garments stay those that full labels taught.
     """
     known = is_set(labels)
     if not known.any():
         return logits.sum() * 0
-    goals = targets.permute(0, 2, 3, 1)[known] * (table[labels[known]] > 0)
+    worn = _weights_of(labels, known, tables) > NOT_WORN
+    goals = targets.permute(0, 2, 3, 1)[known] * worn
     together = goals.sum(1)
     sure = together > SURE
     log = logits.permute(0, 2, 3, 1)[known][sure].log_softmax(1)

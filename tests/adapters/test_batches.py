@@ -56,13 +56,13 @@ def test_an_item_is_counted_once_where_it_is(batches: DynamoBatches) -> None:
     batches.add("1", "user-1", 3)
 
     for _ in range(3):
-        batches.count("1", 0, "running")
-        batches.count("1", 1, "running")
+        batches.set_item_state("1", 0, "running")
+        batches.set_item_state("1", 1, "running")
     assert counts(batches) == {"running": 2}
 
     for _ in range(3):
-        batches.count("1", 0, "success")
-        batches.count("1", 2, "refused")
+        batches.set_item_state("1", 0, "success")
+        batches.set_item_state("1", 2, "refused")
     assert counts(batches) == {"running": 1, "success": 1, "refused": 1}
 
 
@@ -82,9 +82,9 @@ def test_an_item_does_not_go_back_from_what_stays(
     batches: DynamoBatches, before: JobState, after: JobState, goes: bool
 ) -> None:
     batches.add("1", "user-1", 1)
-    batches.count("1", 0, before)
+    batches.set_item_state("1", 0, before)
 
-    batch = batches.count("1", 0, after)
+    batch = batches.set_item_state("1", 0, after)
 
     assert batch is not None
     assert batch.counts == NOTHING | {after if goes else before: 1}
@@ -95,8 +95,8 @@ def test_it_is_answered_when_each_item_is(batches: DynamoBatches) -> None:
     batches.add("1", "user-1", 4)
     states: tuple[JobState, ...] = ("success", "error", "refused", "running")
 
-    said = [batches.count("1", number, state) for number, state in enumerate(states)]
-    last = batches.count("1", 3, "partial")
+    said = [batches.set_item_state("1", number, state) for number, state in enumerate(states)]
+    last = batches.set_item_state("1", 3, "partial")
 
     assert [batch is not None and batch.answered for batch in said] == [False] * 4
     assert last is not None
@@ -105,19 +105,19 @@ def test_it_is_answered_when_each_item_is(batches: DynamoBatches) -> None:
 
 def test_the_results_are_gone_while_an_item_goes_on(batches: DynamoBatches) -> None:
     batches.add("1", "user-1", 1)
-    batches.count("1", 0, "error")
+    batches.set_item_state("1", 0, "error")
     batches.close("1", "results/1")
 
-    again = batches.count("1", 0, "error")
+    again = batches.set_item_state("1", 0, "error")
     assert again is not None
     assert again.results == "results/1"
-    on = batches.count("1", 0, "success")
+    on = batches.set_item_state("1", 0, "success")
     assert on is not None
     assert on.results is None
 
 
 def test_a_forgotten_batch_stays_forgotten(batches: DynamoBatches, table: Any) -> None:
-    assert batches.count("1", 0, "running") is None
+    assert batches.set_item_state("1", 0, "running") is None
     assert table.scan()["Items"] == []
 
     batches.add("1", "user-1", 1)
@@ -132,14 +132,14 @@ def test_the_items_of_a_list_are_counted_a_thousand_in_a_record(
     batches.add("1", "user-1", None)
     for _ in range(3):
         for number in (0, 999, 1000, 2500):
-            batches.tally("1", number, "success")
-        batches.tally("1", 7, "error")
-        batches.tally("1", 1001, "refused")
-    batches.tally("1", 7, "success")
-    batches.tally("1", 7, "error")
+            batches.set_list_item_state("1", number, "success")
+        batches.set_list_item_state("1", 7, "error")
+        batches.set_list_item_state("1", 1001, "refused")
+    batches.set_list_item_state("1", 7, "success")
+    batches.set_list_item_state("1", 7, "error")
 
-    assert batches.tallied("1", 2501) == NOTHING | {"success": 5, "refused": 1}
-    assert batches.tallied("1", 0) == NOTHING
+    assert batches.count_list_items("1", 2501) == NOTHING | {"success": 5, "refused": 1}
+    assert batches.count_list_items("1", 0) == NOTHING
     assert {item["id"] for item in table.scan()["Items"]} == {
         "batch-1",
         *(f"batch-1-{part}" for part in range(3)),
@@ -153,7 +153,7 @@ def test_a_table_that_cannot_be_reached_is_said() -> None:
     calls: tuple[Callable[[], object], ...] = (
         lambda: batches.add("1", "user-1", 1),
         lambda: batches.get("1"),
-        lambda: batches.count("1", 0, "running"),
+        lambda: batches.set_item_state("1", 0, "running"),
         lambda: batches.close("1", "results/1"),
     )
     for call in calls:
@@ -204,7 +204,7 @@ def test_files_that_cannot_be_reached_are_said() -> None:
 def test_a_users_batches_are_forgotten_with_their_parts(batches: DynamoBatches) -> None:
     for batch_id, owner in (("1", "u1"), ("11", "u2"), ("2", "u1")):
         batches.add(batch_id, owner, None)
-        batches.tally(batch_id, 1200, "success")
+        batches.set_list_item_state(batch_id, 1200, "success")
     DynamoJobs(TABLE, aws_client("dynamodb", 2.0), 600).add("job", "u1", {"user_id": "u2"})
 
     found = batches.find("u1")
@@ -212,6 +212,6 @@ def test_a_users_batches_are_forgotten_with_their_parts(batches: DynamoBatches) 
 
     assert set(found) == {"batch-1", "batch-1-1", "batch-2", "batch-2-1"}
     assert batches.find("u1") == []
-    assert (batches.get("1"), batches.tallied("1", 2000)) == (None, NOTHING)
+    assert (batches.get("1"), batches.count_list_items("1", 2000)) == (None, NOTHING)
     assert batches.get("11") is not None
-    assert batches.tallied("11", 2000)["success"] == 1
+    assert batches.count_list_items("11", 2000)["success"] == 1

@@ -82,7 +82,7 @@ def look(status: str, *, map_run: bool = True, output: object = None) -> Run:
                 "executionCounts": ITEMS,
             }
             stub.add_response("describe_map_run", described, {"mapRunArn": MAP_RUN})
-        return StepFunctionsRuns(MACHINE, client).look("batch-1")
+        return StepFunctionsRuns(MACHINE, client).get("batch-1")
 
 
 def test_a_run_is_looked_at_while_it_goes() -> None:
@@ -114,4 +114,4 @@ def test_what_cannot_be_reached_is_said() -> None:
     with pytest.raises(StateUnavailable):
         runs.start("batch-1", "manifests/user-1/list.jsonl", None)
     with pytest.raises(StateUnavailable):
-        runs.look("batch-1")
+        runs.get("batch-1")

@@ -43,19 +43,21 @@ class Api:
         store: fakes.FakeStore | None = None,
         step_log: fakes.FakeStepLog | None = None,
         limits: Limits | None = None,
-        once: fakes.FakeOnce | None = None,
+        idempotency: fakes.FakeIdempotency | None = None,
     ) -> None:
         self.vision = vision or fakes.FakeVision()
         self.store = store or fakes.FakeStore()
         self.photos = fakes.FakePhotos({URL: fakes.photo()})
         self.profiles = fakes.FakeProfiles()
         self.step_log = step_log
-        self.desk = fakes.desk()
-        self.jobs = cast(fakes.FakeJobs, self.desk.jobs)
-        self.queue = cast(fakes.FakeQueue, self.desk.queue)
-        self.forms = cast(fakes.FakeForms, self.desk.forms)
-        service = MaskService(self.vision, self.store, self.photos, self.profiles, limits, once)
-        self._handler = create_handler(service, self.desk, step_log)
+        self.submission = fakes.submission()
+        self.jobs = cast(fakes.FakeJobs, self.submission.jobs.jobs)
+        self.queue = cast(fakes.FakeQueue, self.submission.jobs.queue)
+        self.forms = cast(fakes.FakeForms, self.submission.jobs.forms)
+        service = MaskService(
+            self.vision, self.store, self.photos, self.profiles, limits, idempotency
+        )
+        self._handler = create_handler(service, self.submission, step_log)
 
     def send(self, event: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         """Status code and decoded answer of one event."""
@@ -571,7 +573,7 @@ def test_a_start_without_settings_is_stopped_with_every_reason(module: str) -> N
 
 
 def test_the_same_request_again_has_the_same_answer_without_the_work() -> None:
-    api = Api(once=fakes.FakeOnce())
+    api = Api(idempotency=fakes.FakeIdempotency())
 
     _, first = api.post(user_image_url=URL)
     status, second = api.post(user_image_url=URL)
@@ -586,10 +588,10 @@ def test_the_same_request_again_has_the_same_answer_without_the_work() -> None:
 
 
 def test_two_at_once_and_the_second_is_told_when_to_ask_again() -> None:
-    once = fakes.FakeOnce()
-    api = Api(once=once)
+    idempotency = fakes.FakeIdempotency()
+    api = Api(idempotency=idempotency)
     api.post(user_image_url=URL)
-    once.busy = set(once.asked)
+    idempotency.busy = set(idempotency.asked)
 
     headers, status, answer = api.respond(post_event(json.dumps({"user_image_url": URL})))
 

@@ -21,17 +21,17 @@ from tests.contract.test_template import definition
 
 from tryon_masks.adapters.aws import aws_client
 from tryon_masks.adapters.batches import DynamoBatches
+from tryon_masks.adapters.idempotency import DynamoIdempotency
 from tryon_masks.adapters.jobs import DynamoJobs
-from tryon_masks.adapters.once import DynamoOnce
 from tryon_masks.adapters.s3 import S3BatchFiles, S3Objects, s3_client
 from tryon_masks.domain.errors import StoreFailed
 from tryon_masks.domain.person import Candidate
 from tryon_masks.entrypoints.http.routes import create_handler
 from tryon_masks.entrypoints.queue.messages import Worker
 from tryon_masks.entrypoints.queue.uploads import Uploads
-from tryon_masks.jobs.progress import JobDesk
-from tryon_masks.jobs.run import Maker
-from tryon_masks.jobs.submit import Desk
+from tryon_masks.jobs.progress import BatchTracker, JobTracker
+from tryon_masks.jobs.run import JobRunner
+from tryon_masks.jobs.submit import BatchSubmitter, JobSubmitter, Submission
 from tryon_masks.ports import Run
 from tryon_masks.service import MaskService
 
@@ -99,22 +99,25 @@ class House:
         self.files = S3BatchFiles(BUCKET, s3, "results/", 60)
         self.runs = fakes.FakeRuns()
         photos = fakes.FakePhotos({url(n): photo(n) for n in range(50)})
-        once = DynamoOnce("once", client, 600)
-        service = MaskService(self.vision, self.store, photos, once=once)
-        forms = fakes.FakeForms()
-        desk = Desk(self.jobs, self.queue, forms, self.batches, self.files, self.runs)
-        self._api = create_handler(service, desk)
-        work = JobDesk(self.jobs, self.queue, fakes.FakeCallbacks(), self.batches, self.files)
-        maker = Maker(service)
+        idempotency = DynamoIdempotency("once", client, 600)
+        service = MaskService(self.vision, self.store, photos, idempotency=idempotency)
+        submission = Submission(
+            JobSubmitter(self.jobs, self.queue, fakes.FakeForms()),
+            BatchSubmitter(self.queue, self.batches, self.files, self.runs),
+        )
+        self._api = create_handler(service, submission)
+        batches = BatchTracker(self.jobs, self.queue, self.batches, self.files)
+        tracker = JobTracker(self.jobs, self.queue, fakes.FakeCallbacks(), batches)
+        runner = JobRunner(service)
         uploads = Uploads(
-            maker,
+            runner,
             S3Objects(s3),
-            work,
+            tracker,
             results_prefix="results/",
             mask_folder=None,
             max_bytes=1_000_000,
         )
-        self._worker = Worker(maker, uploads, work, tries=TRIES)
+        self._worker = Worker(runner, uploads, tracker, tries=TRIES)
         self.waiting: deque[tuple[str, int]] = deque()
         self.given_up: list[str] = []
 
@@ -202,7 +205,7 @@ class House:
 
 @pytest.fixture(scope="module")
 def clients() -> tuple[Any, Any]:
-    """Of DynamoDB and S3, made once: that takes longer than most tests here."""
+    """Make clients of DynamoDB and S3 once: that takes longer than most tests here."""
     with pytest.MonkeyPatch.context() as environ:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
             environ.setenv(name, "testing")
@@ -450,13 +453,13 @@ def test_a_line_that_may_pass_is_raised_and_counted_when_it_did(house: House) ->
     house.store.failing = "upper"
     with pytest.raises(StoreFailed):
         house.line(batch_id, 0, {"photo": url(0)}, None)
-    assert sum(house.batches.tallied(batch_id, 1).values()) == 0
+    assert sum(house.batches.count_list_items(batch_id, 1).values()) == 0
 
     house.store.failing = None
     answers = [house.line(batch_id, 0, {"photo": url(0)}, None) for _ in range(3)]
 
     assert {answer["status"] for answer in answers} == {"success"}
-    assert house.batches.tallied(batch_id, 1)["success"] == 1
+    assert house.batches.count_list_items(batch_id, 1)["success"] == 1
     assert house.vision.seen == {0: 2}
 
 

@@ -14,8 +14,8 @@ from tryon_masks.adapters.s3 import S3Objects
 from tryon_masks.entrypoints.http.routes import create_handler
 from tryon_masks.entrypoints.queue.messages import Worker
 from tryon_masks.entrypoints.queue.uploads import Uploads
-from tryon_masks.jobs.progress import JobDesk
-from tryon_masks.jobs.run import Maker
+from tryon_masks.jobs.progress import BatchTracker, JobTracker
+from tryon_masks.jobs.run import JobRunner
 from tryon_masks.service import MaskService
 
 URL = "https://example.com/photos/standing.jpg"
@@ -47,18 +47,19 @@ def worker(
     jobs: fakes.FakeJobs,
     batches: tuple[fakes.FakeBatches, fakes.FakeBatchFiles] | None = None,
 ) -> Worker:
-    maker = Maker(service)
+    runner = JobRunner(service)
     more = batches or (fakes.FakeBatches(), fakes.FakeBatchFiles())
-    desk = JobDesk(jobs, fakes.FakeQueue(), fakes.FakeCallbacks(), *more)
+    queue = fakes.FakeQueue()
+    tracker = JobTracker(jobs, queue, fakes.FakeCallbacks(), BatchTracker(jobs, queue, *more))
     uploads = Uploads(
-        maker,
+        runner,
         S3Objects(s3),
-        desk,
+        tracker,
         results_prefix="results/",
         mask_folder=None,
         max_bytes=1_000_000,
     )
-    return Worker(maker, uploads, desk, tries=5)
+    return Worker(runner, uploads, tracker, tries=5)
 
 
 def test_there_is_an_event_for_each_way_in() -> None:
@@ -104,7 +105,7 @@ def test_there_is_an_event_for_each_way_in() -> None:
     ],
 )
 def test_an_api_event_makes_masks(service: MaskService, name: str, more: set[str]) -> None:
-    response = create_handler(service, fakes.desk())(read_event(name), fakes.FakeContext())
+    response = create_handler(service, fakes.submission())(read_event(name), fakes.FakeContext())
 
     answer = json.loads(response["body"])
     assert (response["statusCode"], answer["status"]) == (200, "success")
@@ -113,7 +114,9 @@ def test_an_api_event_makes_masks(service: MaskService, name: str, more: set[str
 
 
 def test_the_health_event_is_answered(service: MaskService) -> None:
-    response = create_handler(service, fakes.desk())(read_event("api-health"), fakes.FakeContext())
+    response = create_handler(service, fakes.submission())(
+        read_event("api-health"), fakes.FakeContext()
+    )
 
     assert (response["statusCode"], json.loads(response["body"])["ready"]) == (200, True)
 
@@ -143,13 +146,13 @@ def test_an_upload_event_writes_its_answer(
 
 
 def test_a_job_goes_from_the_api_to_the_worker_and_back(service: MaskService, s3: Any) -> None:
-    desk = fakes.desk()
-    jobs = cast(fakes.FakeJobs, desk.jobs)
-    handler = create_handler(service, desk)
+    submission = fakes.submission()
+    jobs = cast(fakes.FakeJobs, submission.jobs.jobs)
+    handler = create_handler(service, submission)
     taken = handler(read_event("api-masks-later"), fakes.FakeContext())
     assert taken["statusCode"] == 202
     (message,) = read_event("sqs-job")["Records"]
-    assert json.loads(message["body"]) == cast(fakes.FakeQueue, desk.queue).sent[0]
+    assert json.loads(message["body"]) == cast(fakes.FakeQueue, submission.jobs.queue).sent[0]
 
     worker(service, s3, jobs).handle(read_event("sqs-job"), fakes.FakeContext())
 
@@ -161,7 +164,9 @@ def test_a_job_goes_from_the_api_to_the_worker_and_back(service: MaskService, s3
 
 
 def test_a_job_that_is_not_the_callers_is_not_found(service: MaskService) -> None:
-    response = create_handler(service, fakes.desk())(read_event("api-job"), fakes.FakeContext())
+    response = create_handler(service, fakes.submission())(
+        read_event("api-job"), fakes.FakeContext()
+    )
 
     assert response["statusCode"] == 404
 
@@ -169,14 +174,17 @@ def test_a_job_that_is_not_the_callers_is_not_found(service: MaskService) -> Non
 def test_a_batch_goes_from_the_api_through_the_worker_and_back(
     service: MaskService, s3: Any
 ) -> None:
-    desk = fakes.desk()
-    handler = create_handler(service, desk)
+    submission = fakes.submission()
+    handler = create_handler(service, submission)
     taken = handler(read_event("api-batches"), fakes.FakeContext())
     assert taken["statusCode"] == 202
     (message,) = read_event("sqs-batch")["Records"]
-    assert json.loads(message["body"]) == cast(fakes.FakeQueue, desk.queue).sent[0]
-    batches = cast(fakes.FakeBatches, desk.batches), cast(fakes.FakeBatchFiles, desk.files)
-    works = worker(service, s3, cast(fakes.FakeJobs, desk.jobs), batches)
+    assert json.loads(message["body"]) == cast(fakes.FakeQueue, submission.jobs.queue).sent[0]
+    batches = (
+        cast(fakes.FakeBatches, submission.batches.batches),
+        cast(fakes.FakeBatchFiles, submission.batches.files),
+    )
+    works = worker(service, s3, cast(fakes.FakeJobs, submission.jobs.jobs), batches)
 
     for event in ("sqs-batch", "sqs-item"):
         works.handle(read_event(event), fakes.FakeContext())
@@ -189,7 +197,9 @@ def test_a_batch_goes_from_the_api_through_the_worker_and_back(
 
 
 def test_an_upload_begins_with_a_form(service: MaskService) -> None:
-    response = create_handler(service, fakes.desk())(read_event("api-upload"), fakes.FakeContext())
+    response = create_handler(service, fakes.submission())(
+        read_event("api-upload"), fakes.FakeContext()
+    )
 
     assert response["statusCode"] == 201
 
@@ -273,7 +283,7 @@ UNKNOWN: list[Any] = [
 
 @pytest.mark.parametrize("event", UNKNOWN, ids=lambda event: json.dumps(event)[:40])
 def test_an_unknown_event_is_called_so(service: MaskService, s3: Any, event: Any) -> None:
-    response = create_handler(service, fakes.desk())(event, fakes.FakeContext())
+    response = create_handler(service, fakes.submission())(event, fakes.FakeContext())
     assert response["statusCode"] == 400
     assert json.loads(response["body"])["error"]["code"] == "UNKNOWN_EVENT"
 
@@ -301,7 +311,7 @@ def test_routes_match_behind_any_mapping(
     event["rawPath"] = event["requestContext"]["http"]["path"] = path
     event["requestContext"]["stage"] = stage
 
-    response = create_handler(service, fakes.desk())(event, fakes.FakeContext())
+    response = create_handler(service, fakes.submission())(event, fakes.FakeContext())
 
     assert response["statusCode"] == 202
     location = response["headers"]["Location"]
@@ -310,7 +320,7 @@ def test_routes_match_behind_any_mapping(
     event["routeKey"] = "GET /v1/jobs/{job_id}" if route.startswith("POST") else route
     event["rawPath"] = event["requestContext"]["http"]["path"] = location
     event["requestContext"]["stage"] = stage
-    found = create_handler(service, fakes.desk())(event, fakes.FakeContext())
+    found = create_handler(service, fakes.submission())(event, fakes.FakeContext())
     assert "no such job" in json.loads(found["body"])["error"]["message"]
 
 
@@ -319,7 +329,7 @@ def test_the_root_matches_behind_any_mapping(service: MaskService, path: str) ->
     event = read_event("api-root")
     event["rawPath"] = event["requestContext"]["http"]["path"] = path
 
-    response = create_handler(service, fakes.desk())(event, fakes.FakeContext())
+    response = create_handler(service, fakes.submission())(event, fakes.FakeContext())
 
     assert response["statusCode"] == 200
 
@@ -330,7 +340,7 @@ def test_other_paths_are_not_found(service: MaskService, path: str) -> None:
     event["routeKey"] = "$default"
     event["rawPath"] = event["requestContext"]["http"]["path"] = path
 
-    response = create_handler(service, fakes.desk())(event, fakes.FakeContext())
+    response = create_handler(service, fakes.submission())(event, fakes.FakeContext())
 
     assert response["statusCode"] == 404
 
@@ -351,7 +361,7 @@ def test_a_rest_api_says_who_calls(context: dict[str, Any], status: int, user: s
     event = read_event("api-masks-rest")
     event["requestContext"] = {"requestId": "request-1", **context}
 
-    response = create_handler(service, fakes.desk())(event, fakes.FakeContext())
+    response = create_handler(service, fakes.submission())(event, fakes.FakeContext())
 
     assert response["statusCode"] == status
     assert response.keys() == {"statusCode", "headers", "body", "isBase64Encoded"}

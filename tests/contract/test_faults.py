@@ -32,14 +32,14 @@ from tryon_masks.adapters.aws import aws_client
 from tryon_masks.adapters.cloudinary import CloudinaryMaskStore
 from tryon_masks.adapters.firestore import FirestoreLog
 from tryon_masks.adapters.http import HttpPhotoSource, dial
+from tryon_masks.adapters.idempotency import DynamoIdempotency
 from tryon_masks.adapters.jobs import SqsQueue
-from tryon_masks.adapters.once import DynamoOnce
 from tryon_masks.adapters.s3 import S3MaskStore, S3Objects, s3_client
 from tryon_masks.adapters.secrets import read_secret, secrets_client
 from tryon_masks.domain.errors import SettingsError, TryonMasksError
 from tryon_masks.entrypoints.http.routes import create_handler
-from tryon_masks.jobs.submit import Desk
-from tryon_masks.ports import MaskStore, Once, PhotoSource, StepLog, UserProfiles
+from tryon_masks.jobs.submit import Submission
+from tryon_masks.ports import Idempotency, MaskStore, PhotoSource, StepLog, UserProfiles
 from tryon_masks.service import ANSWER_S, STORE_S, MaskService
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log, request_log, step
@@ -48,9 +48,9 @@ PAGE = Path(__file__).parents[2] / "docs" / "faults.md"
 URL = "http://photos.example/me.jpg"
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:a-secret-AbCdEf"
 PATIENCE_S = 60.0
-"""Of calls that are answered, however slow the machine is."""
+"""Seconds for calls that are answered, however slow the machine is."""
 SILENCE_S = 0.5
-"""Of calls that nobody answers."""
+"""Seconds for calls that nobody answers."""
 
 
 def patience_with(fault: object) -> float:
@@ -94,14 +94,16 @@ class House:
     store: MaskStore = field(default_factory=fakes.FakeStore)
     step_log: StepLog | None = None
     profiles: UserProfiles = field(default_factory=fakes.FakeProfiles)
-    once: Once | None = None
-    desk: Desk = field(default_factory=fakes.desk)
+    idempotency: Idempotency | None = None
+    submission: Submission = field(default_factory=fakes.submission)
 
     def ask(self, tries: Callable[[], int | None], event_name: str = "api-masks") -> Outcome:
         vision = fakes.FakeVision()
-        service = MaskService(vision, self.store, self.photos, self.profiles, once=self.once)
+        service = MaskService(
+            vision, self.store, self.photos, self.profiles, idempotency=self.idempotency
+        )
         event = read_event(event_name) | {"body": json.dumps({"user_image_url": URL})}
-        handler = create_handler(service, self.desk, self.step_log)
+        handler = create_handler(service, self.submission, self.step_log)
         response = handler(event, fakes.FakeContext())
         body = json.loads(response["body"])
         lines = [json.loads(line) for line in self.printed.getvalue().splitlines()]
@@ -193,9 +195,11 @@ def state(service: str, fault: faulty.HttpFault | None) -> Any:
             client = aws_client(service, patience_with(fault), tries=wiring.STATE_TRIES)
             sent = sent_by(client)
             if service == "sqs":
-                house.desk = replace(house.desk, queue=SqsQueue(f"{url}/123456789012/work", client))
+                queue = SqsQueue(f"{url}/123456789012/work", client)
+                jobs = replace(house.submission.jobs, queue=queue)
+                house.submission = replace(house.submission, jobs=jobs)
                 return house.ask(lambda: len(sent), "api-masks-later")
-            house.once = DynamoOnce("once", client, 600)
+            house.idempotency = DynamoIdempotency("once", client, 600)
             return house.ask(lambda: len(sent))
 
     return run
@@ -443,4 +447,4 @@ def test_all_waits_together_leave_time_for_the_photo() -> None:
 
 
 LONGEST_PAUSE_S = 1.0
-"""Of botocore, before the second try."""
+"""Seconds that botocore waits at most before the second try."""

@@ -20,8 +20,8 @@ from tests.contract.template_file import RESOURCES, Deployment
 
 from tryon_masks.adapters.aws import aws_client
 from tryon_masks.adapters.batches import DynamoBatches
+from tryon_masks.adapters.idempotency import DynamoIdempotency
 from tryon_masks.adapters.jobs import DynamoJobs, SqsQueue
-from tryon_masks.adapters.once import DynamoOnce
 from tryon_masks.adapters.runs import StepFunctionsRuns
 from tryon_masks.adapters.s3 import S3BatchFiles, S3MaskStore, S3Objects, s3_client
 from tryon_masks.adapters.secrets import read_secret
@@ -202,14 +202,16 @@ def _fill() -> list[str]:
 
 def _remembers() -> None:
     """Every call that a memory of what was made needs: put, update, get and delete."""
-    once = DynamoOnce("once", aws_client("dynamodb", 2.0), 600)
+    idempotency = DynamoIdempotency("once", aws_client("dynamodb", 2.0), 600)
 
     def fails() -> dict[str, Any]:
         raise StoreFailed
 
-    assert once.do("key", lambda: {"made": 1}) == once.do("key", lambda: {"made": 2})
+    assert idempotency.run("key", lambda: {"made": 1}) == idempotency.run(
+        "key", lambda: {"made": 2}
+    )
     with pytest.raises(StoreFailed):
-        once.do("other", fails)
+        idempotency.run("other", fails)
     client = aws_client("dynamodb", 2.0)
     assert client.get_item(TableName="once", Key=KEY, ConsistentRead=True)
 
@@ -234,7 +236,7 @@ def test_the_api_may_do_what_it_does(become: Become, secret: list[str]) -> None:
     batches = DynamoBatches("jobs", aws_client("dynamodb", 2.0), 600)
     assert batches.add("1", "user-1", 2) == batches.get("1")
     S3BatchFiles(PHOTOS, s3_client(5.0), "results/", 60).put_items("1" * 32, [{"photo": "x"}])
-    assert batches.tallied("1", 1)["success"] == 0
+    assert batches.count_list_items("1", 1)["success"] == 0
     states = aws_client("stepfunctions", 2.0)
     StepFunctionsRuns(MACHINE, states).start("batch-1", "manifests/user-1/a.jsonl", None)
     assert states.describe_execution(executionArn=RUN)
@@ -261,8 +263,8 @@ def test_the_worker_may_do_what_it_does(become: Become, secret: list[str]) -> No
     assert jobs.get_all([jobs.add("2", "user-1", {}).job_id]).keys() == {"2"}
     batches = DynamoBatches("jobs", aws_client("dynamodb", 2.0), 600)
     assert batches.get("1") is None
-    assert batches.count("1", 0, "success") is None
-    batches.tally("1", 0, "success")
+    assert batches.set_item_state("1", 0, "success") is None
+    batches.set_list_item_state("1", 0, "success")
     files = S3BatchFiles(PHOTOS, s3_client(5.0), "results/", 60)
     assert files.items("1" * 32) == [{}]
     assert files.put_results("1" * 32, [{}]) == f"results/{BATCH}"
@@ -270,7 +272,7 @@ def test_the_worker_may_do_what_it_does(become: Become, secret: list[str]) -> No
     (message,) = sqs.receive_message(QueueUrl=QUEUE + "work")["Messages"]
     sqs.get_queue_attributes(QueueUrl=QUEUE + "work", AttributeNames=["All"])
     queue = SqsQueue(QUEUE + "work", sqs)
-    queue.again(message["ReceiptHandle"], 10)
+    queue.redeliver(message["ReceiptHandle"], 10)
     # Many at once need the same permission in AWS, of which moto knows nothing.
     queue.send({"callback": "1"})
     sqs.delete_message(QueueUrl=QUEUE + "work", ReceiptHandle=message["ReceiptHandle"])

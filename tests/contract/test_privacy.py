@@ -112,7 +112,7 @@ class House:
         store = CloudinaryMaskStore(standin.url, "masks", 20, tries=1)
         self.step_log = fakes.FakeStepLog()
         service = MaskService(fakes.FakeVision(), store, photos, fakes.FakeProfiles())
-        self._handler = create_handler(service, fakes.desk(), self.step_log)
+        self._handler = create_handler(service, fakes.submission(), self.step_log)
 
     def post(self, **body: Any) -> tuple[str, dict[str, Any]]:
         return self.send("api-masks", body)

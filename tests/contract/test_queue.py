@@ -20,9 +20,9 @@ from tryon_masks.domain.errors import InProgress, PhotoFetchFailed
 from tryon_masks.domain.person import Candidate
 from tryon_masks.entrypoints.queue.messages import Worker
 from tryon_masks.entrypoints.queue.uploads import Uploads
-from tryon_masks.jobs.progress import JobDesk
-from tryon_masks.jobs.run import Maker
-from tryon_masks.jobs.submit import Desk
+from tryon_masks.jobs.progress import BatchTracker, JobTracker
+from tryon_masks.jobs.run import JobRunner
+from tryon_masks.jobs.submit import JobSubmitter
 from tryon_masks.schema.requests import MaskRequestBody
 from tryon_masks.service import MaskService
 from tryon_masks.telemetry import request_log
@@ -31,9 +31,9 @@ MESSAGES = 1000
 CONTAINERS = 4
 TRIES = 5
 FLAKY = 7
-"""Of the photos, every so many-th cannot be fetched the first time."""
+"""Every so many-th photo cannot be fetched the first time."""
 DOUBLED = 10
-"""Of the messages, every so many-th is given to two containers at once."""
+"""Every so many-th message is given to two containers at once."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Sqs:
         for message in messages:
             self.send(message)
 
-    def again(self, receipt: str, seconds: int) -> None:
+    def redeliver(self, receipt: str, seconds: int) -> None:
         """What failed comes again without a pause here."""
 
     def receive(self) -> Message | None:
@@ -95,14 +95,14 @@ class Sqs:
                 self._waiting.append(replace(message, failed=True))
 
 
-class Once:
+class FakeIdempotency:
     """Remembers in memory, for several threads."""
 
     def __init__(self) -> None:
         self._known: dict[str, dict[str, Any] | None] = {}
         self._lock = threading.Lock()
 
-    def do(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def run(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         with self._lock:
             if key in self._known:
                 if (known := self._known[key]) is None:
@@ -137,7 +137,7 @@ class Photos:
         return file.getvalue()
 
 
-class Eyes(fakes.FakeVision):
+class CountingVision(fakes.FakeVision):
     """Sees nobody, and counts how often it was shown which photo."""
 
     def __init__(self) -> None:
@@ -151,14 +151,14 @@ class Eyes(fakes.FakeVision):
         return []
 
 
-def container(service: MaskService, desk: JobDesk) -> Worker:
-    maker = Maker(service)
+def container(service: MaskService, tracker: JobTracker) -> Worker:
+    runner = JobRunner(service)
     # No message tells of an upload.
     objects = cast(S3Objects, None)
     uploads = Uploads(
-        maker, objects, desk, results_prefix="results/", mask_folder=None, max_bytes=1
+        runner, objects, tracker, results_prefix="results/", mask_folder=None, max_bytes=1
     )
-    return Worker(maker, uploads, desk, tries=TRIES)
+    return Worker(runner, uploads, tracker, tries=TRIES)
 
 
 def run(worker: Worker, queue: Sqs) -> None:
@@ -174,22 +174,24 @@ def run(worker: Worker, queue: Sqs) -> None:
 
 
 def test_a_thousand_messages_are_each_done_once() -> None:
-    queue, jobs, photos, eyes = Sqs(), fakes.FakeJobs(), Photos(), Eyes()
-    batches = (fakes.FakeBatches(), fakes.FakeBatchFiles())
-    hand_in = Desk(jobs, queue, fakes.FakeForms(), *batches, fakes.FakeRuns()).hand_in
-    service = MaskService(eyes, fakes.FakeStore(), photos, once=Once())
-    desk = JobDesk(jobs, queue, fakes.FakeCallbacks(), *batches)
+    queue, jobs, photos, vision = Sqs(), fakes.FakeJobs(), Photos(), CountingVision()
+    batches = BatchTracker(jobs, queue, fakes.FakeBatches(), fakes.FakeBatchFiles())
+    submit = JobSubmitter(jobs, queue, fakes.FakeForms()).submit
+    service = MaskService(vision, fakes.FakeStore(), photos, idempotency=FakeIdempotency())
+    tracker = JobTracker(jobs, queue, fakes.FakeCallbacks(), batches)
     with request_log("request-1", "user-1"):
         for number in range(MESSAGES):
             address = f"https://example.com/{number}"
-            hand_in("user-1", "user-1", MaskRequestBody(user_image_url=address))
+            submit("user-1", "user-1", MaskRequestBody(user_image_url=address))
 
     with ThreadPoolExecutor(CONTAINERS) as pool:
-        for done in [pool.submit(run, container(service, desk), queue) for _ in range(CONTAINERS)]:
+        for done in [
+            pool.submit(run, container(service, tracker), queue) for _ in range(CONTAINERS)
+        ]:
             done.result()
 
     assert Counter(job.state for job in jobs.kept.values()) == {"refused": MESSAGES}
-    assert eyes.looked == Counter(range(MESSAGES))
+    assert vision.looked == Counter(range(MESSAGES))
     assert queue.given_up == []
     doubled, flaky = MESSAGES // DOUBLED, len(photos.failed)
     assert flaky == len(range(0, MESSAGES, FLAKY))

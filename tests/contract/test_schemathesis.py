@@ -62,7 +62,7 @@ class AnyPhoto:
 @pytest.fixture(scope="module")
 def gateway(request: pytest.FixtureRequest) -> Iterator[Gateway]:
     service = MaskService(fakes.FakeVision(), fakes.FakeStore(), AnyPhoto(), fakes.FakeProfiles())
-    with Gateway(create_handler(service, fakes.desk())) as gateway:
+    with Gateway(create_handler(service, fakes.submission())) as gateway:
         yield gateway
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():

@@ -83,7 +83,7 @@ class House:
         event["requestContext"]["requestId"] = request_id
         event["requestContext"]["authorizer"]["jwt"]["claims"]["sub"] = user_id
         event["body"] = json.dumps({"user_image_url": URL, **body})
-        response = create_handler(service, fakes.desk(), log)(event, fakes.FakeContext())
+        response = create_handler(service, fakes.submission(), log)(event, fakes.FakeContext())
         return request_id, response["statusCode"], json.loads(response["body"])
 
 

@@ -15,8 +15,8 @@ from tryon_masks.adapters.s3 import S3MaskStore, S3Objects
 from tryon_masks.domain.errors import CallbackFailed, UrlNotAllowed
 from tryon_masks.entrypoints.queue.messages import Worker as RealWorker
 from tryon_masks.entrypoints.queue.uploads import Uploads
-from tryon_masks.jobs.progress import JobDesk
-from tryon_masks.jobs.run import Maker
+from tryon_masks.jobs.progress import BatchTracker, JobTracker
+from tryon_masks.jobs.run import JobRunner
 from tryon_masks.service import MaskService
 
 BUCKET = "tryon-masks-photos"
@@ -47,7 +47,7 @@ class Worker:
         vision: fakes.FakeVision | None = None,
         store: fakes.FakeStore | S3MaskStore | None = None,
         step_log: fakes.FakeStepLog | None = None,
-        once: fakes.FakeOnce | None = None,
+        idempotency: fakes.FakeIdempotency | None = None,
     ) -> None:
         self.s3 = s3
         self.vision = vision or fakes.FakeVision()
@@ -59,18 +59,21 @@ class Worker:
         self.callbacks = fakes.FakeCallbacks()
         self.batches = fakes.FakeBatches()
         self.files = fakes.FakeBatchFiles()
-        desk = JobDesk(self.jobs, self.queue, self.callbacks, self.batches, self.files)
-        service = MaskService(self.vision, self.store, self.photos, self.profiles, once=once)
-        maker = Maker(service, step_log)
+        batches = BatchTracker(self.jobs, self.queue, self.batches, self.files)
+        tracker = JobTracker(self.jobs, self.queue, self.callbacks, batches)
+        service = MaskService(
+            self.vision, self.store, self.photos, self.profiles, idempotency=idempotency
+        )
+        runner = JobRunner(service, step_log)
         uploads = Uploads(
-            maker,
+            runner,
             S3Objects(s3),
-            desk,
+            tracker,
             results_prefix="results/",
             mask_folder=(BUCKET, "masks"),
             max_bytes=1_000_000,
         )
-        self._worker = RealWorker(maker, uploads, desk, tries=TRIES)
+        self._worker = RealWorker(runner, uploads, tracker, tries=TRIES)
 
     def upload(
         self, key: str, data: bytes | None = None, metadata: Mapping[str, str] | None = None
@@ -380,7 +383,7 @@ def test_the_same_event_again_has_the_same_masks(s3: Any) -> None:
 
 
 def test_the_same_event_three_times_is_one_inference(s3: Any) -> None:
-    worker = Worker(s3, once=fakes.FakeOnce())
+    worker = Worker(s3, idempotency=fakes.FakeIdempotency())
     worker.upload("uploads/a.jpg")
 
     worker.notify("uploads/a.jpg")
@@ -512,16 +515,16 @@ def test_a_job_that_was_forgotten_is_let_go(s3: Any) -> None:
 
 
 def test_a_job_that_is_being_done_elsewhere_comes_again(s3: Any) -> None:
-    once = fakes.FakeOnce()
-    worker = Worker(s3, once=once)
+    idempotency = fakes.FakeIdempotency()
+    worker = Worker(s3, idempotency=idempotency)
     for number in "12":
         worker.jobs.add(number.zfill(32), "user-7", task())
     worker.deliver({"job_id": "1".zfill(32)})
-    once.busy = set(once.asked)
+    idempotency.busy = set(idempotency.asked)
 
     assert worker.deliver({"job_id": "2".zfill(32)}) == [MESSAGE]
 
-    once.busy = set()
+    idempotency.busy = set()
     assert worker.deliver({"job_id": "2".zfill(32)}, delivery=2) == []
     assert worker.vision.parsed == 1
     first, second = (worker.jobs.kept[n.zfill(32)].answer for n in "12")
@@ -629,11 +632,11 @@ def test_a_callback_waits_for_the_answer(s3: Any) -> None:
 
 
 def test_what_is_in_progress_keeps_all_the_time_of_the_queue(s3: Any) -> None:
-    once = fakes.FakeOnce()
-    worker = Worker(s3, once=once)
+    idempotency = fakes.FakeIdempotency()
+    worker = Worker(s3, idempotency=idempotency)
     worker.upload("uploads/a.jpg")
     worker.notify("uploads/a.jpg")
-    once.busy = set(once.asked)
+    idempotency.busy = set(idempotency.asked)
 
     assert worker.notify("uploads/a.jpg") == [MESSAGE]
     assert worker.queue.later == []

@@ -14,7 +14,7 @@ from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.masks import make_mask
 from tryon_masks.domain.person import Person
 from tryon_masks.domain.profiles import Expand, Profile
-from tryon_masks.outputs.look import Look
+from tryon_masks.outputs.parsed_photo import ParsedPhoto
 from tryon_masks.outputs.targets import TargetName, target_files
 
 pytest.importorskip("torch")
@@ -31,7 +31,7 @@ def pictures() -> tuple[Image.Image, Image.Image]:
     ones = np.ones((fakes.HEIGHT, fakes.WIDTH), np.float32)
     person = Person(fakes.BOX, 0.9, fakes.skeleton(), fakes.part_map(), ones)
     mask = make_mask(person, MaskKind.UPPER, Profile.BODY, Expand())
-    files = target_files(Look(photo, person), mask, TargetName.LEFFA, "anna").files
+    files = target_files(ParsedPhoto(photo, person), mask, TargetName.LEFFA, "anna").files
     image, white = (Image.open(io.BytesIO(files[name].data)) for name in ("image", "mask"))
     return image, white
 

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.stack
 
 MEMORY_MB = 3008
 STATE = {
-    "ONCE_TABLE": "OnceTable",
+    "IDEMPOTENCY_TABLE": "OnceTable",
     "JOBS_TABLE": "JobsTable",
     "WORK_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/work",
     "PHOTO_BUCKET": "tryon-masks-photos",

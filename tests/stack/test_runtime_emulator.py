@@ -81,7 +81,7 @@ def emulated(emulator_path: Path, photo: bytes, tmp_path_factory: Any) -> Iterat
             "CLOUDINARY_URL": cloudinary.url,
             "ALLOW_HTTP": "1",
             **account,
-            "ONCE_TABLE": "once",
+            "IDEMPOTENCY_TABLE": "once",
             "JOBS_TABLE": "jobs",
             "WORK_QUEUE_URL": f"https://sqs.{REGION}.amazonaws.com/123456789012/work",
             "PHOTO_BUCKET": "photos",

@@ -28,9 +28,13 @@ def logits_for(cls: Class, height: int = 1, width: int = 1) -> Any:
     return logits
 
 
-def loss(cls: Class, label: int) -> float:
-    table = torch.from_numpy(partial.allowed())
-    return float(train.partial_loss(logits_for(cls), torch.full((1, 1, 1), label), table))
+def tables(outfit: frozenset[Class] | None = None) -> Any:
+    return torch.from_numpy(partial.allowed() * data.outfit_factors(outfit))[None]
+
+
+def loss(cls: Class, label: int, outfit: frozenset[Class] | None = None) -> float:
+    labels = torch.full((1, 1, 1), label)
+    return float(train.partial_loss(logits_for(cls), labels, tables(outfit)))
 
 
 @pytest.mark.parametrize("worn", [Class.LEG, Class.TROUSERS, Class.SKIRT, Class.OUTERWEAR])
@@ -55,18 +59,40 @@ def test_and_nothing_else(other: Class) -> None:
     assert loss(other, partial.UPPER_LEG) > 3
 
 
+def test_an_outfit_says_which_of_the_garments_it_can_be() -> None:
+    jeans = frozenset({Class.TOP, Class.TROUSERS})
+
+    assert loss(Class.DRESS, partial.UPPER_LEG, jeans) > loss(Class.DRESS, partial.UPPER_LEG) + 3
+    assert loss(Class.TROUSERS, partial.UPPER_LEG, jeans) < 0.01
+    assert loss(Class.DRESS, partial.UPPER_LEG, frozenset({Class.DRESS})) < 0.2
+
+
+def test_an_outfit_says_nothing_of_hair_and_hands() -> None:
+    factors = data.outfit_factors(frozenset())
+
+    assert factors[[Class.BACKGROUND, Class.HAIR, Class.HAND, Class.SHOE]].tolist() == [1, 1, 1, 1]
+    assert data.outfit_factors(None).tolist() == [1] * len(CLASSES)
+
+
+def test_every_outfit_is_written_in_known_letters() -> None:
+    outfits = json.loads(partial.OUTFITS.read_text())
+
+    assert len(outfits) > 1000
+    assert set("".join(outfits.values())) <= set(partial.LETTERS)
+    assert not [name for name in outfits if name.endswith(partial.VALIDATION)]
+
+
 def test_what_nobody_knows_costs_nothing() -> None:
     assert loss(Class.FACE, data.IGNORE) == 0
 
 
 def test_the_teacher_names_the_garment_among_those_that_are_allowed() -> None:
-    table = torch.from_numpy(partial.allowed())
     labels = torch.full((1, 1, 1), partial.UPPER_LEG)
     coat = torch.zeros(1, len(CLASSES), 1, 1)
     coat[0, [Class.BACKGROUND, Class.SKIRT]] = torch.tensor([[[0.6]], [[0.4]]])
 
     found = {
-        worn: float(train.partial_distillation_loss(logits_for(worn), coat, labels, table))
+        worn: float(train.partial_distillation_loss(logits_for(worn), coat, labels, tables()))
         for worn in (Class.SKIRT, Class.TROUSERS)
     }
 

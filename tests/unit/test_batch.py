@@ -80,10 +80,7 @@ class Folder:
         """The exit code, and the counts that were printed."""
         out = str(self.path / "masks")
         argv = ["batch", str(self.path / "list.jsonl"), "--out", out, *more]
-        try:
-            code = cli.main(argv, environ=environ, wire=wire or Wire())
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
+        code = cli.main(argv, environ=environ, wire=wire or Wire())
         telemetry.configure(sys.__stderr__)
         telemetry.configure(None)
         printed = self.capsys.readouterr()

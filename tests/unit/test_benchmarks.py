@@ -513,10 +513,10 @@ def test_a_bound_is_a_floor_for_a_recall_and_a_ceiling_for_the_rest() -> None:
 GOOD = soak.Case("good", {}, is_photo=True)
 
 
-def after(calls: int, **changes: Any) -> list[soak.Seen]:
+def after(calls: int, **changes: Any) -> list[soak.CallRecord]:
     """A run of good calls, each of which leaves one MB behind; the changes are of every call."""
     return [
-        soak.Seen(
+        soak.CallRecord(
             **{
                 "case": GOOD,
                 "outcome": "200 success",
@@ -544,7 +544,7 @@ def test_memory_that_stays_has_no_slope() -> None:
 
 
 def test_the_first_and_the_last_hundred_photos_are_told() -> None:
-    bad = soak.Seen(soak.Case("bad", {}), "400 INVALID_REQUEST", 1e6, 0, 5, 3)
+    bad = soak.CallRecord(soak.Case("bad", {}), "400 INVALID_REQUEST", 1e6, 0, 5, 3)
 
     found = soak.figures([*after(500), bad])
 
@@ -554,7 +554,7 @@ def test_the_first_and_the_last_hundred_photos_are_told() -> None:
 
 
 def test_an_answer_that_changes_and_a_fault_are_told() -> None:
-    fault = soak.Seen(GOOD, "500 INTERNAL", 1, 0, 5, 3)
+    fault = soak.CallRecord(GOOD, "500 INTERNAL", 1, 0, 5, 3)
 
     found = soak.figures([*after(20), fault])
 

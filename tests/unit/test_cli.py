@@ -4,13 +4,15 @@ import errno
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -20,13 +22,19 @@ from tests import fakes
 from tryon_masks import __version__, telemetry
 from tryon_masks.adapters.directory import DirectoryMaskStore
 from tryon_masks.domain.errors import ModelSetError
+from tryon_masks.domain.kinds import MaskKind
+from tryon_masks.domain.profiles import Profile
 from tryon_masks.entrypoints import cli
 from tryon_masks.entrypoints.commands.making import real_parts
-from tryon_masks.images import Limits
+from tryon_masks.entrypoints.commands.options import SIDES
+from tryon_masks.images import Edge, FileFormat, Limits
+from tryon_masks.outputs.extra import Output
+from tryon_masks.outputs.layouts import KINDS, LayoutName, Split
+from tryon_masks.outputs.targets import TargetName
 from tryon_masks.outputs.transform import Transform
 from tryon_masks.ports import MaskStore, StepLog
 from tryon_masks.service import MaskService
-from tryon_masks.settings import Settings
+from tryon_masks.settings import Settings, StoreName
 
 URL = "https://example.com/photos/standing.jpg?signature=s3cret"
 CLOUDINARY = {"CLOUDINARY_URL": "cloudinary://1:2@cloud"}
@@ -47,10 +55,7 @@ class Line:
 
     def run(self, *argv: str, **environ: str) -> int:
         """The exit code; ``out`` and ``err`` hold what was printed."""
-        try:
-            code = cli.main([*argv], environ=environ, wire=self._wire)
-        except SystemExit as exit_:
-            code = int(exit_.code or 0)
+        code = cli.main([*argv], environ=environ, wire=self._wire)
         # The log must not keep a stream that ends with the test.
         telemetry.configure(sys.__stderr__)
         telemetry.configure(None)
@@ -339,7 +344,8 @@ def test_a_file_over_the_limit_is_not_read_whole(line: Line) -> None:
         (["generate", "empty"], "empty"),
         (["generate", "a.jpg", "--masks", "torso"], "'torso' is no mask; there are upper, lower"),
         (["generate", "a.jpg", "--masks", ""], "'' is no mask; there are upper, lower"),
-        (["generate", "a.jpg", "--profile", "loose"], "profile"),
+        (["generate", "a.jpg", "--profile", "loose"], "'body', 'tight', 'hull', 'box'"),
+        (["generate", "a.jpg", "--outputs", "depth"], "'depth' is no output; there are agnostic"),
         (["generate", "a.jpg", "--expand", "top"], "--expand"),
         (["generate", "a.jpg", "--expand", "front=0.1"], "one of top, bottom, left, right"),
         (["generate", "a.jpg", "--expand", "top=2"], "'top=2' is no margin"),
@@ -351,7 +357,7 @@ def test_a_file_over_the_limit_is_not_read_whole(line: Line) -> None:
         (["data-json", "data.json", "--out", "/proc/masks"], "cannot be written"),
         (["generate", "a.jpg", "--person-box", "1,2,x,4"], "--person-box"),
         (["generate", "a.jpg", "--person-box", "1,2,3"], "person_box"),
-        (["generate", "a.jpg", "--max-side", "10"], "max_side"),
+        (["generate", "a.jpg", "--max-side", "10"], "--max-side"),
         (["generate", "a.jpg", "--store", "ftp"], "ftp"),
         (["generate", "a.jpg", "--user-id", "a" * 129], "user id"),
         (["generate", "a.jpg", "--colour", "red"], "--colour"),
@@ -519,11 +525,66 @@ def test_a_document_without_both_masks_is_unchanged(line: Line, vision: fakes.Fa
 
 
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        cli.main(["--version"])
+    assert cli.main(["--version"]) == 0
 
-    assert stopped.value.code == 0
     assert capsys.readouterr().out == f"tryon-masks {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "choices"),
+    [
+        (
+            "generate",
+            [MaskKind, Profile, Output, TargetName, SIDES, ["largest"]],
+        ),
+        ("generate", [get_args(FileFormat), get_args(Edge), get_args(StoreName)]),
+        ("dataset", [LayoutName, KINDS[LayoutName.DRESS_CODE], Profile, get_args(Split)]),
+    ],
+)
+def test_help_lists_every_allowed_value(
+    capsys: pytest.CaptureFixture[str], command: str, choices: list[Iterable[str]]
+) -> None:
+    assert cli.main([command, "--help"]) == 0
+
+    words = set(re.findall(r"[\w-]+", capsys.readouterr().out))
+    assert {value for values in choices for value in values} - words == set()
+
+
+def run_program(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    program = "import sys; from tryon_masks.entrypoints.cli import main; sys.exit(main())"
+    environ = {"PYTHONPATH": ":".join(sys.path), **environ}
+    called = [sys.executable, "-c", program, *argv]
+    return subprocess.run(called, capture_output=True, text=True, env=environ, check=False)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("tryon-masks pas", ["paste"]),
+        ("tryon-masks generate a.jpg --profile ", ["body", "tight", "hull", "box"]),
+        ("tryon-masks generate a.jpg --masks upper,fa", ["upper,face"]),
+        ("tryon-masks generate a.jpg --outputs par", ["parse_lip", "parse_atr", "parse_viton_hd"]),
+        ("tryon-masks dataset a.jpg --lay", ["--layout"]),
+    ],
+)
+def test_a_shell_completes(typed: str, offered: list[str]) -> None:
+    place = str(len(typed.split(" ")) - 1)
+
+    ended = run_program(_TRYON_MASKS_COMPLETE="complete_bash", COMP_WORDS=typed, COMP_CWORD=place)
+
+    assert ended.stdout.split() == offered
+
+
+def test_help_does_not_load_the_runtime() -> None:
+    program = (
+        "import sys; from tryon_masks.entrypoints.cli import main; main(['generate', '--help'])\n"
+        "print('loaded', {'onnxruntime', 'boto3', 'rich'} & set(sys.modules))"
+    )
+    environ = {"PYTHONPATH": ":".join(sys.path)}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=environ, check=True
+    )
+    assert ended.stdout.endswith("loaded set()\n")
 
 
 def built_set(folder: Path, digest: str) -> None:

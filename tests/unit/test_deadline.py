@@ -4,21 +4,21 @@ import math
 
 import pytest
 
-from tryon_masks.deadline import need, time_left, time_limit
+from tryon_masks.deadline import require_time, time_left, time_limit
 from tryon_masks.domain.errors import OutOfTime
 
 
 def test_without_a_limit_there_is_all_the_time_in_the_world() -> None:
     assert time_left() == math.inf
-    need(1e9)
+    require_time(1e9)
 
 
 def test_a_limit_holds_inside_and_ends_outside() -> None:
     with time_limit(100):
         assert 90 < time_left() <= 100
-        need(90)
+        require_time(90)
         with pytest.raises(OutOfTime, match="not enough time") as caught:
-            need(101)
+            require_time(101)
         assert "101.0 s needed" in (caught.value.detail or "")
     assert time_left() == math.inf
 
@@ -34,4 +34,4 @@ def test_an_inner_limit_only_shortens() -> None:
 
 def test_after_the_limit_nothing_is_begun() -> None:
     with time_limit(-1), pytest.raises(OutOfTime):
-        need(0)
+        require_time(0)

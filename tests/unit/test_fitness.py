@@ -182,7 +182,7 @@ def test_knees_in_the_frame_are_enough_and_the_mask_runs_to_its_edge() -> None:
 
 @pytest.mark.parametrize("kind", sorted(LOWER - {MaskKind.LEGS}))
 def test_half_of_a_thigh_is_enough(kind: MaskKind) -> None:
-    """Of 80 pixels, 45."""
+    """45 of 80 pixels."""
     to_the_thighs = figures.cropped(figures.person(), 0, 0, fakes.WIDTH, figures.HIP_LINE + 45)
 
     assert mask(to_the_thighs, kind).pixels[-1].any()

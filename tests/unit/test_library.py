@@ -460,7 +460,8 @@ ELSEWHERE = (
     "cloudinary",
     "google",
     "requests",
-    "tqdm",
+    "rich",
+    "typer",
     "urllib3",
 )
 """What the extras bring."""
@@ -494,14 +495,22 @@ def test_the_package_alone_loads_nothing_of_others() -> None:
     assert loaded - set(sys.stdlib_module_names) == {"tryon_masks"}
 
 
-def test_a_command_that_needs_an_extra_says_which(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], file: Path
-) -> None:
-    monkeypatch.setitem(sys.modules, "tqdm", None)
+@pytest.mark.parametrize(
+    ("module", "argv", "extra"),
+    [
+        ("typer", ["--help"], "cli"),
+        ("typer", ["generate", "a.jpg"], "cli"),
+        ("uvicorn", ["serve"], "serve"),
+    ],
+)
+def test_a_command_that_needs_an_extra_says_which(module: str, argv: list[str], extra: str) -> None:
+    blocked = f"import sys; sys.modules[{module!r}] = None\n"
+    code = f"from tryon_masks.entrypoints import cli; print(cli.main({argv!r}, environ={{}}))"
 
-    assert cli.main(["generate", str(file)], environ={}) == 2
+    said = in_a_process(f"{blocked}sys.stderr = sys.stdout\n{code}")
 
-    assert "pip install 'tryon-masks[cli]'" in capsys.readouterr().err
+    needed = f"pip install 'tryon-masks[{extra}]'"
+    assert said == f"tryon-masks: this needs more packages: {needed}\n2\n"
 
 
 def test_the_extras_are_those_of_the_package() -> None:

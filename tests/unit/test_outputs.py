@@ -27,24 +27,24 @@ from tryon_masks.outputs.openpose import (
 )
 from tryon_masks.outputs.parse_maps import (
     ATR_NAMES,
+    LABELS,
     LIP_NAMES,
-    NEAREST,
-    NUMBERS,
-    OWN,
+    NEAREST_PARTS,
     PALETTES,
-    Numbering,
+    SHARED_LABELS,
+    LabelSet,
     ParseMap,
     parse_map,
-    part_map_of,
+    to_part_map,
     without_upper,
 )
 from tryon_masks.outputs.paste import paste
 from tryon_masks.outputs.transform import Fit, Transform, fitted
 
 NO_COUNTERPART = {
-    Numbering.LIP: {"NECK", "TORSO_SKIN", "BAG", "OTHER_PERSON", "BACKGROUND"},
-    Numbering.ATR: {"OTHER_PERSON", "BACKGROUND"},
-    Numbering.VITON_HD: {"BAG", "OTHER_PERSON", "BACKGROUND"},
+    LabelSet.LIP: {"NECK", "TORSO_SKIN", "BAG", "OTHER_PERSON", "BACKGROUND"},
+    LabelSet.ATR: {"OTHER_PERSON", "BACKGROUND"},
+    LabelSet.VITON_HD: {"BAG", "OTHER_PERSON", "BACKGROUND"},
 }
 
 
@@ -52,88 +52,88 @@ def row(*parts: int) -> NDArray[np.uint8]:
     return np.array([parts], np.uint8)
 
 
-@pytest.mark.parametrize("numbering", Numbering)
-def test_every_class_that_both_have_comes_back(numbering: Numbering) -> None:
-    parts = row(0, *OWN[numbering])
+@pytest.mark.parametrize("label_set", LabelSet)
+def test_every_class_that_both_have_comes_back(label_set: LabelSet) -> None:
+    parts = row(0, *SHARED_LABELS[label_set])
 
-    back = part_map_of(parse_map(parts, numbering))
+    back = to_part_map(parse_map(parts, label_set))
 
     assert back.tolist() == parts.tolist()
 
 
-@pytest.mark.parametrize("numbering", Numbering)
-def test_every_part_has_a_number_a_neighbour_or_none(numbering: Numbering) -> None:
-    named = {part.name for part in (*NUMBERS[numbering], *NEAREST[numbering])}
+@pytest.mark.parametrize("label_set", LabelSet)
+def test_every_part_has_a_label_a_neighbour_or_none(label_set: LabelSet) -> None:
+    named = {part.name for part in (*LABELS[label_set], *NEAREST_PARTS[label_set])}
 
-    assert {part.name for part in Part} - named == NO_COUNTERPART[numbering]
+    assert {part.name for part in Part} - named == NO_COUNTERPART[label_set]
 
 
 @pytest.mark.parametrize(
-    ("numbering", "part", "number"),
+    ("label_set", "part", "number"),
     [
-        (Numbering.LIP, Part.OUTERWEAR, LIP_NAMES.index("coat")),
-        (Numbering.LIP, Part.TROUSERS, LIP_NAMES.index("pants")),
-        (Numbering.LIP, Part.LEFT_HAND, LIP_NAMES.index("left-arm")),
-        (Numbering.LIP, Part.NECK, 0),
-        (Numbering.VITON_HD, Part.NECK, 10),
-        (Numbering.VITON_HD, Part.TORSO_SKIN, 10),
-        (Numbering.VITON_HD, Part.FACE, 13),
-        (Numbering.ATR, Part.OUTERWEAR, ATR_NAMES.index("upper-clothes")),
-        (Numbering.ATR, Part.NECK, ATR_NAMES.index("face")),
-        (Numbering.ATR, Part.TORSO_SKIN, ATR_NAMES.index("face")),
-        (Numbering.ATR, Part.BAG, ATR_NAMES.index("bag")),
-        (Numbering.ATR, Part.RIGHT_HAND, ATR_NAMES.index("right-arm")),
+        (LabelSet.LIP, Part.OUTERWEAR, LIP_NAMES.index("coat")),
+        (LabelSet.LIP, Part.TROUSERS, LIP_NAMES.index("pants")),
+        (LabelSet.LIP, Part.LEFT_HAND, LIP_NAMES.index("left-arm")),
+        (LabelSet.LIP, Part.NECK, 0),
+        (LabelSet.VITON_HD, Part.NECK, 10),
+        (LabelSet.VITON_HD, Part.TORSO_SKIN, 10),
+        (LabelSet.VITON_HD, Part.FACE, 13),
+        (LabelSet.ATR, Part.OUTERWEAR, ATR_NAMES.index("upper-clothes")),
+        (LabelSet.ATR, Part.NECK, ATR_NAMES.index("face")),
+        (LabelSet.ATR, Part.TORSO_SKIN, ATR_NAMES.index("face")),
+        (LabelSet.ATR, Part.BAG, ATR_NAMES.index("bag")),
+        (LabelSet.ATR, Part.RIGHT_HAND, ATR_NAMES.index("right-arm")),
     ],
 )
-def test_numbers_of_parts(numbering: Numbering, part: Part, number: int) -> None:
-    assert parse_map(row(part), numbering).labels.tolist() == [[number]]
+def test_numbers_of_parts(label_set: LabelSet, part: Part, number: int) -> None:
+    assert parse_map(row(part), label_set).labels.tolist() == [[number]]
 
 
 def test_a_belt_is_the_garment_it_lies_on_where_belts_have_no_number() -> None:
     parts = row(Part.FACE, Part.DRESS, Part.BELT, Part.DRESS, 0, Part.TROUSERS)
 
-    assert parse_map(parts, Numbering.LIP).labels.tolist() == [[13, 6, 6, 6, 0, 9]]
-    assert parse_map(parts, Numbering.ATR).labels.tolist() == [[11, 7, 8, 7, 0, 6]]
+    assert parse_map(parts, LabelSet.LIP).labels.tolist() == [[13, 6, 6, 6, 0, 9]]
+    assert parse_map(parts, LabelSet.ATR).labels.tolist() == [[11, 7, 8, 7, 0, 6]]
 
 
 def test_a_belt_without_a_garment_is_nothing() -> None:
-    assert parse_map(row(Part.FACE, Part.BELT), Numbering.LIP).labels.tolist() == [[13, 0]]
+    assert parse_map(row(Part.FACE, Part.BELT), LabelSet.LIP).labels.tolist() == [[13, 0]]
 
 
 @pytest.mark.parametrize(
-    ("numbering", "palette"),
+    ("label_set", "palette"),
     [
         (
-            Numbering.LIP,
+            LabelSet.LIP,
             "0,0,0 128,0,0 255,0,0 0,85,0 170,0,51 255,85,0 0,0,85 0,119,221 85,85,0 0,85,85 "
             "85,51,0 52,86,128 0,128,0 0,0,255 51,170,221 0,255,255 85,255,170 170,255,85 "
             "255,255,0 255,170,0",
         ),
         (
-            Numbering.ATR,
+            LabelSet.ATR,
             "0,0,0 128,0,0 0,128,0 128,128,0 0,0,128 128,0,128 0,128,128 128,128,128 64,0,0 "
             "192,0,0 64,128,0 192,128,0 64,0,128 192,0,128 64,128,128 192,128,128 0,64,0 128,64,0",
         ),
     ],
 )
-def test_palettes_entry_by_entry(numbering: Numbering, palette: str) -> None:
+def test_palettes_entry_by_entry(label_set: LabelSet, palette: str) -> None:
     wanted = [tuple(map(int, entry.split(","))) for entry in palette.split()]
-    file = ParseMap(np.arange(len(wanted), dtype=np.uint8)[None], numbering).png()
+    file = ParseMap(np.arange(len(wanted), dtype=np.uint8)[None], label_set).png()
 
     image = Image.open(io.BytesIO(file.data))
 
-    assert list(PALETTES[numbering]) == wanted
+    assert list(PALETTES[label_set]) == wanted
     assert image.mode == "P"
     assert np.array(image).tolist() == [list(range(len(wanted)))]
     assert [tuple(pixel) for pixel in np.array(image.convert("RGB"))[0].tolist()] == wanted
 
 
 def test_viton_hd_has_lips_palette() -> None:
-    assert PALETTES[Numbering.VITON_HD] == PALETTES[Numbering.LIP]
+    assert PALETTES[LabelSet.VITON_HD] == PALETTES[LabelSet.LIP]
 
 
 def test_an_agnostic_parse_map_keeps_arms_outside_the_mask() -> None:
-    parse = ParseMap(row(5, 6, 7, 10, 14, 15, 14, 13, 9), Numbering.VITON_HD)
+    parse = ParseMap(row(5, 6, 7, 10, 14, 15, 14, 13, 9), LabelSet.VITON_HD)
     mask = row(0, 0, 0, 0, 255, 255, 0, 255, 255)
 
     assert without_upper(parse, mask).labels.tolist() == [[0, 0, 0, 0, 0, 0, 14, 13, 9]]

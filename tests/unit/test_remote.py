@@ -61,7 +61,7 @@ def path(tmp_path: Path) -> Path:
 def tell(monkeypatch: pytest.MonkeyPatch, *runs: Run) -> None:
     """What Step Functions says of the run, one look after the other."""
     left = iter(runs)
-    monkeypatch.setattr(StepFunctionsRuns, "look", lambda *_: next(left))
+    monkeypatch.setattr(StepFunctionsRuns, "get", lambda *_: next(left))
 
 
 def executions() -> list[dict[str, Any]]:
@@ -83,10 +83,7 @@ def put_results(**files: str) -> str:
 
 
 def run(path: Path, *more: str) -> int:
-    try:
-        return cli.main(["batch", str(path), "--remote", "masks", *more], environ={})
-    except SystemExit as exit_:
-        return int(exit_.code or 0)
+    return cli.main(["batch", str(path), "--remote", "masks", *more], environ={})
 
 
 def test_a_list_is_submitted_followed_and_its_answers_fetched(

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from tryon_masks.domain.errors import InvalidRequest
-from tryon_masks.domain.identity import read_user_id
+from tryon_masks.domain.identity import check_user_id
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.profiles import Expand, Profile
@@ -195,14 +195,14 @@ def test_a_flood_of_problems_is_cut() -> None:
     ],
 )
 def test_user_ids(user_id: str) -> None:
-    assert read_user_id(user_id) == user_id
+    assert check_user_id(user_id) == user_id
     assert read({"user_image_url": URL, "user_id": user_id}).user_id == user_id
 
 
 @pytest.mark.parametrize("user_id", ["", "A" * 129, "a\ud800"])
 def test_what_is_no_user_id(user_id: str) -> None:
     with pytest.raises(InvalidRequest):
-        read_user_id(user_id)
+        check_user_id(user_id)
     with pytest.raises(InvalidRequest):
         read({"user_image_url": URL, "user_id": user_id})
 

@@ -40,7 +40,7 @@ class House:
     def __init__(
         self,
         vision: fakes.FakeVision | None = None,
-        once: fakes.FakeOnce | None = None,
+        idempotency: fakes.FakeIdempotency | None = None,
         photo_time_s: float = 0.0,
         **limits: int,
     ) -> None:
@@ -54,7 +54,7 @@ class House:
             self.photos,
             self.profiles,
             Limits(**limits),
-            once,
+            idempotency,
             photo_time_s,
         )
 
@@ -287,7 +287,7 @@ def test_options_name_each_mask_once(masks: tuple[MaskKind, ...]) -> None:
 
 
 def test_the_same_request_is_served_once_and_answered_the_same(log: RequestLog) -> None:
-    house = House(once=fakes.FakeOnce())
+    house = House(idempotency=fakes.FakeIdempotency())
 
     first, second = house.make(log), house.make(log)
 
@@ -297,7 +297,7 @@ def test_the_same_request_is_served_once_and_answered_the_same(log: RequestLog) 
 
 
 def test_a_refusal_is_remembered_too(log: RequestLog) -> None:
-    house = House(fakes.FakeVision(people=0), once=fakes.FakeOnce())
+    house = House(fakes.FakeVision(people=0), idempotency=fakes.FakeIdempotency())
 
     first, second = house.make(log), house.make(log)
 
@@ -307,7 +307,7 @@ def test_a_refusal_is_remembered_too(log: RequestLog) -> None:
 
 
 def test_another_user_option_or_photo_is_another_request(log: RequestLog) -> None:
-    house = House(once=fakes.FakeOnce())
+    house = House(idempotency=fakes.FakeIdempotency())
 
     house.make(log)
     house.make(log, user="user-2")
@@ -319,7 +319,7 @@ def test_another_user_option_or_photo_is_another_request(log: RequestLog) -> Non
 
 
 def test_another_photo_behind_the_same_address_is_a_new_one(log: RequestLog) -> None:
-    house = House(once=fakes.FakeOnce())
+    house = House(idempotency=fakes.FakeIdempotency())
 
     first = house.make(log)
     house.photos.known = {URL: fakes.photo(format="PNG")}
@@ -331,17 +331,17 @@ def test_another_photo_behind_the_same_address_is_a_new_one(log: RequestLog) -> 
 
 
 def test_the_same_photo_from_elsewhere_is_the_same(log: RequestLog) -> None:
-    house = House(once=fakes.FakeOnce())
+    house = House(idempotency=fakes.FakeIdempotency())
 
     assert house.make(log) == house.make(log, photo=fakes.photo())
     assert house.vision.parsed == 1
 
 
 def test_what_is_being_made_is_not_made_beside_it(log: RequestLog) -> None:
-    once = fakes.FakeOnce()
-    house = House(once=once)
+    idempotency = fakes.FakeIdempotency()
+    house = House(idempotency=idempotency)
     house.make(log)
-    once.busy = set(once.asked)
+    idempotency.busy = set(idempotency.asked)
 
     with pytest.raises(InProgress):
         house.make(log)
@@ -351,7 +351,7 @@ def test_what_is_being_made_is_not_made_beside_it(log: RequestLog) -> None:
 
 
 def test_what_could_not_be_stored_is_made_again(log: RequestLog) -> None:
-    house = House(once=fakes.FakeOnce())
+    house = House(idempotency=fakes.FakeIdempotency())
     house.store.failing = "upper"
     with pytest.raises(StoreFailed):
         house.make(log)

@@ -16,7 +16,7 @@ ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:cloudinary-AbCdEf
 QUEUE = "https://sqs.eu-central-1.amazonaws.com/123456789012/stack-WorkQueue-1A2B"
 MACHINE = "arn:aws:states:eu-central-1:123456789012:stateMachine:BatchMachine-1A2b"
 STATE = {
-    "ONCE_TABLE": "once",
+    "IDEMPOTENCY_TABLE": "once",
     "JOBS_TABLE": "jobs",
     "WORK_QUEUE_URL": QUEUE,
     "PHOTO_BUCKET": "uploaded",
@@ -80,8 +80,8 @@ def test_the_photo_limits_are_those_of_the_images_module() -> None:
         ("UPLOAD_TIMEOUT_S", "120", 120.0),
         ("PHOTO_TIME_S", "8.5", 8.5),
         ("RESULTS_PREFIX", "answers/v1/", "answers/v1/"),
-        ("ONCE_TABLE", "stack-OnceTable-1A2B", "stack-OnceTable-1A2B"),
-        ("ONCE_TTL_S", "60", 60),
+        ("IDEMPOTENCY_TABLE", "stack-OnceTable-1A2B", "stack-OnceTable-1A2B"),
+        ("IDEMPOTENCY_TTL_S", "60", 60),
         ("JOBS_TABLE", "jobs-2", "jobs-2"),
         ("JOB_TTL_S", "60", 60),
         ("WORK_QUEUE_URL", QUEUE, QUEUE),
@@ -139,8 +139,8 @@ def test_each_variable_sets_its_field(name: str, text: str, value: object) -> No
         ("UPLOAD_TIMEOUT_S", "121"),
         ("RESULTS_PREFIX", "results"),
         ("RESULTS_PREFIX", "/"),
-        ("ONCE_TABLE", "a/b"),
-        ("ONCE_TTL_S", "59"),
+        ("IDEMPOTENCY_TABLE", "a/b"),
+        ("IDEMPOTENCY_TTL_S", "59"),
         ("JOBS_TABLE", "j"),
         ("JOB_TTL_S", "0"),
         ("WORK_QUEUE_URL", "WorkQueue"),
@@ -190,10 +190,10 @@ def test_on_lambda_the_services_own_state_has_a_place(name: str) -> None:
 
 
 def test_a_signed_address_outlives_the_memory_of_it() -> None:
-    (problem,) = problems({**S3, "ONCE_TTL_S": "1801"})
+    (problem,) = problems({**S3, "IDEMPOTENCY_TTL_S": "1801"})
     assert "half of MASK_URL_TTL_S" in problem
-    public = {**S3, "ONCE_TTL_S": "1801", "MASK_PUBLIC_BASE_URL": "https://cdn.example"}
-    assert Settings.from_env(public, on_lambda=True).once_ttl_s == 1801
+    public = {**S3, "IDEMPOTENCY_TTL_S": "1801", "MASK_PUBLIC_BASE_URL": "https://cdn.example"}
+    assert Settings.from_env(public, on_lambda=True).idempotency_ttl_s == 1801
 
 
 @pytest.mark.parametrize(

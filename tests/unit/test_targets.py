@@ -16,8 +16,8 @@ from tryon_masks.domain.masks import Mask, make_mask
 from tryon_masks.domain.person import Person
 from tryon_masks.domain.profiles import Expand, Profile
 from tryon_masks.outputs.layouts import CATEGORIES, LayoutName, Tree
-from tryon_masks.outputs.look import Look
 from tryon_masks.outputs.parse_maps import ATR_PALETTE, LIP_PALETTE
+from tryon_masks.outputs.parsed_photo import ParsedPhoto
 from tryon_masks.outputs.targets import TARGETS, TargetFiles, TargetName, target_files
 
 
@@ -27,9 +27,9 @@ def person() -> Person:
     return Person(fakes.BOX, 0.9, fakes.skeleton(), part_map, ones)
 
 
-def look() -> Look:
+def parsed() -> ParsedPhoto:
     photo = Image.open(io.BytesIO(fakes.photo(width=900, height=1200, format="PNG")))
-    return Look(np.array(photo.convert("RGB")), person())
+    return ParsedPhoto(np.array(photo.convert("RGB")), person())
 
 
 def mask(kind: MaskKind) -> Mask:
@@ -37,7 +37,7 @@ def mask(kind: MaskKind) -> Mask:
 
 
 def files(name: TargetName, kind: MaskKind = MaskKind.UPPER, wide: bool = False) -> TargetFiles:
-    seen = look()
+    seen = parsed()
     if wide:
         # The same figure in the middle of a wide ground.
         ground = np.full((1200, 1800, 3), 200, np.uint8)
@@ -50,7 +50,7 @@ def files(name: TargetName, kind: MaskKind = MaskKind.UPPER, wide: bool = False)
             parts,
             np.ones(parts.shape, np.float32),
         )
-        seen = Look(ground, moved)
+        seen = ParsedPhoto(ground, moved)
         made = make_mask(moved, kind, Profile.BODY, Expand())
     else:
         made = mask(kind)
@@ -73,8 +73,8 @@ def is_mask(pixels: NDArray[np.uint8], width: int, height: int) -> bool:
 
 def chest_is_white(made: TargetFiles, pixels: NDArray[np.uint8]) -> bool:
     """White is what is repainted: the chest; black is what is kept: the face."""
-    shoulders = made.transform.skeleton(look().skeleton).neck_base
-    nose = made.transform.skeleton(look().skeleton).get("nose")
+    shoulders = made.transform.skeleton(parsed().skeleton).neck_base
+    nose = made.transform.skeleton(parsed().skeleton).get("nose")
     assert shoulders is not None
     assert nose is not None
     x, y = round(shoulders[0]), round(shoulders[1])
@@ -83,8 +83,8 @@ def chest_is_white(made: TargetFiles, pixels: NDArray[np.uint8]) -> bool:
 
 def first_limb(made: TargetFiles, pose: NDArray[np.uint8]) -> list[int]:
     """The colour half way between neck and right shoulder, in a wide photo."""
-    neck = made.transform.skeleton(look().skeleton.moved(450, 0)).neck_base
-    shoulder = made.transform.skeleton(look().skeleton.moved(450, 0)).get("right_shoulder")
+    neck = made.transform.skeleton(parsed().skeleton.moved(450, 0)).neck_base
+    shoulder = made.transform.skeleton(parsed().skeleton.moved(450, 0)).get("right_shoulder")
     assert neck is not None
     assert shoulder is not None
     x, y = (neck[0] + shoulder[0]) / 2, (neck[1] + shoulder[1]) / 2
@@ -226,7 +226,7 @@ def tree_file(data: bytes) -> Image.Image:
 def test_a_viton_hd_tree() -> None:
     tree = Tree(LayoutName.VITON_HD, MaskKind.UPPER, "train")
 
-    made = tree.files(look(), mask(MaskKind.UPPER), "anna")
+    made = tree.files(parsed(), mask(MaskKind.UPPER), "anna")
 
     assert set(made) == {
         "train/image/anna_00.jpg",
@@ -265,7 +265,7 @@ def test_a_viton_hd_tree() -> None:
 def test_a_dress_code_tree() -> None:
     tree = Tree(LayoutName.DRESS_CODE, MaskKind.LOWER, "test")
 
-    made = tree.files(look(), mask(MaskKind.LOWER), "anna")
+    made = tree.files(parsed(), mask(MaskKind.LOWER), "anna")
 
     assert set(made) == {
         "lower_body/images/anna_0.jpg",
@@ -299,7 +299,7 @@ def test_a_missing_joint_in_dress_code() -> None:
     )
     tree = Tree(LayoutName.DRESS_CODE, MaskKind.UPPER, "test")
 
-    made = tree.files(Look(look().rgb, without), mask(MaskKind.UPPER), "anna")
+    made = tree.files(ParsedPhoto(parsed().rgb, without), mask(MaskKind.UPPER), "anna")
 
     rows = json.loads(made["upper_body/keypoints/anna_2.json"])["keypoints"]
     assert rows[12] == [-1, -1, 0, -1]

@@ -182,7 +182,7 @@ def test_what_was_made_is_remembered_in_the_table_that_is_set(
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    chosen = settings(mask_dir=tmp_path, once_table="once")
+    chosen = settings(mask_dir=tmp_path, idempotency_table="once")
     service = build_service(chosen, lambda _: BlindVision())
 
     for _ in range(2):
@@ -196,7 +196,7 @@ def test_what_was_made_is_remembered_in_the_table_that_is_set(
 def test_the_log_says_whether_anything_is_remembered(
     aws: None, tmp_path: Path, log: RequestLog, table: str | None
 ) -> None:
-    build_service(settings(mask_dir=tmp_path, once_table=table), lambda _: BlindVision())
+    build_service(settings(mask_dir=tmp_path, idempotency_table=table), lambda _: BlindVision())
 
     (opened,) = [r for r in log.records if (r["step"], r["status"]) == ("open_once", "done")]
     assert opened["on"] is (table is not None)

@@ -88,7 +88,7 @@ _ISATAP_MASK = 0xFDFF_FFFF
 
 
 def is_public(address: Address) -> bool:
-    """Whether ``address`` is an ordinary host on the public internet; see :func:`inside`."""
+    """Return whether ``address`` is an ordinary host on the public internet; see :func:`inside`."""
     return inside(address) is None
 
 
@@ -209,7 +209,7 @@ def check_public(host: str, addresses: Iterable[Address]) -> None:
 
 
 def joined(address: str, location: str) -> str:
-    """Where a redirect leads that ``address`` answers with.
+    """Return the address that a redirect of ``address`` leads to.
 
     Raises
     ------
@@ -222,7 +222,7 @@ def joined(address: str, location: str) -> str:
 
 
 def _literal(url: SplitResult, host: str) -> Address | None:
-    """The network address that the host is, in the one form that everybody reads alike.
+    """Return the network address that the host is, in the one form that everybody reads alike.
 
     Resolvers also take 127.1, 0x7f.1, 0177.0.0.1 and 2130706433 for 127.0.0.1; here these are
     malformed. None where the host is a name.

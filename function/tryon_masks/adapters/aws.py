@@ -17,7 +17,7 @@ from tryon_masks.domain.errors import SettingsError, StateUnavailable
 
 
 def aws_client(service: str, timeout_s: float, *, tries: int = 3, **config: Any) -> Any:
-    """A client of ``service``.
+    """Return a client of ``service``.
 
     botocore repeats a call on throttling, 5xx, lost connections and timeouts, ``tries`` tries in
     all, with jittered pauses. ``timeout_s`` bounds, in seconds, each connect and each wait for
@@ -50,8 +50,8 @@ def aws_client(service: str, timeout_s: float, *, tries: int = 3, **config: Any)
 
 
 @contextmanager
-def state_reported() -> Iterator[None]:
-    """A failure of AWS is one of the service's own records.
+def translate_state_errors() -> Iterator[None]:
+    """Raise what AWS reports about the service's own records as :class:`StateUnavailable`.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def state_reported() -> Iterator[None]:
 
 
 def find_items(client: Any, table: str, condition: str, name: str, value: str) -> list[str]:
-    """The ids of all items whose attribute ``name`` meets ``condition`` on ``value``.
+    """Return the ids of all items whose attribute ``name`` meets ``condition`` on ``value``.
 
     The condition calls them ``#name`` and ``:value``. The whole table is read.
 
@@ -72,7 +72,7 @@ def find_items(client: Any, table: str, condition: str, name: str, value: str) -
     ------
     StateUnavailable
     """
-    with state_reported():
+    with translate_state_errors():
         pages = client.get_paginator("scan").paginate(
             TableName=table,
             ConsistentRead=True,
@@ -91,6 +91,6 @@ def delete_items(client: Any, table: str, ids: Sequence[str]) -> None:
     ------
     StateUnavailable
     """
-    with state_reported():
+    with translate_state_errors():
         for one in ids:
             client.delete_item(TableName=table, Key={"id": {"S": one}})

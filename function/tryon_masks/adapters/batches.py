@@ -8,12 +8,12 @@ from typing import Any, get_args
 
 from botocore.exceptions import ClientError
 
-from tryon_masks.adapters.aws import delete_items, find_items, state_reported
+from tryon_masks.adapters.aws import delete_items, find_items, translate_state_errors
 from tryon_masks.adapters.jobs import now, read_all, refused
 from tryon_masks.ports import Batch, JobState
 
 PREFIX = "batch-"
-"""Of a batch's ``id`` in the table, which no job's begins with."""
+"""What a batch's ``id`` in the table begins with, and no job's does."""
 PART = 1000
 """Items of a list that are counted in one record, which can be 400 KB."""
 _DONE = ("success", "partial", "refused")
@@ -60,15 +60,15 @@ class DynamoBatches:
             "updated_at": {"S": taken_at},
             "expiration": self._expiration(),
         }
-        with state_reported():
+        with translate_state_errors():
             self._client.put_item(
                 TableName=self._table, Item=item, ConditionExpression="attribute_not_exists(id)"
             )
         return _batch(item)
 
     def get(self, batch_id: str) -> Batch | None:
-        """The batch; None where there is none, or none any more."""
-        with state_reported():
+        """Return the batch; None where there is none, or none any more."""
+        with translate_state_errors():
             found = self._client.get_item(
                 TableName=self._table, Key=_key(batch_id), ConsistentRead=True
             )
@@ -77,7 +77,7 @@ class DynamoBatches:
             return None
         return _batch(item)
 
-    def count(self, batch_id: str, number: int, state: JobState) -> Batch | None:
+    def set_item_state(self, batch_id: str, number: int, state: JobState) -> Batch | None:
         """Say how far an item is, and get the batch as it is then."""
         changed = self._move(
             _key(batch_id),
@@ -90,7 +90,7 @@ class DynamoBatches:
         )
         return self.get(batch_id) if changed is None else _batch(changed)
 
-    def tally(self, batch_id: str, number: int, state: JobState) -> None:
+    def set_list_item_state(self, batch_id: str, number: int, state: JobState) -> None:
         """Say how far an item of a list is. Each thousand has a record of its own."""
         self._move(
             _part(batch_id, number // PART),
@@ -100,8 +100,8 @@ class DynamoBatches:
             {":expiration": self._expiration()},
         )
 
-    def tallied(self, batch_id: str, total: int) -> dict[JobState, int]:
-        """How many items of a list are in each state."""
+    def count_list_items(self, batch_id: str, total: int) -> dict[JobState, int]:
+        """Count the items of a list in each state."""
         keys = [_part(batch_id, part) for part in range(-(-total // PART))]
         counts = _counts({})
         for item in read_all(self._client, self._table, keys):
@@ -122,7 +122,7 @@ class DynamoBatches:
         """Put an item's number into the set of its state: the record then, or None: it stays."""
         others = [name for name in _COUNTED if name != state]
         not_there_yet = [f"NOT contains(#{name}, :number)" for name in _LATER[state]]
-        with state_reported():
+        with translate_state_errors():
             try:
                 changed = self._client.update_item(
                     TableName=self._table,
@@ -150,7 +150,7 @@ class DynamoBatches:
 
     def close(self, batch_id: str, results: str) -> None:
         """Say where all the answers are."""
-        with state_reported():
+        with translate_state_errors():
             self._client.update_item(
                 TableName=self._table,
                 Key=_key(batch_id),
@@ -161,7 +161,7 @@ class DynamoBatches:
             )
 
     def find(self, user_id: str) -> list[str]:
-        """The ids of the records of the batches that the user handed in."""
+        """Return the ids of the records of the batches that the user submitted."""
         handed_in = find_items(self._client, self._table, "#name = :value", "owner", user_id)
         own = {one for one in handed_in if one.startswith(PREFIX)}
         every = find_items(self._client, self._table, "begins_with(#name, :value)", "id", PREFIX)

@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 from urllib3 import Timeout
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ReadTimeoutError
 
-from tryon_masks.adapters.side_by_side import save_side_by_side
-from tryon_masks.deadline import need, time_left
+from tryon_masks.adapters.parallel import save_in_parallel
+from tryon_masks.deadline import require_time, time_left
 from tryon_masks.domain.errors import SettingsError, StoreFailed, StoreTimeout
 from tryon_masks.ports import EncodedImage, user_folder
 from tryon_masks.telemetry import step
@@ -85,10 +85,10 @@ class CloudinaryMaskStore:
         ------
         StoreFailed, StoreTimeout
         """
-        return save_side_by_side(files, lambda name, file: self._save_one(key, name, file))
+        return save_in_parallel(files, lambda name, file: self._save_one(key, name, file))
 
     def find(self, user_id: str) -> list[str]:
-        """The public ids of all that was made for the user."""
+        """Return the public ids of all that was made for the user."""
         folder = "/".join(filter(None, (self._folder, user_folder(user_id))))
         found: list[str] = []
         cursor: dict[str, str] = {}
@@ -131,7 +131,7 @@ class CloudinaryMaskStore:
             patience_s = max(_LEAST_S, end - time.monotonic()) / (self._tries - attempt + 1)
             try:
                 with step("upload_mask", "cloudinary", mask=name, attempt=attempt):
-                    need(_TRY_S)
+                    require_time(_TRY_S)
                     return self._try(public_id, name, file, patience_s)
             except (StoreBusy, StoreSlow):
                 left_s = end - time.monotonic()
@@ -162,7 +162,7 @@ class CloudinaryMaskStore:
 
 @cache
 def _sdk() -> tuple[Any, type[Exception]]:
-    """The SDK's upload function and the error it raises.
+    """Import the SDK: its upload function, and the error that it raises.
 
     Imported late: the SDK reads CLOUDINARY_URL from the environment when it is imported, and fails
     on a bad one with an error of its own, so ours has to be checked first.
@@ -178,7 +178,7 @@ def _sdk() -> tuple[Any, type[Exception]]:
 
 
 def _account(url: str) -> dict[str, Any]:
-    """Every option that the SDK would otherwise take from its process-wide configuration."""
+    """Return every option that the SDK would otherwise take from its process-wide configuration."""
     form = "CLOUDINARY_URL must look like cloudinary://API_KEY:API_SECRET@CLOUD_NAME."
     try:
         parts = urlsplit(url)

@@ -50,7 +50,7 @@ class DirectoryMaskStore:
             return path.as_uri()
 
     def find(self, user_id: str) -> list[str]:
-        """The paths of the user's files below the root."""
+        """Return the paths of the user's files below the root."""
         files = (self._root / user_folder(user_id)).rglob("*")
         return sorted(str(file.relative_to(self._root)) for file in files if file.is_file())
 

@@ -146,7 +146,7 @@ class FirestoreLog:
             document.set(fields, merge=list(fields), **self._call)
 
     def find(self, user_id: str) -> list[str]:
-        """The paths of the user's documents: requests first, the profile last."""
+        """Return the paths of the user's documents: requests first, the profile last."""
         from google.cloud.firestore import FieldFilter
 
         theirs = FieldFilter("user_id", "==", user_id)
@@ -221,7 +221,7 @@ _NO_NAME = re.compile(r"/|%|\x00|^\.{1,2}$|^__.*__$", re.DOTALL)
 
 
 def _profile_id(user_id: str) -> str:
-    """The user's document: the id itself, percent-encoded where that cannot name a document.
+    """Name the user's document: the id itself, percent-encoded where that cannot name a document.
 
     Raises
     ------
@@ -235,7 +235,7 @@ def _profile_id(user_id: str) -> str:
 
 
 def _document_id(value: str, name: str) -> str:
-    """``value`` where Firestore can name a document by it.
+    """Return ``value`` where Firestore can name a document by it.
 
     Raises
     ------

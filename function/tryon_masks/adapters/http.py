@@ -36,7 +36,7 @@ from tryon_masks.adapters.addresses import (
     check_public,
     joined,
 )
-from tryon_masks.deadline import need, time_left
+from tryon_masks.deadline import require_time, time_left
 from tryon_masks.domain.errors import (
     BrokenPhoto,
     CallbackFailed,
@@ -63,8 +63,8 @@ _MAY_PASS = frozenset({408, 421, 423, 425, 429})
 _COMPRESSIONS = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress"})
 _COMPRESSIONS |= {"dcb", "dcz", "lzma", "xz", "bzip2", "lz4", "snappy", "exi", "pack200-gzip"}
 _UNPACKED = frozenset({"gzip", "x-gzip", "deflate"})
-_MOST_COMPRESSIONS = 2
-"""Of one answer."""
+_MAX_COMPRESSIONS = 2
+"""How often one answer may be compressed."""
 _READ_BYTES = 64 * 1024
 _FRAMING_BYTES = 1_000_000
 """What one answer may hold beside the photo: headers and chunk sizes."""
@@ -81,7 +81,7 @@ def dial(address: Address, port: int, timeout: float) -> socket.socket:
     return socket.create_connection((str(address), port), timeout)
 
 
-class _Door:
+class _HttpClient:
     """The way out, to public hosts alone; see :class:`HttpPhotoSource`."""
 
     def __init__(
@@ -114,7 +114,7 @@ class _Door:
             plain.settimeout(deadline.left())
             with self._secured(plain, target) as sock:
                 connection = http.client.HTTPConnection(target.host, target.port)
-                wire = _Wire(sock, deadline, self._max_bytes + _FRAMING_BYTES)
+                wire = _BoundedSocket(sock, deadline, self._max_bytes + _FRAMING_BYTES)
                 connection.sock = cast(socket.socket, wire)
                 everything = {**_headers(target), **(headers or {})}
                 connection.request(method, target.path, body, everything)
@@ -154,7 +154,7 @@ class _Door:
         return self._tls.wrap_socket(plain, server_hostname=target.host.rstrip("."))
 
 
-class HttpPhotoSource(_Door, PhotoSource):
+class HttpPhotoSource(_HttpClient, PhotoSource):
     """Fetches photos over HTTPS, and over HTTP where that is allowed.
 
     Proxies named in the environment are not used: a proxy would connect where nothing is checked.
@@ -198,7 +198,7 @@ class HttpPhotoSource(_Door, PhotoSource):
         try:
             return self._follow(address, _Deadline(min(self._timeout_s, time_left())))
         except TimeoutError as error:
-            need(0)
+            require_time(0)
             raise PhotoFetchTimeout(detail=repr(error)) from error
         except socket.gaierror as error:
             raise PhotoFetchFailed("The photo's host was not found.", detail=repr(error)) from error
@@ -242,17 +242,17 @@ class HttpPhotoSource(_Door, PhotoSource):
         return bytes(body)
 
     def _unpacked(self, body: bytes, response: http.client.HTTPResponse) -> bytes:
-        """``body`` without its compressions.
+        """Return ``body`` without its compressions.
 
         Labels that are no compression are common (``aws-chunked``, ``base64`` and ``utf-8`` of
         objects that were uploaded with them, none at all) and say nothing.
         """
         labels = response.getheader("Content-Encoding", "").lower().split(",")
         packed = [label for label in map(str.strip, labels) if label in _COMPRESSIONS]
-        if not _UNPACKED.issuperset(packed) or len(packed) > _MOST_COMPRESSIONS:
+        if not _UNPACKED.issuperset(packed) or len(packed) > _MAX_COMPRESSIONS:
             raise UnsupportedPhoto(
                 "The photo's host sent it compressed, without being asked to: "
-                f"{', '.join(packed[: _MOST_COMPRESSIONS + 1])}."
+                f"{', '.join(packed[: _MAX_COMPRESSIONS + 1])}."
             )
         for label in reversed(packed):
             unpack = _inflated if label == "deflate" else _gunzipped
@@ -271,7 +271,7 @@ class HttpPhotoSource(_Door, PhotoSource):
         return PhotoTooLarge(f"The photo is larger than {self._max_bytes} bytes.")
 
 
-class HttpCallbacks(_Door, Callbacks):
+class HttpCallbacks(_HttpClient, Callbacks):
     """Posts answers over HTTPS, signed, to hosts on the public internet.
 
     Where photos may come from is another question than who is told of them, so no list of photo
@@ -330,43 +330,43 @@ class HttpCallbacks(_Door, Callbacks):
 
 
 def _is_whole(response: http.client.HTTPResponse) -> bool:
-    """Whether a part that nobody asked for is all there is."""
+    """Return whether a partial answer that nobody asked for is all there is."""
     said = re.fullmatch(r"bytes 0-(\d+)/(\d+)", response.getheader("Content-Range", "").strip())
     return said is not None and int(said[1]) + 1 == int(said[2])
 
 
-def _gunzipped(data: bytes, most: int) -> bytes:
-    """The first ``most`` bytes of all members of a gzip file.
+def _gunzipped(data: bytes, max_bytes: int) -> bytes:
+    """Return the first ``max_bytes`` bytes of all members of a gzip file.
 
     Raises
     ------
     zlib.error, EOFError
     """
     unpacked = bytearray()
-    while data and len(unpacked) < most:
+    while data and len(unpacked) < max_bytes:
         member = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        unpacked += _whole(member, data, most - len(unpacked))
+        unpacked += _whole(member, data, max_bytes - len(unpacked))
         # Zeros behind the last member are padding.
         data = member.unused_data.lstrip(b"\x00")
     return bytes(unpacked)
 
 
-def _inflated(data: bytes, most: int) -> bytes:
-    """The first ``most`` bytes of deflated data, with or without the header that it should have.
+def _inflated(data: bytes, max_bytes: int) -> bytes:
+    """Inflate the first ``max_bytes`` bytes of deflated data, with or without its header.
 
     Raises
     ------
     zlib.error, EOFError
     """
     try:
-        return _whole(zlib.decompressobj(zlib.MAX_WBITS), data, most)
+        return _whole(zlib.decompressobj(zlib.MAX_WBITS), data, max_bytes)
     except zlib.error:
-        return _whole(zlib.decompressobj(-zlib.MAX_WBITS), data, most)
+        return _whole(zlib.decompressobj(-zlib.MAX_WBITS), data, max_bytes)
 
 
-def _whole(member: zlib._Decompress, data: bytes, most: int) -> bytes:
-    unpacked = member.decompress(data, most)
-    if not member.eof and len(unpacked) < most:
+def _whole(member: zlib._Decompress, data: bytes, max_bytes: int) -> bytes:
+    unpacked = member.decompress(data, max_bytes)
+    if not member.eof and len(unpacked) < max_bytes:
         raise EOFError("the data breaks off")
     return unpacked
 
@@ -391,14 +391,14 @@ class _Deadline:
         self._end = time.monotonic() + seconds
 
     def left(self) -> float:
-        """Seconds, more than 0. Raises TimeoutError."""
+        """Return the seconds that are left, more than 0. Raises TimeoutError."""
         left = self._end - time.monotonic()
         if left <= 0:
             raise TimeoutError("the deadline has passed")
         return left
 
 
-class _Wire:
+class _BoundedSocket:
     """As much of a socket as http.client uses.
 
     A socket's own timeout starts anew with every byte, so a slow sender could hold it for ever;
@@ -415,13 +415,13 @@ class _Wire:
         self._sock.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Incoming(self._sock, self._deadline, self._allowance))
+        return io.BufferedReader(_BoundedReader(self._sock, self._deadline, self._allowance))
 
     def close(self) -> None:
-        """Called by http.client when it has the answer's head."""
+        """Do nothing: http.client calls this when it has the answer's head."""
 
 
-class _Incoming(io.RawIOBase):
+class _BoundedReader(io.RawIOBase):
     """Bytes from a socket until the deadline, and no more than an allowance.
 
     The allowance is counted here, below http.client: a chunk of length -1 makes that read all

@@ -10,13 +10,13 @@ from typing import Any, get_args
 
 from botocore.exceptions import ClientError
 
-from tryon_masks.adapters.aws import delete_items, find_items, state_reported
+from tryon_masks.adapters.aws import delete_items, find_items, translate_state_errors
 from tryon_masks.domain.errors import StateUnavailable
 from tryon_masks.ports import Job, JobState
 
-MOST_READ = 100
+MAX_KEYS_READ = 100
 """Items that DynamoDB reads at once."""
-MOST_SENT = 10
+MAX_MESSAGES_SENT = 10
 """Messages that SQS takes at once."""
 
 
@@ -52,15 +52,15 @@ class DynamoJobs:
             "updated_at": {"S": taken_at},
             "expiration": {"N": str(int(time.time()) + self._ttl_s)},
         }
-        with state_reported():
+        with translate_state_errors():
             self._client.put_item(
                 TableName=self._table, Item=item, ConditionExpression="attribute_not_exists(id)"
             )
         return _job(item)
 
     def get(self, job_id: str) -> Job | None:
-        """The job; None where there is none, or none any more."""
-        with state_reported():
+        """Return the job; None where there is none, or none any more."""
+        with translate_state_errors():
             found = self._client.get_item(
                 TableName=self._table, Key={"id": {"S": job_id}}, ConsistentRead=True
             )
@@ -71,7 +71,7 @@ class DynamoJobs:
         return _job(item)
 
     def get_all(self, job_ids: Sequence[str]) -> dict[str, Job]:
-        """Those of these jobs that there are, by their numbers."""
+        """Return those of these jobs that exist, by their ids."""
         keys = [{"id": {"S": job_id}} for job_id in job_ids]
         items = read_all(self._client, self._table, keys)
         return {item["id"]["S"]: _job(item) for item in items}
@@ -92,7 +92,7 @@ class DynamoJobs:
             ":done": {"BOOL": done},
             ":false": {"BOOL": False},
         }
-        with state_reported():
+        with translate_state_errors():
             try:
                 self._client.update_item(
                     TableName=self._table,
@@ -109,7 +109,7 @@ class DynamoJobs:
                     raise
 
     def find(self, user_id: str) -> list[str]:
-        """The ids of the jobs that are about this user, whoever handed them in."""
+        """Return the ids of the jobs that are about this user, whoever submitted them."""
         # A quotation mark inside a JSON string has a backslash before it: nothing else looks so.
         member = json.dumps({"user_id": user_id})[1:-1]
         return find_items(self._client, self._table, "contains(#name, :value)", "task", member)
@@ -128,24 +128,24 @@ class SqsQueue:
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Hand ``message`` to a worker, at least once."""
-        with state_reported():
+        with translate_state_errors():
             self._client.send_message(QueueUrl=self._url, MessageBody=json.dumps(message))
 
     def send_all(self, messages: Sequence[Mapping[str, Any]]) -> None:
         """Hand over many, a few at once."""
-        for start in range(0, len(messages), MOST_SENT):
+        for start in range(0, len(messages), MAX_MESSAGES_SENT):
             entries = [
                 {"Id": str(number), "MessageBody": json.dumps(message)}
-                for number, message in enumerate(messages[start : start + MOST_SENT])
+                for number, message in enumerate(messages[start : start + MAX_MESSAGES_SENT])
             ]
-            with state_reported():
+            with translate_state_errors():
                 sent = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
             if failed := sent.get("Failed"):
                 raise StateUnavailable(detail=f"{len(failed)} messages were not taken")
 
-    def again(self, receipt: str, seconds: int) -> None:
+    def redeliver(self, receipt: str, seconds: int) -> None:
         """Deliver the message of this receipt once more after so many seconds."""
-        with state_reported():
+        with translate_state_errors():
             self._client.change_message_visibility(
                 QueueUrl=self._url, ReceiptHandle=receipt, VisibilityTimeout=seconds
             )
@@ -171,7 +171,7 @@ def _job(item: Mapping[str, Any]) -> Job:
 def read_all(
     client: Any, table: str, keys: Sequence[Mapping[str, Any]]
 ) -> Iterator[Mapping[str, Any]]:
-    """Those of the items with these keys that there are, in any order.
+    """Return those of the items with these keys that exist, in any order.
 
     Raises
     ------
@@ -179,19 +179,19 @@ def read_all(
     """
     asked = list(keys)
     while asked:
-        wanted = {"Keys": asked[:MOST_READ], "ConsistentRead": True}
-        with state_reported():
+        wanted = {"Keys": asked[:MAX_KEYS_READ], "ConsistentRead": True}
+        with translate_state_errors():
             page = client.batch_get_item(RequestItems={table: wanted})
         yield from page["Responses"][table]
         # What did not fit one answer, which is at most 16 MB.
-        asked = asked[MOST_READ:] + page["UnprocessedKeys"].get(table, {}).get("Keys", [])
+        asked = asked[MAX_KEYS_READ:] + page["UnprocessedKeys"].get(table, {}).get("Keys", [])
 
 
 def now() -> str:
-    """The time as ISO 8601 in UTC, to the millisecond."""
+    """Return the time as ISO 8601 in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def refused(error: ClientError) -> bool:
-    """Whether DynamoDB found that the condition of a write does not hold."""
+    """Return whether DynamoDB found that the condition of a write does not hold."""
     return bool(error.response["Error"]["Code"] == "ConditionalCheckFailedException")

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from tryon_masks.ports import EncodedImage
 from tryon_masks.telemetry import step
 
-MOST_BYTES = 256_000_000
+MAX_BYTES = 256_000_000
 
 
 class MemoryMaskStore:
-    """Keeps the last files, :data:`MOST_BYTES` in all; the address is ``base_url/key/name.ending``.
+    """Keeps the last files, :data:`MAX_BYTES` in all; the address is ``base_url/key/name.ending``.
 
     Parameters
     ----------
@@ -21,9 +21,9 @@ class MemoryMaskStore:
         Where the process answers for :meth:`get`, without a slash at its end.
     """
 
-    def __init__(self, base_url: str, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, base_url: str, max_bytes: int = MAX_BYTES) -> None:
         self._base_url = base_url
-        self._most_bytes = most_bytes
+        self._most_bytes = max_bytes
         self._files: OrderedDict[str, EncodedImage] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -42,6 +42,6 @@ class MemoryMaskStore:
             return addresses
 
     def get(self, path: str) -> EncodedImage | None:
-        """The file under ``key/name.ending``, or None: there never was one, or it is gone."""
+        """Return the file under ``key/name.ending``; None: there never was one, or it is gone."""
         with self._lock:
             return self._files.get(path)

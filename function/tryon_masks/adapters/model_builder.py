@@ -25,7 +25,7 @@ CHECKOUT = _checkout()
 
 
 def cache_folder() -> Path:
-    """``$XDG_CACHE_HOME/tryon-masks``, or ``~/.cache/tryon-masks``, as the builder has it."""
+    """Return ``$XDG_CACHE_HOME/tryon-masks``, or ``~/.cache/tryon-masks``, as the builder does."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tryon-masks"
 
 

@@ -27,7 +27,7 @@ class Powertools:
         self._tracer = Tracer(service=SERVICE, auto_patch=False)
 
     def line_fields(self) -> Mapping[str, str]:
-        """The number of the trace that this call belongs to."""
+        """Return the id of the trace that this call belongs to."""
         for field in os.environ.get("_X_AMZN_TRACE_ID", "").split(";"):
             name, _, value = field.partition("=")
             if name == "Root":
@@ -35,7 +35,7 @@ class Powertools:
         return {}
 
     def segment(self, name: str) -> AbstractContextManager[Any]:
-        """A subsegment of the current one."""
+        """Open a subsegment of the current one."""
         segment: AbstractContextManager[Any] = self._tracer.provider.in_subsegment(name)
         return segment
 

@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from typing import Any, Literal
 
-from tryon_masks.adapters.aws import state_reported
+from tryon_masks.adapters.aws import translate_state_errors
 from tryon_masks.ports import Run
 
 _STATES: dict[str, Literal["running", "done", "failed"]] = {
@@ -35,15 +35,15 @@ class StepFunctionsRuns:
     def start(self, batch_id: str, manifest: str, user_id: str | None) -> None:
         """Begin with the list under the key ``manifest``; a batch is begun once."""
         given = {"batch_id": batch_id, "manifest": manifest, "user_id": user_id}
-        with state_reported(), suppress(self._client.exceptions.ExecutionAlreadyExists):
+        with translate_state_errors(), suppress(self._client.exceptions.ExecutionAlreadyExists):
             self._client.start_execution(
                 stateMachineArn=self._machine_arn, name=batch_id, input=json.dumps(given)
             )
 
-    def look(self, batch_id: str) -> Run:
-        """How far it is."""
+    def get(self, batch_id: str) -> Run:
+        """Return how far the run is."""
         arn = f"{self._machine_arn.replace(':stateMachine:', ':execution:')}:{batch_id}"
-        with state_reported():
+        with translate_state_errors():
             execution = self._client.describe_execution(executionArn=arn)
             # None yet, or none at all where the list cannot be read.
             runs = self._client.list_map_runs(executionArn=arn)["mapRuns"]

@@ -18,8 +18,8 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from tryon_masks.adapters.aws import aws_client, state_reported
-from tryon_masks.adapters.side_by_side import save_side_by_side
+from tryon_masks.adapters.aws import aws_client, translate_state_errors
+from tryon_masks.adapters.parallel import save_in_parallel
 from tryon_masks.domain.errors import (
     PhotoFetchFailed,
     PhotoFetchTimeout,
@@ -45,7 +45,7 @@ JSON_LINES = "application/jsonl"
 
 
 def s3_client(timeout_s: float, *, tries: int = 2) -> Any:
-    """An S3 client whose calls end within ``timeout_s`` seconds, all tries together.
+    """Return an S3 client whose calls end within ``timeout_s`` seconds, all tries together.
 
     Each try waits twice, to connect and to be answered; the pause before the second takes a part,
     too. An object's bytes may take longer, as long as they keep coming.
@@ -99,7 +99,7 @@ class S3MaskStore:
         ------
         StoreFailed, StoreTimeout
         """
-        return save_side_by_side(files, lambda name, file: self._save_one(key, name, file))
+        return save_in_parallel(files, lambda name, file: self._save_one(key, name, file))
 
     def _save_one(self, key: str, name: str, file: EncodedImage) -> str:
         object_key = "/".join(filter(None, (self._prefix, key, f"{name}.{file.extension}")))
@@ -116,7 +116,7 @@ class S3MaskStore:
             return self._address(object_key)
 
     def find(self, user_id: str) -> list[str]:
-        """The keys of all that was made for the user."""
+        """Return the keys of all that was made for the user."""
         folder = "/".join(filter(None, (self._prefix, user_folder(user_id))))
         return _keys_under(self._client, self._bucket, f"{folder}/")
 
@@ -152,7 +152,7 @@ class S3UploadForms:
         self._client = client
 
     def make(self, key: str, content_type: str, metadata: Mapping[str, str]) -> UploadForm:
-        """See :class:`~tryon_masks.ports.UploadForms`."""
+        """Make a form; see :class:`~tryon_masks.ports.UploadForms`."""
         fields = {"Content-Type": content_type}
         fields |= {f"x-amz-meta-{name}": value for name, value in _written(metadata).items()}
         try:
@@ -197,7 +197,7 @@ class S3BatchFiles:
         self._put(_items_key(batch_id), items)
 
     def items(self, batch_id: str) -> list[dict[str, Any]]:
-        """The items that were kept, in order."""
+        """Return the items that were kept, in order."""
         return [json.loads(line) for line in self._get(_items_key(batch_id)).splitlines()]
 
     def put_results(self, batch_id: str, lines: Iterable[Mapping[str, Any]]) -> str:
@@ -211,15 +211,16 @@ class S3BatchFiles:
         self._put(key, lines)
 
     def read(self, key: str) -> str:
-        """A file of answers, whole."""
+        """Read a whole file of answers."""
         return self._get(key).decode()
 
     def address(self, key: str) -> str:
-        """A presigned address of the file."""
+        """Return a presigned address of the file."""
         return _presigned(self._client, self._bucket, key, self._url_ttl_s)
 
     def parts(self, key: str) -> list[str]:
-        """The files of answers of a run of Step Functions: those that were made, then the others.
+        """Return the files of answers of a run of Step Functions: those that were made, then the
+        others.
 
         The latter hold what was given up, with its input and its cause.
         """
@@ -227,7 +228,7 @@ class S3BatchFiles:
         return [file["Key"] for kind in ("SUCCEEDED", "FAILED") for file in files.get(kind, [])]
 
     def _get(self, key: str) -> bytes:
-        with state_reported():
+        with translate_state_errors():
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
             with closing(answer["Body"]) as body:
                 data: bytes = body.read()
@@ -235,7 +236,7 @@ class S3BatchFiles:
 
     def _put(self, key: str, lines: Iterable[Mapping[str, Any]]) -> None:
         body = "".join(json.dumps(line) + "\n" for line in lines).encode()
-        with state_reported():
+        with translate_state_errors():
             self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentType=JSON_LINES)
 
 
@@ -250,7 +251,7 @@ class S3Objects:
         self._client = client
 
     def get(self, bucket: str, key: str, max_bytes: int) -> tuple[bytes, dict[str, str]]:
-        """The object's bytes and its user metadata (names in lower case).
+        """Return the object's bytes and its user metadata (names in lower case).
 
         Raises
         ------
@@ -321,7 +322,7 @@ class S3UserObjects:
         self._results_prefix = results_prefix
 
     def find(self, user_id: str) -> list[str]:
-        """The keys of the user's objects. Every object of the bucket is asked whose it is."""
+        """Return the keys of the user's objects. Each object of the bucket is asked whose it is."""
         keys = _keys_under(self._client, self._bucket, "")
         with _erasing(), ThreadPoolExecutor(_AT_ONCE) as pool:
             theirs = list(pool.map(lambda key: self._is_of(user_id, key), keys))
@@ -366,7 +367,7 @@ class S3UserLines:
         self._prefixes = prefixes
 
     def find(self, user_id: str) -> list[str]:
-        """``KEY#DIGEST`` of each of the user's lines. Every file is read."""
+        """Return ``KEY#DIGEST`` of each of the user's lines. Every file is read."""
         keys = [
             key
             for prefix in self._prefixes
@@ -398,7 +399,7 @@ class S3UserLines:
                 )
 
     def _read(self, key: str) -> tuple[list[str], str]:
-        """The file's lines, none where it is gone, and the tag of its content."""
+        """Return the file's lines, none where it is gone, and the tag of its content."""
         with _erasing():
             try:
                 answer = self._client.get_object(Bucket=self._bucket, Key=key)
@@ -409,7 +410,7 @@ class S3UserLines:
 
 
 def _lines(data: bytes) -> list[str]:
-    """The lines of a file in JSON Lines, or of one list in JSON, as lines of the former."""
+    """Split a file in JSON Lines, or one list in JSON, into lines of the former."""
     text = data.decode(errors="surrogateescape")
     if text.startswith("["):
         with suppress(ValueError):
@@ -434,7 +435,7 @@ def _is_of(user_id: str, line: str) -> bool:
 
 
 def _written(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Metadata as S3 takes it, which is ASCII: the user's id is percent-encoded."""
+    """Encode metadata as S3 takes it, which is ASCII: the user's id is percent-encoded."""
     return {
         name: quote(value, safe="@:+") if name == USER_METADATA else value
         for name, value in metadata.items()
@@ -442,7 +443,7 @@ def _written(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def _read(metadata: Mapping[str, str]) -> dict[str, str]:
-    """What :func:`_written` wrote; and an id that somebody wrote as it is."""
+    """Decode what :func:`_written` wrote, and an id that somebody wrote as it is."""
     return {
         name: unquote(value) if name == USER_METADATA else value for name, value in metadata.items()
     }

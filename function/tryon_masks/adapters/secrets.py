@@ -12,7 +12,7 @@ from tryon_masks.domain.errors import SettingsError
 
 
 def secrets_client(timeout_s: float) -> Any:
-    """A Secrets Manager client; see :func:`~tryon_masks.adapters.aws.aws_client`.
+    """Return a Secrets Manager client; see :func:`~tryon_masks.adapters.aws.aws_client`.
 
     Raises
     ------
@@ -22,7 +22,7 @@ def secrets_client(timeout_s: float) -> Any:
 
 
 def read_secret(arn: str, client: Any) -> str:
-    """The secret's text.
+    """Read the secret's text.
 
     A JSON object with a single text value, as the AWS console writes it for one key, gives that
     value; any other text is returned whole (a service account's JSON among them), without white

@@ -10,7 +10,7 @@ from tryon_masks.domain.errors import SettingsError
 
 
 def stack_outputs(name: str, client: Any) -> dict[str, str]:
-    """The outputs of the stack ``name`` as CloudFormation knows them.
+    """Return the outputs of the stack ``name`` as CloudFormation knows them.
 
     Raises
     ------

@@ -63,14 +63,17 @@ class Bone:
     width: tuple[float, float]
 
     def before_end(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
-        """How far points lie before the end, along the bone, in pixels; behind it, negative."""
+        """Return how far points lie before the bone's end, along it, in pixels; negative behind."""
         back = _unit((self.start[0] - self.end[0], self.start[1] - self.end[1]))
         return Axis(self.end, back).height(x, y)
 
     def distance(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Distance of points from the bone, in units of its half width there.
+        """Return the distance of points from the bone, in units of its half width there.
 
-        ``x`` and ``y`` may be of any shapes that broadcast; the result has their common one.
+        Parameters
+        ----------
+        x, y
+            Pixels, of any shapes that broadcast; the result has their common one, float32.
         """
         ax, ay, bx, by = map(float, (*self.start, *self.end))
         dx, dy = bx - ax, by - ay
@@ -83,7 +86,7 @@ class Bone:
         return np.asarray(np.sqrt(off_x * off_x + off_y * off_y) / half, np.float32)
 
     def surroundings(self, reach: float) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom of a box that holds all that is nearer than ``reach``."""
+        """Return left, top, right, bottom of a box that holds all that is nearer than ``reach``."""
         pad = reach * max(self.width) / 2
         (ax, ay), (bx, by) = self.start, self.end
         return min(ax, bx) - pad, min(ay, by) - pad, max(ax, bx) + pad, max(ay, by) + pad
@@ -97,7 +100,7 @@ class Axis:
     up: tuple[float, float]
 
     def height(self, x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Signed distance above the hip line in pixels; ``x`` and ``y`` as in :func:`grid`."""
+        """Return the signed height over the hip line in pixels; ``x``, ``y``: see :func:`grid`."""
         across = (x - np.float32(self.hip[0])) * np.float32(self.up[0])
         result: NDArray[np.float32] = across + (y - np.float32(self.hip[1])) * np.float32(
             self.up[1]
@@ -105,14 +108,14 @@ class Axis:
         return result
 
     def above(self, shape: tuple[int, ...]) -> BoolMask:
-        """Whether a pixel of a grid of ``shape`` (H, W) lies above the hip line."""
+        """Return whether each pixel of a grid of ``shape`` (H, W) lies above the hip line."""
         x, y = grid(shape)
         # Much quicker than a grid of heights.
         return np.asarray((x - self.hip[0]) * self.up[0] > (self.hip[1] - y) * self.up[1])
 
 
 def grid(shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Give x (1, W) and y (H, 1) of the pixel centres of a grid of ``shape``; they broadcast."""
+    """Return x (1, W) and y (H, 1) of the pixel centres of a grid of ``shape``; they broadcast."""
     return (
         np.arange(shape[1], dtype=np.float32)[None, :],
         np.arange(shape[0], dtype=np.float32)[:, None],
@@ -120,7 +123,8 @@ def grid(shape: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float3
 
 
 def axis(skeleton: Skeleton) -> Axis | None:
-    """The body's axis; a lost hip is reckoned from the shoulders, never from the photo's corner.
+    """Return the body's axis; a lost hip is reckoned from the shoulders, never from the photo's
+    corner.
 
     None where a shoulder is missing: then there is no body unit either.
     """
@@ -150,18 +154,18 @@ def _unit(vector: tuple[float, float]) -> tuple[float, float]:
 
 
 def _upright(up: tuple[float, float]) -> tuple[float, float]:
-    """Straight up where the body stands: clothes hang by gravity, not along a leaning torso."""
+    """Return straight up where the body stands: clothes hang by gravity, not along the torso."""
     return (0.0, -1.0) if -up[1] > STANDING else up
 
 
-def _between(start: Point | None, end: Point | None, share: float) -> Point | None:
+def _between(start: Point | None, end: Point | None, fraction: float) -> Point | None:
     if start is None or end is None:
         return None
-    return (start[0] + share * (end[0] - start[0]), start[1] + share * (end[1] - start[1]))
+    return (start[0] + fraction * (end[0] - start[0]), start[1] + fraction * (end[1] - start[1]))
 
 
 def bones(skeleton: Skeleton, unit: float) -> list[Bone]:
-    """Every bone whose two ends are there; ``unit`` is T in pixels."""
+    """Return every bone whose two ends are there; ``unit`` is T in pixels."""
     return list(_bones(skeleton, unit))
 
 
@@ -171,41 +175,65 @@ def nearest(
     y: NDArray[np.float32],
     reach: float = math.inf,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The part (see :data:`LIMBS`) of the nearest bone, and how near, for points (N,) and (N,).
+    """Find the nearest bone of each point.
 
-    Distances are in half widths of the bone.
+    Parameters
+    ----------
+    bones
+        In the grid's pixels.
+    x, y
+        The points: shape (N,), float32, pixels.
+    reach
+        Distance in the bone's half widths beyond which nothing is near.
 
     Returns
     -------
-    Shapes (N,); background and ``reach`` where no bone is nearer than that.
+    tuple
+        The part of the nearest bone, see :data:`LIMBS`, (N,) uint8, and its distance in half
+        widths, (N,) float32: background and ``reach`` where no bone is nearer than that.
     """
     part = np.full(len(x), Part.BACKGROUND, np.uint8)
     best = np.full(len(x), reach, np.float32)
     for bone in bones:
-        spot: slice | NDArray[np.intp] = slice(None)
+        nearby: slice | NDArray[np.intp] = slice(None)
         if reach < math.inf:
             left, top, right, bottom = bone.surroundings(reach)
-            spot = np.flatnonzero((x >= left) & (x <= right) & (y >= top) & (y <= bottom))
-            if len(spot) == 0:
+            nearby = np.flatnonzero((x >= left) & (x <= right) & (y >= top) & (y <= bottom))
+            if len(nearby) == 0:
                 continue
-        distance = bone.distance(x[spot], y[spot])
-        closer = distance < best[spot]
-        best[spot] = np.where(closer, distance, best[spot])
-        part[spot] = np.where(closer, np.uint8(LIMBS[bone.segment, bone.side]), part[spot])
+        distance = bone.distance(x[nearby], y[nearby])
+        closer = distance < best[nearby]
+        best[nearby] = np.where(closer, distance, best[nearby])
+        part[nearby] = np.where(closer, np.uint8(LIMBS[bone.segment, bone.side]), part[nearby])
     return part, best
 
 
 def tube(
-    bone: Bone, shape: tuple[int, ...], share: float = 1.0
+    bone: Bone, shape: tuple[int, ...], width_factor: float = 1.0
 ) -> tuple[tuple[slice, slice], BoolMask]:
-    """A ``share`` of the bone's width: rows and columns of a grid of ``shape``, and it in them."""
-    x0, y0, x1, y1 = bone.surroundings(share)
+    """Draw a bone with its width.
+
+    Parameters
+    ----------
+    bone
+        In the grid's pixels.
+    shape
+        The grid's (H, W).
+    width_factor
+        Factor of the bone's own width.
+
+    Returns
+    -------
+    tuple
+        Rows and columns of the grid that hold the bone, and the bone in them, dtype bool.
+    """
+    x0, y0, x1, y1 = bone.surroundings(width_factor)
     corners = np.array([(y0, x0), (y1 + 2, x1 + 2)]).clip(0, shape).astype(int)
     (top, left), (bottom, right) = corners.tolist()
     rows, columns = window = slice(top, bottom), slice(left, right)
     start, end = np.subtract([bone.start, bone.end], (columns.start, rows.start)).tolist()
     size = (rows.stop - rows.start, columns.stop - columns.start)
-    widths = (share * bone.width[0], share * bone.width[1])
+    widths = (width_factor * bone.width[0], width_factor * bone.width[1])
     return window, capsule(size, start, end, widths)
 
 
@@ -219,19 +247,19 @@ class Points:
 
     @classmethod
     def of(cls, there: BoolMask) -> Points:
-        """The pixels of ``there``, row by row."""
+        """Return the pixels of ``there`` (H, W), dtype bool, row by row."""
         index = np.flatnonzero(there)
         y = index // there.shape[1]
         x = index - y * there.shape[1]
         return cls(index, x.astype(np.float32), y.astype(np.float32))
 
     def only(self, chosen: NDArray[np.bool_]) -> Points:
-        """Those for which ``chosen`` (N,) says so."""
+        """Return those pixels for which ``chosen`` (N,), dtype bool, says so."""
         return Points(self.index[chosen], self.x[chosen], self.y[chosen])
 
 
 def chin(skeleton: Skeleton) -> Point | None:
-    """The chin, from eyes and mouth."""
+    """Return the chin, from eyes and mouth."""
     eyes = skeleton.middle("left_eye", "right_eye")
     mouth = skeleton.middle("left_mouth", "right_mouth")
     return _between(eyes, mouth, 1 + CHIN)
@@ -240,7 +268,7 @@ def chin(skeleton: Skeleton) -> Point | None:
 def over_jaw(
     skeleton: Skeleton, x: NDArray[np.float32], y: NDArray[np.float32]
 ) -> NDArray[np.float32] | None:
-    """How far points lie above the jaw, in distances from eyes to mouth.
+    """Return how far points lie above the jaw, in distances from eyes to mouth.
 
     ``x`` and ``y`` are as in :func:`grid`. The jaw is a parabola through the chin, fitted to
     labelled street photos. None where eyes or mouth are not seen.
@@ -257,13 +285,13 @@ def over_jaw(
 
 
 def above_jaw(skeleton: Skeleton, shape: tuple[int, int]) -> BoolMask:
-    """Whether skin of the head is face, not neck: shape (H, W); all True where no jaw is seen."""
+    """Return whether skin of the head is face, not neck: (H, W); all True where no jaw is seen."""
     over = over_jaw(skeleton, *grid(shape))
     return np.ones(shape, bool) if over is None else np.asarray(over > 0)
 
 
 def fingertips(skeleton: Skeleton, side: Side) -> Point | None:
-    """Where the fingers end, along the line from wrist to knuckles."""
+    """Return where the fingers end, along the line from wrist to knuckles."""
     wrist = skeleton.get(f"{side}_wrist")
     knuckles = skeleton.middle(f"{side}_index", f"{side}_pinky")
     return _between(wrist, knuckles, FINGERTIPS)

@@ -56,7 +56,7 @@ def choose(
     largest: bool = False,
     box: Box | None = None,
 ) -> Candidate:
-    """The person that is meant.
+    """Choose the person that is meant.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def _comparable(one: Candidate, chosen: Candidate) -> bool:
 
 
 def check(person: Person, kind: str) -> None:
-    """Whether the joints that a mask rests on are in the photo, and the body is theirs.
+    """Check that the joints that a mask rests on are in the photo, and that the body is theirs.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def _unit(skeleton: Skeleton) -> float | None:
 
 
 def check_mask(person: Person, core: BoolMask, pixels: BoolMask) -> None:
-    """Whether pose and part map agree about a mask.
+    """Check that pose and part map agree about a mask.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def _raggedness(core: BoolMask, area: int) -> float:
 
 
 def near_bones(person: Person) -> BoolMask:
-    """Pixels within :data:`NEAR_BONES` x T of the skeleton: shape (H, W).
+    """Return the pixels within :data:`NEAR_BONES` x T of the skeleton: (H, W), dtype bool.
 
     A trunk whose hips are out of the frame ends where they must be; an arm whose elbow is may hang
     beside it.

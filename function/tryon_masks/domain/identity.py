@@ -9,11 +9,11 @@ from tryon_masks.domain.errors import InvalidRequest
 ANONYMOUS = "anonymous"
 """Who asks when nobody is named."""
 _HALF_CHARACTER = re.compile("[\ud800-\udfff]")
-MOST_CHARACTERS = 128
+MAX_USER_ID_CHARACTERS = 128
 """Length of a user's id, as Firebase bounds it; what they are is the user's provider's to say."""
 
 
-def user_of(signed_in: str | None, named: str | None) -> str:
+def resolve_user_id(signed_in: str | None, named: str | None) -> str:
     """Return the user whom a request belongs to.
 
     Parameters
@@ -30,13 +30,13 @@ def user_of(signed_in: str | None, named: str | None) -> str:
     return signed_in or named or ANONYMOUS
 
 
-def read_user_id(given: str) -> str:
-    """``given``, when it can be a user id.
+def check_user_id(given: str) -> str:
+    """Return ``given`` when it can be a user id.
 
     Raises
     ------
     InvalidRequest
     """
-    if not 1 <= len(given) <= MOST_CHARACTERS or _HALF_CHARACTER.search(given):
-        raise InvalidRequest(f"user id: 1 to {MOST_CHARACTERS} characters.")
+    if not 1 <= len(given) <= MAX_USER_ID_CHARACTERS or _HALF_CHARACTER.search(given):
+        raise InvalidRequest(f"user id: 1 to {MAX_USER_ID_CHARACTERS} characters.")
     return given

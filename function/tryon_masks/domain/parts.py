@@ -60,7 +60,19 @@ PROTECTED = HEAD | HANDS | SHOES | {Part.BAG, Part.OTHER_PERSON}
 
 
 def where(part_map: PartMap, parts: frozenset[Part] | set[Part]) -> BoolMask:
-    """Pixels of ``part_map`` that carry any of ``parts``: the same shape, dtype bool."""
+    """Return which pixels carry any of some parts.
+
+    Parameters
+    ----------
+    part_map
+        Any shape, uint8, values of :class:`Part`.
+    parts
+        The labels to look for.
+
+    Returns
+    -------
+    The same shape, dtype bool.
+    """
     if part_map.size == 0:
         return np.zeros(part_map.shape, bool)  # OpenCV has no table look-up for nothing
     table = np.zeros(256, np.uint8)

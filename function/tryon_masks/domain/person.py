@@ -28,21 +28,21 @@ class Box:
 
     @property
     def width(self) -> float:
-        """Pixels."""
+        """Return the width in pixels, at least 0."""
         return max(0.0, self.x1 - self.x0)
 
     @property
     def height(self) -> float:
-        """Pixels."""
+        """Return the height in pixels, at least 0."""
         return max(0.0, self.y1 - self.y0)
 
     @property
     def area(self) -> float:
-        """Square pixels."""
+        """Return the area in square pixels."""
         return self.width * self.height
 
     def overlap(self, other: Box) -> float:
-        """Intersection over union, 0 to 1."""
+        """Return the intersection over union with ``other``, 0 to 1."""
         width = min(self.x1, other.x1) - max(self.x0, other.x0)
         height = min(self.y1, other.y1) - max(self.y0, other.y0)
         if width <= 0 or height <= 0:
@@ -51,7 +51,7 @@ class Box:
         return shared / (self.area + other.area - shared)
 
     def clipped(self, width: int, height: int) -> Box:
-        """What of the box lies on a grid of that size."""
+        """Clip the box to a grid of that size in pixels."""
         return Box(
             min(max(self.x0, 0), width),
             min(max(self.y0, 0), height),
@@ -60,9 +60,14 @@ class Box:
         )
 
     def surroundings(self, frame: tuple[int, int], margin: float) -> tuple[slice, slice]:
-        """Rows and columns of a grid of ``frame`` (height, width) that hold the box and a margin.
+        """Return the rows and columns of a grid that hold the box and a margin.
 
-        ``margin`` is a share of the box's longer side.
+        Parameters
+        ----------
+        frame
+            The grid's (height, width) in pixels.
+        margin
+            Fraction of the box's longer side, on each side of the box.
         """
         pad = margin * max(self.width, self.height)
         x0, y0 = max(0, int(self.x0 - pad)), max(0, int(self.y0 - pad))
@@ -70,7 +75,7 @@ class Box:
         return slice(y0, y1), slice(x0, x1)
 
     def scaled(self, factor: float) -> Box:
-        """The same box on a grid ``factor`` times as fine."""
+        """Return the same box on a grid ``factor`` times as fine."""
         return Box(self.x0 * factor, self.y0 * factor, self.x1 * factor, self.y1 * factor)
 
 
@@ -86,7 +91,7 @@ class Candidate:
     skeleton: Skeleton
 
     def scaled(self, factor: float) -> Candidate:
-        """The same candidate on a grid ``factor`` times as fine."""
+        """Return the same candidate on a grid ``factor`` times as fine."""
         return Candidate(self.box.scaled(factor), self.score, self.skeleton.scaled(factor))
 
 
@@ -113,7 +118,7 @@ class Person:
     perhaps_lower: BoolMask | None = None
 
     def cut(self, rows: slice, columns: slice) -> Person:
-        """The same person on a part of the grid; the box too counts from its corner."""
+        """Crop the person to a part of the grid; the box too counts from the crop's corner."""
         x, y = columns.start, rows.start
         box = Box(self.box.x0 - x, self.box.y0 - y, self.box.x1 - x, self.box.y1 - y)
         skeleton = self.skeleton.moved(-x, -y)
@@ -122,7 +127,7 @@ class Person:
         return Person(box, self.score, skeleton, *grids, perhaps)
 
     def scaled(self, factor: float, size: tuple[int, int]) -> Person:
-        """The same person on a grid of ``size`` (width, height), ``factor`` times as fine.
+        """Resize the person to a grid of ``size`` (width, height), ``factor`` times as fine.
 
         Every pixel of the grids takes its nearest one's value.
         """
@@ -168,12 +173,12 @@ class Person:
 
     @property
     def keypoints(self) -> Mapping[str, Keypoint]:
-        """Every keypoint by name, however low its score."""
+        """Return every keypoint by name, however low its score."""
         return self.skeleton.keypoints
 
     @property
     def torso(self) -> float:
-        """The body unit T in pixels; fitness refuses a person without one first."""
+        """Return the body unit T in pixels; fitness refuses a person without one first."""
         torso = self.skeleton.torso
         if torso is None:
             raise ValueError("a person without shoulders has no body unit")

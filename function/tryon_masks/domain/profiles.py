@@ -16,7 +16,7 @@ class Profile(StrEnum):
 
     @property
     def margin(self) -> float:
-        """How far the mask grows beyond the parts, in units of T."""
+        """Return how far the mask grows beyond the parts, in units of T."""
         return _MARGINS[self]
 
 

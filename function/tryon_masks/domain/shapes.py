@@ -15,9 +15,25 @@ from tryon_masks.domain.skeleton import Point
 def capsule(
     shape: tuple[int, int], start: Point, end: Point, width: tuple[float, float]
 ) -> BoolMask:
-    """A limb: round ends, straight sides; ``width`` is the diameter at start and end.
+    """Draw a limb: round ends, straight sides.
 
-    Whatever lies outside ``shape`` (height, width) is cut off, never wrapped.
+    Parameters
+    ----------
+    shape
+        (height, width) of the grid. Whatever lies outside is cut off, never wrapped.
+    start, end
+        The limb's ends (x, y) in pixels.
+    width
+        Diameters at start and end in pixels.
+
+    Returns
+    -------
+    Shape ``shape``, dtype bool.
+
+    Raises
+    ------
+    ValueError
+        An end lies absurdly far outside the grid.
     """
     a, b = np.array(start, float), np.array(end, float)
     ra, rb = width[0] / 2, width[1] / 2
@@ -44,24 +60,44 @@ def _disc(canvas: NDArray[np.uint8], centre: NDArray[np.float64], radius: float)
 
 
 def grow(mask: BoolMask, radius: float) -> BoolMask:
-    """Everything within ``radius`` of ``mask``."""
+    """Dilate a mask by a disc.
+
+    Parameters
+    ----------
+    mask
+        Shape (H, W), dtype bool.
+    radius
+        In pixels, by Euclidean distance; under 0.5 nothing changes.
+
+    Returns
+    -------
+    Every pixel within ``radius`` of ``mask``: shape (H, W), dtype bool.
+    """
     if radius < 0.5 or not mask.any():
         return mask
     height, width = mask.shape
     pad = int(radius) + 1
     x, y, across, down = cv2.boundingRect(mask.view(np.uint8))
-    spot = (
+    window = (
         slice(max(0, y - pad), min(height, y + down + pad)),
         slice(max(0, x - pad), min(width, x + across + pad)),
     )
-    distance = cv2.distanceTransform((~mask[spot]).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    distance = cv2.distanceTransform((~mask[window]).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
     grown = np.zeros(mask.shape, bool)
-    np.less_equal(distance, radius, out=grown[spot])
+    np.less_equal(distance, radius, out=grown[window])
     return grown
 
 
 def stretch(mask: BoolMask, top: float, bottom: float, left: float, right: float) -> BoolMask:
-    """``mask`` smeared by so many pixels to each side."""
+    """Dilate a mask by a rectangle.
+
+    Parameters
+    ----------
+    mask
+        Shape (H, W), dtype bool.
+    top, bottom, left, right
+        How far it grows to each side, in pixels, 0 or more.
+    """
     t, b, le, r = (round(v) for v in (top, bottom, left, right))
     if t == b == le == r == 0:
         return mask
@@ -71,9 +107,14 @@ def stretch(mask: BoolMask, top: float, bottom: float, left: float, right: float
 
 
 def holes(mask: BoolMask, largest: float) -> BoolMask:
-    """Regions of at most ``largest`` square pixels that ``mask`` encloses.
+    """Return the holes of a mask that are not larger than a bound.
 
-    What lies inside such a region counts as part of it.
+    Parameters
+    ----------
+    mask
+        Shape (H, W), dtype bool.
+    largest
+        Greatest area in square pixels. What lies inside a hole counts as part of it.
     """
     canvas = np.zeros(mask.shape, np.uint8)
     for contour, inner in _contours(mask):
@@ -83,7 +124,15 @@ def holes(mask: BoolMask, largest: float) -> BoolMask:
 
 
 def without_specks(mask: BoolMask, smallest: float) -> BoolMask:
-    """``mask`` less its pieces under ``smallest`` square pixels, their holes counted."""
+    """Remove the small pieces of a mask.
+
+    Parameters
+    ----------
+    mask
+        Shape (H, W), dtype bool.
+    smallest
+        Least area of a piece that stays, in square pixels, its holes counted.
+    """
     canvas = mask.astype(np.uint8)
     for contour, inner in _contours(mask):
         steps = len(contour) if len(contour) > 1 else 0
@@ -93,7 +142,7 @@ def without_specks(mask: BoolMask, smallest: float) -> BoolMask:
 
 
 def _contours(mask: BoolMask) -> Iterator[tuple[NDArray[np.int32], bool]]:
-    """Every closed line through the pixels along an edge of ``mask``; whether it is a hole's.
+    """Yield every closed line through the pixels along an edge of ``mask``; whether it is a hole's.
 
     By Pick's theorem the lines give areas in pixels, in a tenth of the time of labelling pieces.
     """
@@ -103,7 +152,7 @@ def _contours(mask: BoolMask) -> Iterator[tuple[NDArray[np.int32], bool]]:
 
 
 def smooth(mask: BoolMask, radius: float) -> BoolMask:
-    """``mask`` with its corners and bays of less than about ``radius`` rounded off."""
+    """Round off the corners and bays of ``mask`` that are smaller than about ``radius`` pixels."""
     if radius < 0.5:
         return mask
     blurred = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), radius)
@@ -111,7 +160,7 @@ def smooth(mask: BoolMask, radius: float) -> BoolMask:
 
 
 def hulls(mask: BoolMask) -> BoolMask:
-    """The convex hull of each connected piece."""
+    """Fill the convex hull of each connected piece of ``mask`` (H, W), dtype bool."""
     canvas = np.zeros(mask.shape, np.uint8)
     contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     for contour in contours:

@@ -74,31 +74,31 @@ class Skeleton:
         object.__setattr__(self, "_seen", seen)
 
     def get(self, name: str) -> Point | None:
-        """The point, or None where it is missing."""
+        """Return the point (x, y) in pixels, or None where it is missing."""
         return self._seen.get(name)
 
     def has(self, *names: str) -> bool:
-        """Whether all of ``names`` are there."""
+        """Return whether all of ``names`` are there."""
         return all(name in self._seen for name in names)
 
     def middle(self, first: str, second: str) -> Point | None:
-        """Half way between two points; None where either is missing."""
+        """Return the point half way between two; None where either is missing."""
         a, b = self.get(first), self.get(second)
         return None if a is None or b is None else ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2)
 
     @cached_property
     def neck_base(self) -> Point | None:
-        """Mid-shoulder."""
+        """Return the middle of the shoulders, or None."""
         return self.middle("left_shoulder", "right_shoulder")
 
     @cached_property
     def mid_hip(self) -> Point | None:
-        """Mid-hip."""
+        """Return the middle of the hips, or None."""
         return self.middle("left_hip", "right_hip")
 
     @cached_property
     def torso(self) -> float | None:
-        """The body unit T in pixels: mid-shoulder to mid-hip.
+        """Return the body unit T in pixels: the distance from mid-shoulder to mid-hip.
 
         1.35 x shoulder width where a hip is missing; None where a shoulder is missing as well.
         """
@@ -112,7 +112,7 @@ class Skeleton:
         return float(np.hypot(hip[0] - neck[0], hip[1] - neck[1]))
 
     def scaled(self, factor: float) -> Skeleton:
-        """The same points on a grid ``factor`` times as fine."""
+        """Return the same points on a grid ``factor`` times as fine."""
         points = {
             name: Keypoint(k.x * factor, k.y * factor, k.score)
             for name, k in self.keypoints.items()
@@ -120,6 +120,6 @@ class Skeleton:
         return Skeleton(points, self.threshold)
 
     def moved(self, dx: float, dy: float) -> Skeleton:
-        """The same points, ``dx`` and ``dy`` pixels further right and down."""
+        """Translate the points by ``dx`` and ``dy`` pixels to the right and down."""
         points = {name: Keypoint(k.x + dx, k.y + dy, k.score) for name, k in self.keypoints.items()}
         return Skeleton(points, self.threshold)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from tryon_masks.entrypoints.http.routes import create_handler
-from tryon_masks.jobs.submit import Desk
+from tryon_masks.jobs.submit import BatchSubmitter, JobSubmitter, Submission
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log
 from tryon_masks.wiring import (
@@ -23,12 +23,10 @@ from tryon_masks.wiring import (
 open_telemetry()
 with init_log("api"):
     settings = Settings.from_env(os.environ, on_lambda=True)
-    desk = Desk(
-        build_jobs(settings),
-        build_queue(settings),
-        build_forms(settings),
-        build_batches(settings),
-        build_batch_files(settings),
-        build_runs(settings),
+    jobs, queue, forms = build_jobs(settings), build_queue(settings), build_forms(settings)
+    batches, files = build_batches(settings), build_batch_files(settings)
+    submission = Submission(
+        JobSubmitter(jobs, queue, forms),
+        BatchSubmitter(queue, batches, files, build_runs(settings)),
     )
-    handler = create_handler(build_service(settings), desk, build_step_log(settings))
+    handler = create_handler(build_service(settings), submission, build_step_log(settings))

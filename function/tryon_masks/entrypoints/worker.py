@@ -7,8 +7,8 @@ import os
 from tryon_masks.adapters.s3 import S3Objects, s3_client
 from tryon_masks.entrypoints.queue.messages import Worker
 from tryon_masks.entrypoints.queue.uploads import Uploads
-from tryon_masks.jobs.progress import JobDesk
-from tryon_masks.jobs.run import Maker
+from tryon_masks.jobs.progress import BatchTracker, JobTracker
+from tryon_masks.jobs.run import JobRunner
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log
 from tryon_masks.wiring import (
@@ -28,20 +28,16 @@ with init_log("worker"):
     mask_folder = None
     if settings.mask_store == "s3" and settings.mask_bucket:
         mask_folder = (settings.mask_bucket, settings.mask_prefix)
-    jobs = JobDesk(
-        build_jobs(settings),
-        build_queue(settings),
-        build_callbacks(settings),
-        build_batches(settings),
-        build_batch_files(settings),
-    )
-    maker = Maker(build_service(settings), build_step_log(settings))
+    jobs, queue, callbacks = build_jobs(settings), build_queue(settings), build_callbacks(settings)
+    batches = BatchTracker(jobs, queue, build_batches(settings), build_batch_files(settings))
+    tracker = JobTracker(jobs, queue, callbacks, batches)
+    runner = JobRunner(build_service(settings), build_step_log(settings))
     uploads = Uploads(
-        maker,
+        runner,
         S3Objects(s3_client(settings.fetch_timeout_s)),
-        jobs,
+        tracker,
         results_prefix=settings.results_prefix,
         mask_folder=mask_folder,
         max_bytes=settings.max_photo_bytes,
     )
-    handler = Worker(maker, uploads, jobs, tries=settings.work_tries).handle
+    handler = Worker(runner, uploads, tracker, tries=settings.work_tries).handle

@@ -13,37 +13,13 @@ from tryon_masks.telemetry import step
 
 
 @dataclass(frozen=True)
-class JobDesk:
-    """What a worker does with jobs and batches."""
+class BatchTracker:
+    """What workers say of batches: which items there are, and how far each is."""
 
     jobs: Jobs
     queue: WorkQueue
-    callbacks: Callbacks
     batches: Batches
     files: BatchFiles
-
-    def get(self, job_id: str) -> Job | None:
-        """The job, or None."""
-        return self.jobs.get(job_id)
-
-    def start(self, job: Job) -> None:
-        """Say that somebody is at it."""
-        self.jobs.update(job.job_id, "running")
-        if BATCH in job.task:
-            batch_id, number = job.task[BATCH]
-            self.batches.count(batch_id, number, "running")
-
-    def finish(self, job: Job, answer: dict[str, Any], *, done: bool) -> None:
-        """Give the job its answer; its callback is queued. ``done``: it keeps that answer."""
-        if job.task[CALLBACK] is not None:
-            # First: of a job that has its answer nothing more is done. Too early is tried again.
-            self.queue.send({"callback": job.job_id})
-        self.jobs.update(job.job_id, answer["status"], answer, done=done)
-        if BATCH in job.task:
-            # Another may have given it another answer meanwhile, which stays.
-            answered = self.jobs.get(job.job_id)
-            if answered is not None:
-                self.settle(answered)
 
     def fan_out(self, batch_id: str) -> None:
         """Queue every item of a batch. Once more does no harm."""
@@ -56,7 +32,7 @@ class JobDesk:
         )
 
     def take_item(self, batch_id: str, number: int) -> Job | None:
-        """The job that a batch's item is; it is made when it is first asked for.
+        """Return the job that a batch's item is; it is made when it is first asked for.
 
         None where the batch was forgotten, or the item erased, which counts as an error.
         """
@@ -73,6 +49,12 @@ class JobDesk:
         self._count(batch_id, number, "error")
         return None
 
+    def start_item(self, job: Job) -> None:
+        """Mark the item that a job is, if it is one, as running."""
+        if BATCH in job.task:
+            batch_id, number = job.task[BATCH]
+            self.batches.set_item_state(batch_id, number, "running")
+
     def settle(self, job: Job) -> None:
         """Count a job that has its answer in its batch; the last one writes the results."""
         if BATCH in job.task:
@@ -80,7 +62,7 @@ class JobDesk:
             self._count(batch_id, number, job.state)
 
     def _count(self, batch_id: str, number: int, state: JobState) -> None:
-        batch = self.batches.count(batch_id, number, state)
+        batch = self.batches.set_item_state(batch_id, number, state)
         if batch is None or batch.total is None or not batch.answered or batch.results is not None:
             return
         with step("write_results", "worker", batch_id=batch_id):
@@ -93,6 +75,41 @@ class JobDesk:
                 for job in left
             )
             self.batches.close(batch_id, self.files.put_results(batch_id, lines))
+
+    def finish_line(self, batch_id: str, number: int, state: JobState) -> None:
+        """Record the state of one line of a list."""
+        self.batches.set_list_item_state(batch_id, number, state)
+
+
+@dataclass(frozen=True)
+class JobTracker:
+    """What workers say of jobs: begun, answered, told to whoever waits."""
+
+    jobs: Jobs
+    queue: WorkQueue
+    callbacks: Callbacks
+    batches: BatchTracker
+
+    def get(self, job_id: str) -> Job | None:
+        """Return the job, or None."""
+        return self.jobs.get(job_id)
+
+    def start(self, job: Job) -> None:
+        """Mark the job as running."""
+        self.jobs.update(job.job_id, "running")
+        self.batches.start_item(job)
+
+    def finish(self, job: Job, answer: dict[str, Any], *, done: bool) -> None:
+        """Give the job its answer; its callback is queued. ``done``: it keeps that answer."""
+        if job.task[CALLBACK] is not None:
+            # First: of a job that has its answer nothing more is done. Too early is tried again.
+            self.queue.send({"callback": job.job_id})
+        self.jobs.update(job.job_id, answer["status"], answer, done=done)
+        if BATCH in job.task:
+            # Another may have given it another answer meanwhile, which stays.
+            answered = self.jobs.get(job.job_id)
+            if answered is not None:
+                self.batches.settle(answered)
 
     def call_back(self, job_id: str, request_id: str) -> None:
         """Post the job to its callback address.

@@ -18,14 +18,14 @@ Write = Callable[[dict[str, Any], bool], None]
 """Gets the answer, and whether it stays: an error that may pass does not."""
 
 
-class Maker:
+class JobRunner:
     """Makes masks for workers."""
 
     def __init__(self, service: MaskService, step_log: StepLog | None = None) -> None:
         self._service = service
         self._step_log = step_log
 
-    def serve(
+    def run(
         self,
         request_id: str,
         read: Read,

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 from uuid import uuid4
 
 from tryon_masks.domain.errors import BadRequest, InvalidRequest
-from tryon_masks.domain.identity import user_of
+from tryon_masks.domain.identity import resolve_user_id
 from tryon_masks.jobs.task import CALLBACK, JOB_METADATA, OPTIONS_METADATA, item_tasks, options_of
 from tryon_masks.ports import (
     USER_METADATA,
@@ -46,18 +46,15 @@ def _new_id() -> str:
 
 
 @dataclass(frozen=True)
-class Desk:
-    """Takes jobs and batches for their owners."""
+class JobSubmitter:
+    """Takes jobs for their owners, and says how far they are."""
 
     jobs: Jobs
     queue: WorkQueue
     forms: UploadForms
-    batches: Batches
-    files: BatchFiles
-    runs: BatchRuns
     new_id: Callable[[], str] = _new_id
 
-    def hand_in(self, owner: str, user_id: str, body: MaskRequestBody | DataJson) -> Job:
+    def submit(self, owner: str, user_id: str, body: MaskRequestBody | DataJson) -> Job:
         """Queue a request for masks.
 
         Raises
@@ -84,10 +81,10 @@ class Desk:
             self.queue.send({"job_id": job.job_id})
         return job
 
-    def hand_out_form(
+    def create_upload(
         self, owner: str, user_id: str | None, body: UploadBody
     ) -> tuple[Job, UploadForm]:
-        """A form to upload one photo with; its job is queued from now on.
+        """Sign a form to upload one photo with; its job is queued from now on.
 
         Raises
         ------
@@ -96,7 +93,7 @@ class Desk:
         with step("sign_upload", "jobs"):
             job_id = self.new_id()
             key = f"{UPLOADS}{user_key(owner)}/{job_id}"
-            whose = user_of(None, user_id)
+            whose = resolve_user_id(None, user_id)
             metadata = {
                 USER_METADATA: whose,
                 JOB_METADATA: job_id,
@@ -106,8 +103,8 @@ class Desk:
             task = {"upload": key, "user_id": whose, CALLBACK: body.callback_url}
             return self.jobs.add(job_id, owner, task), form
 
-    def look_up(self, owner: str, job_id: str) -> Job:
-        """How far the job is.
+    def get(self, owner: str, job_id: str) -> Job:
+        """Return the job, which says how far it is.
 
         Raises
         ------
@@ -121,7 +118,18 @@ class Desk:
                 raise NotFound("There is no such job.")
             return job
 
-    def hand_in_batch(self, owner: str, user_id: str | None, body: BatchBody) -> Progress:
+
+@dataclass(frozen=True)
+class BatchSubmitter:
+    """Takes batches for their owners, and says how far they are."""
+
+    queue: WorkQueue
+    batches: Batches
+    files: BatchFiles
+    runs: BatchRuns
+    new_id: Callable[[], str] = _new_id
+
+    def submit(self, owner: str, user_id: str | None, body: BatchBody) -> Progress:
         """Queue many requests at once: a worker makes jobs of them, or a run works off a list.
 
         ``user_id`` is whose all photos are; None: each item says it.
@@ -147,8 +155,8 @@ class Desk:
             self.queue.send({"batch_id": batch_id})
             return Progress(batch, "queued", len(tasks), len(tasks), batch.counts)
 
-    def look_up_batch(self, owner: str, batch_id: str) -> Progress:
-        """How far the batch is.
+    def get(self, owner: str, batch_id: str) -> Progress:
+        """Return how far the batch is.
 
         Raises
         ------
@@ -161,7 +169,7 @@ class Desk:
             if batch is None or batch.owner != owner:
                 raise NotFound("There is no such batch.")
             if batch.total is None:
-                return self._look_up_run(batch)
+                return self._run_progress(batch)
             begun = sum(batch.counts.values())
             if batch.results is not None:
                 results = [self.files.address(batch.results)]
@@ -169,12 +177,20 @@ class Desk:
             state: Literal["queued", "running"] = "running" if begun else "queued"
             return Progress(batch, state, batch.total, batch.total - begun, batch.counts)
 
-    def _look_up_run(self, batch: Batch) -> Progress:
-        run = self.runs.look(batch.batch_id)
-        counts = self.batches.tallied(batch.batch_id, run.total)
+    def _run_progress(self, batch: Batch) -> Progress:
+        run = self.runs.get(batch.batch_id)
+        counts = self.batches.count_list_items(batch.batch_id, run.total)
         counts["running"] = run.running
         counts["error"] += run.given_up
         results = None
         if run.results is not None:
             results = [self.files.address(key) for key in self.files.parts(run.results)]
         return Progress(batch, run.state, run.total, run.queued, counts, results)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """Both ways to hand in work that is done later."""
+
+    jobs: JobSubmitter
+    batches: BatchSubmitter

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from tryon_masks.domain.identity import user_of
+from tryon_masks.domain.identity import resolve_user_id
 from tryon_masks.schema.requests import BatchBody, OptionsBody
 
 JOB_METADATA = "job-id"
@@ -17,7 +17,7 @@ CALLBACK = "callback_url"
 ITEM = "item_id"
 """What a job is called in its batch's results."""
 NUMBER = "number"
-"""Of an item in its batch, from 0; the others keep theirs when one is erased."""
+"""An item's place in its batch, from 0; the others keep theirs when one is erased."""
 
 
 def item_tasks(user_id: str | None, body: BatchBody) -> list[dict[str, Any]]:
@@ -25,7 +25,7 @@ def item_tasks(user_id: str | None, body: BatchBody) -> list[dict[str, Any]]:
     return [
         {
             "photo": item.photo,
-            "user_id": user_of(user_id, item.user_id),
+            "user_id": resolve_user_id(user_id, item.user_id),
             "options": options_of(item),
             "document": False,
             "include_logs": False,
@@ -38,12 +38,12 @@ def item_tasks(user_id: str | None, body: BatchBody) -> list[dict[str, Any]]:
 
 
 def options_of(body: OptionsBody) -> dict[str, Any]:
-    """What was chosen about the masks, as ``read_options`` reads it."""
+    """Return what was chosen about the masks, as ``read_options`` reads it."""
     names = set(OptionsBody.model_fields)
     chosen: dict[str, Any] = body.model_dump(mode="json", include=names, exclude_unset=True)
     return chosen
 
 
 def item_job_id(batch_id: str, number: int) -> str:
-    """The number of the job that a batch's item is, always the same."""
+    """Derive the id of the job that a batch's item is: always the same."""
     return hashlib.sha256(f"{batch_id}/{number}".encode()).hexdigest()[:32]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from tryon_masks.domain.masks import Mask
 from tryon_masks.outputs.agnostic import agnostic, agnostic_rgba
-from tryon_masks.outputs.look import Look, png
 from tryon_masks.outputs.openpose import PoseOrder, drawing, named_json, openpose_json
-from tryon_masks.outputs.parse_maps import Numbering
+from tryon_masks.outputs.parse_maps import LabelSet
+from tryon_masks.outputs.parsed_photo import ParsedPhoto, png
 from tryon_masks.outputs.transform import Transform
 from tryon_masks.ports import EncodedImage
 
@@ -30,28 +30,44 @@ class Output(StrEnum):
     SKELETON = "skeleton"
 
 
-NUMBERINGS = {
-    Output.PARSE_LIP: Numbering.LIP,
-    Output.PARSE_ATR: Numbering.ATR,
-    Output.PARSE_VITON_HD: Numbering.VITON_HD,
+LABEL_SETS = {
+    Output.PARSE_LIP: LabelSet.LIP,
+    Output.PARSE_ATR: LabelSet.ATR,
+    Output.PARSE_VITON_HD: LabelSet.VITON_HD,
 }
 
 
 def file_name(output: Output, mask: str) -> str:
-    """What the file made for ``mask`` is called, without its ending."""
+    """Name the file that is made for ``mask``, without its ending."""
     return f"{mask}_{output.value}"
 
 
 def output_files(
-    look: Look, masks: Sequence[Mask], outputs: Sequence[Output], size: tuple[int, int]
+    parsed: ParsedPhoto, masks: Sequence[Mask], outputs: Sequence[Output], size: tuple[int, int]
 ) -> dict[str, EncodedImage]:
-    """Draw the pictures among ``outputs``: name -> file; ``size`` (width, height) is theirs."""
-    nothing = np.zeros(look.rgb.shape[:2], np.uint8)
-    transform = Transform.stretched(look.size, size)
-    plain = look.through(transform, nothing)
+    """Draw the pictures among ``outputs``.
+
+    Parameters
+    ----------
+    parsed
+        The photo with its person.
+    masks
+        The masks that agnostic pictures are made for.
+    outputs
+        What to draw; keypoints are no picture.
+    size
+        (width, height) of the pictures in pixels.
+
+    Returns
+    -------
+    Name -> file.
+    """
+    nothing = np.zeros(parsed.rgb.shape[:2], np.uint8)
+    transform = Transform.stretched(parsed.size, size)
+    plain = parsed.transformed(transform, nothing)
     files = {}
     for mask in masks:
-        view_mask = transform.mask(look.mask(mask.pixels))
+        view_mask = transform.mask(parsed.mask(mask.pixels))
         for output in outputs:
             pixels: NDArray[np.uint8]
             if output is Output.AGNOSTIC:
@@ -62,16 +78,24 @@ def output_files(
                 continue
             files[file_name(output, mask.kind.value)] = png(pixels)
     for output in outputs:
-        if output in NUMBERINGS:
-            files[output.value] = plain.parse(NUMBERINGS[output]).png()
+        if output in LABEL_SETS:
+            files[output.value] = plain.parse(LABEL_SETS[output]).png()
         elif output is Output.SKELETON:
             files[output.value] = png(drawing(plain.skeleton, size))
     return files
 
 
-def keypoints(look: Look, size: tuple[int, int]) -> dict[str, Any]:
-    """Keypoints on a grid of ``size``: by name, and as OpenPose writes them, as JSON values."""
-    skeleton = Transform.stretched(look.size, size).skeleton(look.skeleton)
+def keypoints(parsed: ParsedPhoto, size: tuple[int, int]) -> dict[str, Any]:
+    """Return the keypoints as JSON values: by name, and as OpenPose writes them.
+
+    Parameters
+    ----------
+    parsed
+        The photo with its person.
+    size
+        (width, height) in pixels of the grid that they are given on.
+    """
+    skeleton = Transform.stretched(parsed.size, size).skeleton(parsed.skeleton)
     return {
         "named": named_json(skeleton, size),
         "body_25": openpose_json(skeleton, PoseOrder.BODY_25),

@@ -17,9 +17,9 @@ from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.masks import Mask
 from tryon_masks.domain.skeleton import Skeleton
 from tryon_masks.outputs.agnostic import agnostic
-from tryon_masks.outputs.look import Look, View, jpeg, png
 from tryon_masks.outputs.openpose import PoseOrder, drawing, joints, openpose_json
-from tryon_masks.outputs.parse_maps import Numbering, without_upper
+from tryon_masks.outputs.parse_maps import LabelSet, without_upper
+from tryon_masks.outputs.parsed_photo import ParsedPhoto, TransformedPhoto, jpeg, png
 from tryon_masks.outputs.transform import Fit, Transform, fitted
 
 SIZE = (768, 1024)
@@ -65,37 +65,37 @@ class Tree:
 
     @property
     def folder(self) -> str:
-        """What the files' folders lie in."""
+        """Return the folder that the files' folders lie in."""
         return self.split if self.layout is LayoutName.VITON_HD else CATEGORIES[self.kind]
 
     def person(self, photo: str) -> str:
-        """File name of the person's picture."""
+        """Return the file name of the person's picture."""
         return f"{photo}_00.jpg" if self.layout is LayoutName.VITON_HD else f"{photo}_0.jpg"
 
     def garment(self, photo: str) -> str:
-        """File name of the garment that belongs to the photo."""
+        """Return the file name of the garment that belongs to the photo."""
         return f"{photo}_00.jpg" if self.layout is LayoutName.VITON_HD else f"{photo}_1.jpg"
 
     @property
     def garments(self) -> str:
-        """Path of the folder of garments' pictures."""
+        """Return the path of the folder of garments' pictures."""
         name = "cloth" if self.layout is LayoutName.VITON_HD else "images"
         return f"{self.folder}/{name}"
 
     @property
     def left_out(self) -> list[str]:
-        """Paths of folders that stay empty."""
+        """Return the paths of folders that stay empty."""
         return [f"{self.folder}/{name}" for name in LEFT_OUT[self.layout]]
 
-    def files(self, look: Look, mask: Mask, photo: str) -> dict[str, bytes]:
+    def files(self, parsed: ParsedPhoto, mask: Mask, photo: str) -> dict[str, bytes]:
         """Draw every file of one photo: path -> content. The whole photo is kept, padded white."""
-        grey = look.mask(mask.pixels)
-        view = look.through(fitted(Fit.PAD, look.size, SIZE, grey), grey)
+        grey = parsed.mask(mask.pixels)
+        view = parsed.transformed(fitted(Fit.PAD, parsed.size, SIZE, grey), grey)
         draw = _viton_hd if self.layout is LayoutName.VITON_HD else _dress_code
         return {f"{self.folder}/{path}": data for path, data in draw(view, photo).items()}
 
     def pairs(self, photos: Sequence[str]) -> dict[str, str]:
-        """The lists of persons with their own garments: path -> text."""
+        """Write the lists of persons with their own garments: path -> text."""
         lines = [(self.person(photo), self.garment(photo)) for photo in photos]
         if self.layout is LayoutName.VITON_HD:
             return {f"{self.split}_pairs.txt": "".join(f"{a} {b}\n" for a, b in lines)}
@@ -108,7 +108,7 @@ class Tree:
 
 
 def dress_code_keypoints(skeleton: Skeleton) -> dict[str, list[list[float]]]:
-    """COCO-18 joints as x, y, score and running number; -1, -1, 0, -1 where one is missing."""
+    """Return COCO-18 joints as x, y, score and running number; -1, -1, 0, -1 where missing."""
     rows: list[list[float]] = [
         [-1, -1, 0, -1] if k is None else [round(k.x, 2), round(k.y, 2), round(k.score, 4), number]
         for number, k in enumerate(joints(skeleton, PoseOrder.COCO_18))
@@ -116,8 +116,8 @@ def dress_code_keypoints(skeleton: Skeleton) -> dict[str, list[list[float]]]:
     return {"keypoints": rows}
 
 
-def _viton_hd(view: View, photo: str) -> dict[str, bytes]:
-    parse = view.parse(Numbering.VITON_HD)
+def _viton_hd(view: TransformedPhoto, photo: str) -> dict[str, bytes]:
+    parse = view.parse(LabelSet.VITON_HD)
     order = PoseOrder.BODY_25
     return {
         f"image/{photo}_00.jpg": jpeg(view.rgb).data,
@@ -131,11 +131,11 @@ def _viton_hd(view: View, photo: str) -> dict[str, bytes]:
     }
 
 
-def _dress_code(view: View, photo: str) -> dict[str, bytes]:
+def _dress_code(view: TransformedPhoto, photo: str) -> dict[str, bytes]:
     small = Transform.stretched(SIZE, DRESS_CODE_POSE).skeleton(view.skeleton)
     return {
         f"images/{photo}_0.jpg": jpeg(view.rgb).data,
-        f"label_maps/{photo}_4.png": view.parse(Numbering.ATR).png().data,
+        f"label_maps/{photo}_4.png": view.parse(LabelSet.ATR).png().data,
         f"keypoints/{photo}_2.json": _json(dress_code_keypoints(small)),
         f"skeletons/{photo}_5.jpg": jpeg(drawing(view.skeleton, SIZE)).data,
         f"agnostic_masks/{photo}_0.png": png(view.mask).data,

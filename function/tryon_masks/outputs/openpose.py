@@ -186,12 +186,14 @@ COLOURS: dict[PoseOrder, tuple[tuple[int, int, int], ...]] = {
 
 
 def joints(skeleton: Skeleton, order: PoseOrder) -> list[Keypoint | None]:
-    """Every joint in OpenPose's order, None where it is missing; a middle's score is the lower."""
+    """Return every joint in OpenPose's order, None where it is missing; a middle has the lower
+    score.
+    """
     return [_joint(skeleton, joint) for joint in JOINTS[order]]
 
 
 def openpose_json(skeleton: Skeleton, order: PoseOrder) -> dict[str, Any]:
-    """One person as OpenPose 1.3 writes it: x, y, score of each joint, and 0, 0, 0 where missing.
+    """Write one person as OpenPose 1.3 does: x, y, score of each joint, and 0, 0, 0 where missing.
 
     Hands where a knuckle is seen, else an empty list as for a face.
     """
@@ -214,7 +216,7 @@ def openpose_json(skeleton: Skeleton, order: PoseOrder) -> dict[str, Any]:
 
 
 def named_json(skeleton: Skeleton, size: tuple[int, int]) -> dict[str, Any]:
-    """Keypoints by name, those that are seen; ``size`` is the grid's (width, height) in pixels."""
+    """Return the visible keypoints by name; ``size`` is the grid's (width, height) in pixels."""
     points = {
         name: [round(k.x, 2), round(k.y, 2), round(k.score, 4)]
         for name, k in sorted(skeleton.keypoints.items())
@@ -226,10 +228,23 @@ def named_json(skeleton: Skeleton, size: tuple[int, int]) -> dict[str, Any]:
 def drawing(
     skeleton: Skeleton, size: tuple[int, int], order: PoseOrder = PoseOrder.COCO_18
 ) -> NDArray[np.uint8]:
-    """The skeleton on black, (height, width, 3) RGB; ``size`` is (width, height).
+    """Draw the skeleton on black.
 
     COCO-18 is drawn as DWPose does it: the limb's place gives its colour, and joints lie over it in
     full colour. BODY_25 as OpenPose does it: a limb has its farther joint's colour, and all is dim.
+
+    Parameters
+    ----------
+    skeleton
+        In pixels of the picture.
+    size
+        (width, height) in pixels.
+    order
+        Which of OpenPose's models is followed.
+
+    Returns
+    -------
+    Shape (height, width, 3), uint8, RGB.
     """
     canvas = np.zeros((size[1], size[0], 3), np.uint8)
     colours, points = COLOURS[order], joints(skeleton, order)

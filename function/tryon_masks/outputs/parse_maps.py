@@ -1,7 +1,7 @@
-"""Parse maps in the numbers and palettes that data sets use, from the canonical part map.
+"""Parse maps in the labels and palettes that data sets use, from the canonical part map.
 
-A part without a number of its own takes the number named in :data:`NUMBERS`, the number of what
-lies nearest to it (:data:`NEAREST`), or 0. ``docs/try-on-models.md`` shows the tables.
+A part without a label of its own takes the label named in :data:`LABELS`, the label of what
+lies nearest to it (:data:`NEAREST_PARTS`), or 0. ``docs/try-on-models.md`` shows the tables.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tryon_masks.domain.parts import ARMS, BOTTOMS, HANDS, TOPS, Part, PartMap, 
 from tryon_masks.ports import EncodedImage
 
 
-class Numbering(StrEnum):
+class LabelSet(StrEnum):
     """``viton-hd`` is CIHP's: LIP's numbers, but 10 is the skin of neck and torso."""
 
     LIP = "lip"
@@ -155,16 +155,16 @@ _ATR = {
 }
 _CIHP_TORSO_SKIN = 10
 
-OWN: dict[Numbering, dict[Part, int]] = {
-    Numbering.LIP: _LIP,
-    Numbering.ATR: _ATR,
-    Numbering.VITON_HD: {**_LIP, Part.TORSO_SKIN: _CIHP_TORSO_SKIN},
+SHARED_LABELS: dict[LabelSet, dict[Part, int]] = {
+    LabelSet.LIP: _LIP,
+    LabelSet.ATR: _ATR,
+    LabelSet.VITON_HD: {**_LIP, Part.TORSO_SKIN: _CIHP_TORSO_SKIN},
 }
 """Classes that both have: a round trip keeps them."""
 
-NUMBERS: dict[Numbering, dict[Part, int]] = {
-    Numbering.LIP: {**_LIP, Part.LEFT_HAND: 14, Part.RIGHT_HAND: 15},
-    Numbering.ATR: {
+LABELS: dict[LabelSet, dict[Part, int]] = {
+    LabelSet.LIP: {**_LIP, Part.LEFT_HAND: 14, Part.RIGHT_HAND: 15},
+    LabelSet.ATR: {
         **_ATR,
         Part.LEFT_HAND: 14,
         Part.RIGHT_HAND: 15,
@@ -173,27 +173,27 @@ NUMBERS: dict[Numbering, dict[Part, int]] = {
         Part.NECK: 11,
         Part.TORSO_SKIN: 11,
     },
-    Numbering.VITON_HD: {
-        **OWN[Numbering.VITON_HD],
+    LabelSet.VITON_HD: {
+        **SHARED_LABELS[LabelSet.VITON_HD],
         Part.LEFT_HAND: 14,
         Part.RIGHT_HAND: 15,
         Part.NECK: _CIHP_TORSO_SKIN,
     },
 }
-"""Every part's number; what is neither here nor in :data:`NEAREST` is 0."""
+"""Every part's label; what is neither here nor in :data:`NEAREST_PARTS` is 0."""
 
-_BELTED = TOPS | BOTTOMS | {Part.DRESS}
-NEAREST: dict[Numbering, dict[Part, frozenset[Part]]] = {
-    Numbering.LIP: {Part.BELT: _BELTED},
-    Numbering.ATR: {Part.GLOVE: (ARMS | HANDS) - {Part.GLOVE}},
-    Numbering.VITON_HD: {Part.BELT: _BELTED},
+_UNDER_BELTS = TOPS | BOTTOMS | {Part.DRESS}
+NEAREST_PARTS: dict[LabelSet, dict[Part, frozenset[Part]]] = {
+    LabelSet.LIP: {Part.BELT: _UNDER_BELTS},
+    LabelSet.ATR: {Part.GLOVE: (ARMS | HANDS) - {Part.GLOVE}},
+    LabelSet.VITON_HD: {Part.BELT: _UNDER_BELTS},
 }
 """Parts that count as whichever of these others lies nearest."""
 
-PALETTES: dict[Numbering, Colours] = {
-    Numbering.LIP: LIP_PALETTE,
-    Numbering.ATR: ATR_PALETTE,
-    Numbering.VITON_HD: LIP_PALETTE,
+PALETTES: dict[LabelSet, Colours] = {
+    LabelSet.LIP: LIP_PALETTE,
+    LabelSet.ATR: ATR_PALETTE,
+    LabelSet.VITON_HD: LIP_PALETTE,
 }
 
 VITON_HD_UPPER = (5, 6, 7, _CIHP_TORSO_SKIN)
@@ -203,47 +203,55 @@ VITON_HD_ARMS = (14, 15)
 
 @dataclass(frozen=True)
 class ParseMap:
-    """``labels``: shape (H, W), uint8, numbers of ``numbering``."""
+    """``labels``: shape (H, W), uint8, labels of ``label_set``."""
 
     labels: NDArray[np.uint8]
-    numbering: Numbering
+    label_set: LabelSet
 
     def png(self) -> EncodedImage:
-        """A palette PNG: its pixels are the numbers, its colours the numbering's."""
-        return palette_png(self.labels, PALETTES[self.numbering])
+        """Encode a palette PNG: its pixels are the labels, its colours those of the label set."""
+        return palette_png(self.labels, PALETTES[self.label_set])
 
 
-def parse_map(part_map: PartMap, numbering: Numbering) -> ParseMap:
-    """The part map in another numbering, on the same grid."""
+def parse_map(part_map: PartMap, label_set: LabelSet) -> ParseMap:
+    """Translate the part map into another label set.
+
+    Parameters
+    ----------
+    part_map
+        Shape (H, W), uint8, values of :class:`~tryon_masks.domain.parts.Part`.
+    label_set
+        Whose labels the result has.
+    """
     parts = part_map
-    for part, others in NEAREST[numbering].items():
+    for part, others in NEAREST_PARTS[label_set].items():
         parts = _as_nearest(parts, part, others)
     table = np.zeros(256, np.uint8)
-    for part, number in NUMBERS[numbering].items():
+    for part, number in LABELS[label_set].items():
         table[part] = number
-    return ParseMap(table[parts], numbering)
+    return ParseMap(table[parts], label_set)
 
 
-def part_map_of(parse: ParseMap) -> PartMap:
-    """The canonical part map, as far as the numbering tells: hands are arms, necks are faces."""
+def to_part_map(parse: ParseMap) -> PartMap:
+    """Translate back, as far as the label set tells: hands are arms, necks are faces."""
     table = np.zeros(256, np.uint8)
-    for part, number in OWN[parse.numbering].items():
+    for part, number in SHARED_LABELS[parse.label_set].items():
         table[number] = part
     return table[parse.labels]
 
 
 def without_upper(parse: ParseMap, mask: NDArray[np.uint8]) -> ParseMap:
-    """VITON-HD's agnostic parse map: no upper clothes, no skin of the torso, no repainted arms.
+    """Make VITON-HD's agnostic parse map: no upper clothes, torso skin or repainted arms.
 
     ``mask``: shape (H, W), 255 where the photo is repainted.
     """
     gone = np.isin(parse.labels, VITON_HD_UPPER)
     gone |= np.isin(parse.labels, VITON_HD_ARMS) & (mask >= 128)
-    return ParseMap(np.where(gone, np.uint8(0), parse.labels), parse.numbering)
+    return ParseMap(np.where(gone, np.uint8(0), parse.labels), parse.label_set)
 
 
 def palette_png(labels: NDArray[np.uint8], palette: Colours) -> EncodedImage:
-    """Write numbers (H, W) as a PNG of mode P."""
+    """Encode labels (H, W), uint8, as a PNG of mode P."""
     image = Image.fromarray(labels, "P")
     image.putpalette([value for colour in palette for value in colour])
     file = BytesIO()

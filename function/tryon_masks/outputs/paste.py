@@ -19,7 +19,7 @@ def paste(
     mask: NDArray[np.uint8],
     transform: Transform,
 ) -> NDArray[np.uint8]:
-    """``photo`` with ``result`` where ``mask`` says so, blended inwards from the mask's edge.
+    """Paste ``result`` into ``photo`` where ``mask`` says so, blended inwards from the mask's edge.
 
     Parameters
     ----------
@@ -45,8 +45,8 @@ def paste(
     there = _on_photo(mask, transform, np.zeros(photo.shape[:2], np.uint8), "mask") >= 128
     width = max(1.0, FEATHER * max(transform.photo))
     inside = cv2.distanceTransform(there.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-    share = np.clip(np.asarray(inside) / width, 0, 1)[:, :, None].astype(np.float32)
-    blended = photo + share * (painted.astype(np.float32) - photo)
+    opacity = np.clip(np.asarray(inside) / width, 0, 1)[:, :, None].astype(np.float32)
+    blended = photo + opacity * (painted.astype(np.float32) - photo)
     return np.asarray(np.rint(blended), np.uint8)
 
 

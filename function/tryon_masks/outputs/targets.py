@@ -16,8 +16,8 @@ from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.masks import Mask
 from tryon_masks.domain.profiles import Profile
 from tryon_masks.outputs.agnostic import agnostic, mask_layer
-from tryon_masks.outputs.look import Look, View, jpeg, png
 from tryon_masks.outputs.openpose import drawing
+from tryon_masks.outputs.parsed_photo import ParsedPhoto, TransformedPhoto, jpeg, png
 from tryon_masks.outputs.transform import Fit, Transform, fitted
 from tryon_masks.ports import EncodedImage
 
@@ -34,7 +34,7 @@ class TargetName(StrEnum):
     STABLEVITON = "stableviton"
 
 
-Draw = Callable[[View], EncodedImage]
+Draw = Callable[[TransformedPhoto], EncodedImage]
 
 
 @dataclass(frozen=True)
@@ -54,35 +54,35 @@ class Target:
     needs: tuple[str, ...] = ()
 
 
-def _image(view: View) -> EncodedImage:
+def _image(view: TransformedPhoto) -> EncodedImage:
     return png(view.rgb)
 
 
-def _mask(view: View) -> EncodedImage:
+def _mask(view: TransformedPhoto) -> EncodedImage:
     return png(view.mask)
 
 
-def _agnostic_127(view: View) -> EncodedImage:
+def _agnostic_127(view: TransformedPhoto) -> EncodedImage:
     return png(agnostic(view.rgb, view.mask, 127))
 
 
-def _pose(view: View) -> EncodedImage:
+def _pose(view: TransformedPhoto) -> EncodedImage:
     return png(drawing(view.skeleton, view.size))
 
 
-def _pose_reversed(view: View) -> EncodedImage:
+def _pose_reversed(view: TransformedPhoto) -> EncodedImage:
     return png(drawing(view.skeleton, view.size)[:, :, ::-1].copy())
 
 
-def _mask_layer(view: View) -> EncodedImage:
+def _mask_layer(view: TransformedPhoto) -> EncodedImage:
     return png(mask_layer(view.mask))
 
 
-def _image_jpeg(view: View) -> EncodedImage:
+def _image_jpeg(view: TransformedPhoto) -> EncodedImage:
     return jpeg(view.rgb)
 
 
-def _agnostic_jpeg(view: View) -> EncodedImage:
+def _agnostic_jpeg(view: TransformedPhoto) -> EncodedImage:
     return jpeg(agnostic(view.rgb, view.mask))
 
 
@@ -197,7 +197,7 @@ class TargetFiles:
     files: dict[str, EncodedImage]
 
     def about(self) -> dict[str, Any]:
-        """What a program must know beside the files, as JSON values."""
+        """Return what a program must know beside the files, as JSON values."""
         return {
             "target": self.name.value,
             "mask": self.kind.value,
@@ -208,26 +208,38 @@ class TargetFiles:
 
 
 def not_taken(name: TargetName, kinds: Sequence[MaskKind]) -> str | None:
-    """Why the model cannot take masks of these kinds, in words; None: it can."""
+    """Return why the model cannot take masks of these kinds, in words; None: it can."""
     takes = TARGETS[name].categories
     if all(kind in takes for kind in kinds):
         return None
     return f"{name.value} takes masks of these kinds only: {', '.join(takes)}"
 
 
-def target_files(look: Look, mask: Mask, name: TargetName, photo: str) -> TargetFiles:
-    """Draw what the model reads; ``photo`` names the photo in paths.
+def target_files(parsed: ParsedPhoto, mask: Mask, name: TargetName, photo: str) -> TargetFiles:
+    """Draw what a try-on model reads.
+
+    Parameters
+    ----------
+    parsed
+        The photo with its person.
+    mask
+        On the working grid.
+    name
+        The model.
+    photo
+        Names the photo in paths.
 
     Raises
     ------
     CropCutsMask
+        The model's crop cannot hold the mask.
     KeyError
         The target does not take masks of this kind.
     """
     target = TARGETS[name]
     category = target.categories[mask.kind]
-    grey = look.mask(mask.pixels)
-    transform = fitted(target.fit, look.size, target.size, grey)
-    view = look.through(transform, grey)
+    grey = parsed.mask(mask.pixels)
+    transform = fitted(target.fit, parsed.size, target.size, grey)
+    view = parsed.transformed(transform, grey)
     files = {path.format(photo=photo): draw(view) for path, draw in target.files.items()}
     return TargetFiles(name, mask.kind, category, transform, files)

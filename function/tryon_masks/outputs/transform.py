@@ -42,17 +42,17 @@ class Transform:
 
     @classmethod
     def identity(cls, photo: tuple[int, int]) -> Transform:
-        """The photo's own grid."""
+        """Return the transform that keeps the photo's own grid."""
         return cls.stretched(photo, photo)
 
     @classmethod
     def stretched(cls, photo: tuple[int, int], size: tuple[int, int]) -> Transform:
-        """The whole photo fills the picture, whatever its aspect."""
+        """Fill the picture with the whole photo, whatever its aspect."""
         return cls(photo, (0, 0, *photo), size, (0, 0, *size))
 
     @classmethod
     def padded(cls, photo: tuple[int, int], size: tuple[int, int]) -> Transform:
-        """The whole photo in the picture's middle, its aspect kept."""
+        """Put the whole photo into the picture's middle, its aspect kept."""
         scale = min(size[0] / photo[0], size[1] / photo[1])
         width, height = (max(1, round(side * scale)) for side in photo)
         x, y = (size[0] - width) // 2, (size[1] - height) // 2
@@ -62,12 +62,19 @@ class Transform:
     def cropped(
         cls, photo: tuple[int, int], size: tuple[int, int], hold: Corners | None = None
     ) -> Transform:
-        """The largest cut of the picture's aspect: from the middle, moved so far as ``hold`` needs.
+        """Cut the largest crop of the picture's aspect, as near the middle as ``hold`` lets it.
+
+        Parameters
+        ----------
+        photo, size
+            (width, height) of the photo and of the picture in pixels.
+        hold
+            What must lie in the crop.
 
         Raises
         ------
         CropCutsMask
-            No such cut holds all of ``hold``.
+            No such crop holds all of ``hold``.
         """
         (width, height), (across, down) = photo, size
         if width * down < height * across:
@@ -84,24 +91,32 @@ class Transform:
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Picture pixels per photo pixel, across and down."""
+        """Return picture pixels per photo pixel, across and down."""
         (x0, y0, x1, y1), (u0, v0, u1, v1) = self.crop, self.content
         return (u1 - u0) / (x1 - x0), (v1 - v0) / (y1 - y0)
 
     def picture(self, rgb: NDArray[np.uint8], pad: int) -> NDArray[np.uint8]:
-        """The photo (height, width, 3) on the picture's grid; ``pad``: grey value of borders."""
+        """Resample the photo (height, width, 3), uint8; ``pad`` is the grey value of borders."""
         return self._placed(_resized(self._cut(rgb), self._inner, smooth=True), pad)
 
     def mask(self, grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A mask (height, width) of 0 and 255 on the picture's grid, 0 and 255; borders are 0."""
+        """Resample a mask (height, width), uint8, 0 and 255, to 0 and 255; borders are 0."""
         small = _resized(self._cut(grey), self._inner)
         return self._placed(np.where(small >= 128, np.uint8(255), np.uint8(0)), 0)
 
     def labels(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """A label map on the picture's grid, borders 0; every label is one of those given.
+        """Resample a label map: every label is one of those given.
 
-        ``labels``: shape (h, w), the whole photo on a grid of any size. Each pixel takes the label
-        that covers most of it, so that an enlarged border is smooth.
+        Each pixel takes the label that covers most of it, so that an enlarged border is smooth.
+
+        Parameters
+        ----------
+        labels
+            Shape (h, w), uint8: the whole photo on a grid of any size.
+
+        Returns
+        -------
+        Shape (H, W) of the picture, uint8; borders are 0.
         """
         across, down = labels.shape[1] / self.photo[0], labels.shape[0] / self.photo[1]
         x, y = self.scale[0] / across, self.scale[1] / down
@@ -114,14 +129,16 @@ class Transform:
         best = np.zeros(self._inner[::-1], np.float32)
         found = np.zeros(self._inner[::-1], np.uint8)
         for label in np.unique(labels).tolist():
-            share = cv2.GaussianBlur((labels == label).astype(np.float32), (0, 0), *sigmas)
-            share = cv2.warpAffine(share, matrix, self._inner, borderMode=cv2.BORDER_REPLICATE)
-            more = np.asarray(share) > best
-            best[more], found[more] = np.asarray(share)[more], label
+            coverage = cv2.GaussianBlur((labels == label).astype(np.float32), (0, 0), *sigmas)
+            coverage = cv2.warpAffine(
+                coverage, matrix, self._inner, borderMode=cv2.BORDER_REPLICATE
+            )
+            more = np.asarray(coverage) > best
+            best[more], found[more] = np.asarray(coverage)[more], label
         return self._placed(found, 0)
 
     def skeleton(self, skeleton: Skeleton) -> Skeleton:
-        """The keypoints, in photo pixels, on the picture's grid."""
+        """Move the keypoints, in photo pixels, to the picture's grid."""
         (sx, sy), (x0, y0), (u0, v0) = self.scale, self.crop[:2], self.content[:2]
         points = {
             name: Keypoint((k.x - x0) * sx + u0, (k.y - y0) * sy + v0, k.score)
@@ -130,13 +147,13 @@ class Transform:
         return Skeleton(points, skeleton.threshold)
 
     def back(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What of ``picture`` (H, W[, 3]) is the photo, on the grid of ``crop``."""
+        """Return what of ``picture`` (H, W[, 3]), uint8, is the photo, on the grid of ``crop``."""
         u0, v0, u1, v1 = self.content
         x0, y0, x1, y1 = self.crop
         return _resized(picture[v0:v1, u0:u1], (x1 - x0, y1 - y0), smooth=picture.ndim == 3)
 
     def as_json(self) -> dict[str, Any]:
-        """JSON values; :meth:`from_json` reads them."""
+        """Return JSON values; :meth:`from_json` reads them."""
         return {
             "version": VERSION,
             "photo": list(self.photo),
@@ -187,11 +204,21 @@ class Transform:
 def fitted(
     fit: Fit, photo: tuple[int, int], size: tuple[int, int], mask: NDArray[np.uint8]
 ) -> Transform:
-    """The transform to ``size`` (width, height); a crop holds all of ``mask`` (height, width).
+    """Return the transform to a picture that shows the photo in this way.
+
+    Parameters
+    ----------
+    fit
+        How the photo is brought to the picture's aspect.
+    photo, size
+        (width, height) of the photo and of the picture in pixels.
+    mask
+        Shape (height, width), uint8: a crop holds all of it.
 
     Raises
     ------
     CropCutsMask
+        No crop holds all of the mask.
     """
     match fit:
         case Fit.STRETCH:

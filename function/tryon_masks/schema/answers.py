@@ -20,7 +20,7 @@ from tryon_masks.telemetry import RequestLog
 
 
 def _absent(value: object) -> bool:
-    """An answer's field that does not apply is left out, not null."""
+    """Return whether a field does not apply: it is left out then, not null."""
     return value is None
 
 
@@ -266,7 +266,7 @@ def answer_for(
     document: bool = False,
     include_logs: bool = False,
 ) -> MaskAnswer:
-    """The answer to one request. ``total_time`` in seconds; flush ``log`` before."""
+    """Return the answer to one request. ``total_time`` in seconds; flush ``log`` before."""
     person = result.person
     return MaskAnswer(
         request_id=log.request_id,
@@ -314,7 +314,7 @@ def answer_for(
 
 
 def job_answer(job: Job, request_id: str) -> JobAnswer:
-    """The answer to whoever asks how far ``job`` is."""
+    """Return the answer to whoever asks how far ``job`` is."""
     return JobAnswer(
         job_id=job.job_id,
         state=job.state,
@@ -326,7 +326,7 @@ def job_answer(job: Job, request_id: str) -> JobAnswer:
 
 
 def batch_answer(progress: Progress, request_id: str) -> BatchAnswer:
-    """The answer to whoever asks how far a batch is."""
+    """Return the answer to whoever asks how far a batch is."""
     batch = progress.batch
     return BatchAnswer(
         batch_id=batch.batch_id,
@@ -341,7 +341,7 @@ def batch_answer(progress: Progress, request_id: str) -> BatchAnswer:
 
 
 def mask_block(result: MaskResult) -> MaskBlock:
-    """The block for a ``data.json``; an address is null where the mask was not made."""
+    """Return the block for a ``data.json``; an address is null where the mask was not made."""
     return MaskBlock(
         status=result.status,
         upper=result.masks.get(MaskKind.UPPER),
@@ -352,7 +352,7 @@ def mask_block(result: MaskResult) -> MaskBlock:
 def error_for(
     error: TryonMasksError, request_id: str, log_saved: bool | None = None
 ) -> ErrorAnswer:
-    """The answer to a request that failed as a whole."""
+    """Return the answer to a request that failed as a whole."""
     body = ErrorBody(code=error.code, message=str(error))
     return ErrorAnswer(request_id=request_id, status="error", error=body, log_saved=log_saved)
 

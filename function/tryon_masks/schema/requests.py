@@ -6,7 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 from urllib.parse import unquote_to_bytes
 
 from pydantic import (
@@ -28,16 +28,17 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from tryon_masks.domain.errors import InvalidRequest
-from tryon_masks.domain.identity import MOST_CHARACTERS
+from tryon_masks.domain.identity import MAX_USER_ID_CHARACTERS
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.profiles import Expand, Profile
+from tryon_masks.images import Edge, FileFormat
 from tryon_masks.outputs.extra import Output
 from tryon_masks.outputs.targets import TARGETS, TargetName, not_taken
-from tryon_masks.service import MaskOptions, MaskRequest
+from tryon_masks.service import MaskOptions, MaskRequest, PersonChoice
 
 DOCUMENT_KEY = "userImageUrl"
-UserId = Annotated[StrictStr, Field(min_length=1, max_length=MOST_CHARACTERS)]
+UserId = Annotated[StrictStr, Field(min_length=1, max_length=MAX_USER_ID_CHARACTERS)]
 
 # Spelled out: what counts as white space differs from one regex dialect to the next.
 CallbackUrl = Annotated[StrictStr, Field(pattern=r"^https://[!-.0-~]+(/[!-~]*)?$", max_length=2048)]
@@ -48,11 +49,16 @@ PROBLEMS_SHOWN = 10
 
 
 def _without_fraction(value: object) -> object:
-    """In JSON 64.0 is the whole number 64, and some languages write it so."""
+    """Turn 64.0 into 64: in JSON that is a whole number, and some languages write it so."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Side = Annotated[StrictInt, Field(ge=64, le=8192), BeforeValidator(_without_fraction)]
+SMALLEST_SIDE, LARGEST_SIDE = 64, 8192
+"""Bounds of ``max_side``, in pixels."""
+
+Side = Annotated[
+    StrictInt, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE), BeforeValidator(_without_fraction)
+]
 Margin = Annotated[float, Field(strict=True, ge=0, le=1)]
 Pixels = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Address = Annotated[StrictStr, Field(min_length=1, max_length=4096)]
@@ -155,15 +161,15 @@ class OptionsBody(_Body):
         default=Profile.BODY, description="The mask shape that the try-on model was trained on."
     )
     expand: ExpandBody = Field(default_factory=ExpandBody)
-    format: Literal["png", "webp"] = "png"
-    edge: Literal["hard", "soft"] = Field(
+    format: FileFormat = "png"
+    edge: Edge = Field(
         default="hard", description="hard: 0 and 255 only. soft: an antialiased contour."
     )
     max_side: Side | None = Field(
         default=None,
         description="Bound of the mask files' longer side in pixels; without it the photo's size.",
     )
-    person: Literal["largest"] | None = Field(
+    person: PersonChoice | None = Field(
         default=None, description="Take the largest of several people instead of refusing."
     )
     person_box: Annotated[list[Pixels], Field(min_length=4, max_length=4)] | None = Field(
@@ -207,7 +213,7 @@ class OptionsBody(_Body):
         return self
 
     def options(self) -> MaskOptions:
-        """The same, in the service's terms."""
+        """Return the same choices in the service's terms."""
         return MaskOptions(
             masks=tuple(self.masks),
             profile=self.profile,
@@ -255,7 +261,7 @@ class MaskRequestBody(_CallBody):
 
     @property
     def photo(self) -> str | bytes:
-        """Its address, or its bytes."""
+        """Return the photo's address, or its bytes."""
         photo = self.image if self.user_image_url is None else self.user_image_url
         assert photo is not None  # noqa: S101 - one_photo has seen to it
         return photo
@@ -265,7 +271,7 @@ UNKNOWN_TYPE = "application/octet-stream"
 
 
 def _any_case(text: str) -> str:
-    """A pattern of ``text``, for JSON Schema has no other way to leave case open."""
+    """Return a pattern of ``text`` in any case: JSON Schema has no other way to leave case open."""
     return "".join(f"[{one.upper()}{one}]" if one.isalpha() else one for one in text)
 
 
@@ -296,12 +302,12 @@ class UploadBody(OptionsBody):
 
     @property
     def stored_type(self) -> str:
-        """The type that S3 keeps the file under."""
+        """Return the type that S3 keeps the file under."""
         return self.content_type.partition(";")[0].strip().lower() or UNKNOWN_TYPE
 
 
-MOST_ITEMS = 1000
-"""Of a batch in a request's body."""
+MAX_ITEMS = 1000
+"""Most photos of a batch in a request's body."""
 
 
 class ItemBody(OptionsBody):
@@ -321,7 +327,7 @@ class BatchBody(_Body):
 
     model_config = ConfigDict(extra="forbid")
 
-    items: Annotated[list[ItemBody], Field(min_length=1, max_length=MOST_ITEMS)] | None = Field(
+    items: Annotated[list[ItemBody], Field(min_length=1, max_length=MAX_ITEMS)] | None = Field(
         default=None, description="The photos; each id once. Give this or manifest."
     )
     manifest: Annotated[StrictStr, Field(min_length=1, max_length=1024)] | None = Field(
@@ -332,7 +338,7 @@ class BatchBody(_Body):
 
     @property
     def names(self) -> list[str]:
-        """What the items are called in the results."""
+        """Return what the items are called in the results."""
         return [item_name(item.id, place) for place, item in enumerate(self.items or ())]
 
     @model_validator(mode="after")
@@ -376,12 +382,12 @@ Body = Annotated[
 
 
 def mask_request(body: MaskRequestBody | DataJson, user_id: str) -> MaskRequest:
-    """The service's request."""
+    """Return the service's request."""
     return MaskRequest(photo=body.photo, user_id=user_id, options=body.options())
 
 
 def invalid(problems: Iterable[Mapping[str, Any]]) -> InvalidRequest:
-    """Pydantic's problems as one error that names the fields and never repeats their values."""
+    """Turn Pydantic's problems into one error that names fields and never repeats values."""
     texts = []
     for problem in problems:
         where = [
@@ -395,7 +401,7 @@ def invalid(problems: Iterable[Mapping[str, Any]]) -> InvalidRequest:
 
 
 def read_options(given: Mapping[str, Any]) -> MaskOptions:
-    """Options from somewhere other than an API body.
+    """Read options from somewhere other than an API body.
 
     Raises
     ------
@@ -408,7 +414,7 @@ def read_options(given: Mapping[str, Any]) -> MaskOptions:
 
 
 def read_item(given: object) -> ItemBody:
-    """One line of a batch's list.
+    """Read one line of a batch's list.
 
     Raises
     ------
@@ -421,12 +427,12 @@ def read_item(given: object) -> ItemBody:
 
 
 def item_name(given: str | None, number: int) -> str:
-    """What an item is called in the results: as its caller says, or its place from 1."""
+    """Name an item in the results: as its caller does, or by its place from 1."""
     return given or str(number + 1)
 
 
 def photo_of_document(data: bytes) -> str:
-    """The photo's address in a ``data.json`` file.
+    """Return the photo's address in a ``data.json`` file.
 
     Raises
     ------

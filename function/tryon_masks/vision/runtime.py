@@ -19,7 +19,7 @@ import onnxruntime as ort
 
 Floats = NDArray[np.float32]
 
-LARGE = 2**22
+MMAP_THRESHOLD = 2**22
 """Bytes."""
 _M_MMAP_THRESHOLD = -3
 """As ``malloc.h`` has it."""
@@ -52,7 +52,7 @@ class Model:
         options.add_session_config_entry("session.intra_op.allow_spinning", "1")
         options.add_session_config_entry("session.force_spinning_stop", "1")
         self._session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        _give_back()
+        _trim_heap()
         self._input = self._session.get_inputs()[0].name
         names = [output.name for output in self._session.get_outputs()]
         self._outputs = [names[one] if isinstance(one, int) else one for one in outputs]
@@ -63,15 +63,15 @@ class Model:
         return result
 
 
-def _give_back() -> None:
+def _trim_heap() -> None:
     """Hand freed memory to the system: loading needs three times the file, and malloc keeps it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).malloc_trim(0)
 
 
 @cache
-def share_buffers() -> None:
-    """From now on, models that are loaded share the memory that their layers work in.
+def share_memory_arena() -> None:
+    """Make models that are loaded from now on share the memory that their layers work in.
 
     As they take turns, it is as much as the one needs that needs most, and is kept for good: to ask
     the system for each layer's anew costs page faults. All other large buffers go back to it as
@@ -83,18 +83,18 @@ def share_buffers() -> None:
     as_asked = ort.OrtArenaCfg({"arena_extend_strategy": 1})
     ort.create_and_register_allocator(memory, as_asked)
     if sys.platform == "linux":
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE)
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, MMAP_THRESHOLD)
 
 
 def sigmoid(logits: Floats) -> Floats:
-    """Logistic function, element by element, without overflow."""
+    """Apply the logistic function, element by element, without overflow."""
     one = np.float32(1)
     result: Floats = one / (one + np.exp(-logits.clip(-60, 60)))
     return result
 
 
 def softmax(logits: Floats, axis: int) -> Floats:
-    """Probabilities along ``axis``."""
+    """Return the probabilities along ``axis``."""
     exponentials: Floats = np.exp(logits - logits.max(axis=axis, keepdims=True))
     result: Floats = exponentials / exponentials.sum(axis=axis, keepdims=True)
     return result

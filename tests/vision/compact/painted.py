@@ -18,7 +18,7 @@ from tryon_masks.vision.compact.garment_parser import CELL
 from tryon_masks.vision.compact.input import GREY
 
 LOGIT = 20.0
-"""Of the class that the colour reader is sure of; all others have 0."""
+"""Logit of the class that the colour stands for; all others have 0."""
 
 COLOURS = np.array(
     [(GREY, GREY, GREY), *list(product((0, 100, 255), repeat=3))[: len(CLASSES) - 1]], np.float32

@@ -16,7 +16,7 @@ from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import SeveralPeople
 from tryon_masks.domain.person import Candidate
 from tryon_masks.telemetry import request_log
-from tryon_masks.vision.compact.people import Seen
+from tryon_masks.vision.compact.people import PoseCandidate
 from tryon_masks.vision.compact.vision import CompactVision
 
 pytestmark = pytest.mark.models
@@ -112,7 +112,7 @@ def scene(find: Find) -> Scene:
             photo, which = FIGURES[name]
             rgb = shown(photo)
             one = sorted(find(rgb), key=lambda one: one.box.x0)[which]
-            assert isinstance(one, Seen)
+            assert isinstance(one, PoseCandidate)
             x, y = one.pose.neck.tolist()
             whole = slice(0, rgb.shape[0]), slice(0, rgb.shape[1])
             figures[name] = Figure(rgb, one.pose.outline_on(*whole), (x, y), one.pose.unit)

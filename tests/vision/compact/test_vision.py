@@ -20,7 +20,7 @@ from tryon_masks.vision.catalog import ModelFile, ModelSet
 from tryon_masks.vision.compact import blazepose, garment_parser
 from tryon_masks.vision.compact.blazepose import CROP_SIDE, Crop, Pose
 from tryon_masks.vision.compact.classes import Class
-from tryon_masks.vision.compact.people import Seen
+from tryon_masks.vision.compact.people import PoseCandidate
 from tryon_masks.vision.compact.vision import CompactVision
 
 Figure = Callable[[], PartMap]
@@ -81,14 +81,14 @@ def vision(graphs: Graphs) -> CompactVision:
     return loaded()
 
 
-def seen(one: Candidate, body: NDArray[np.bool_]) -> Seen:
+def seen(one: Candidate, body: NDArray[np.bool_]) -> PoseCandidate:
     """The candidate as the pose models would have found it: ``body`` is its outline."""
     height, width = body.shape
     crop = Crop(width / 2, height / 2, float(max(height, width)), 0.0)
     outline = crop.cut((body * 255).astype(np.uint8)).astype(np.float32) / np.float32(255)
     pose = Pose(np.zeros((39, 2), np.float32), np.zeros(39, np.float32), 0.9, outline, crop)
     assert outline.shape == (CROP_SIDE, CROP_SIDE)
-    return Seen(one.box, one.score, one.skeleton, pose)
+    return PoseCandidate(one.box, one.score, one.skeleton, pose)
 
 
 def parsed(vision: CompactVision, scene: Scene, figure: PartMap) -> tuple[Person, RequestLog]:

@@ -37,8 +37,8 @@ from tryon_masks.vision.dwpose_schp.schp import Atr, Lip
 from tryon_masks.vision.dwpose_schp.vision import (
     ATR_SIDE,
     LIP_SIDE,
-    MOST_POSES,
-    ClassicVision,
+    MAX_POSES,
+    DwposeSchpVision,
 )
 from tryon_masks.vision.dwpose_schp.yolox import Detection
 from tryon_masks.wiring import build_vision
@@ -130,12 +130,12 @@ def boxes(people: int) -> dict[int, NDArray[np.float32]]:
     return rows
 
 
-def seeing(folders: Folders, people: int) -> ClassicVision:
-    return ClassicVision(load_model_set("dwpose-schp", folders(people)), 1)
+def seeing(folders: Folders, people: int) -> DwposeSchpVision:
+    return DwposeSchpVision(load_model_set("dwpose-schp", folders(people)), 1)
 
 
 @pytest.fixture(scope="module")
-def vision(folders: Folders) -> ClassicVision:
+def vision(folders: Folders) -> DwposeSchpVision:
     return seeing(folders, 1)
 
 
@@ -157,7 +157,7 @@ def crowd(people: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(row, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST))
 
 
-def parsed(vision: ClassicVision, rgb: NDArray[np.uint8], which: int = 0) -> Person:
+def parsed(vision: DwposeSchpVision, rgb: NDArray[np.uint8], which: int = 0) -> Person:
     people = sorted(vision.find_people(rgb), key=lambda one: one.box.x0)
     return vision.parse(rgb, people[which], [one for one in people if one is not people[which]])
 
@@ -174,7 +174,7 @@ def overlap(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
     return float((a & b).sum() / (a | b).sum())
 
 
-def test_the_figure_comes_back_as_its_own_part_map(vision: ClassicVision) -> None:
+def test_the_figure_comes_back_as_its_own_part_map(vision: DwposeSchpVision) -> None:
     person = parsed(vision, crowd(1))
 
     wanted = truth()
@@ -189,7 +189,7 @@ def test_the_figure_comes_back_as_its_own_part_map(vision: ClassicVision) -> Non
     assert person.confidence.mean() > 0.95
 
 
-def test_keypoints_lie_where_the_figure_has_them(vision: ClassicVision) -> None:
+def test_keypoints_lie_where_the_figure_has_them(vision: DwposeSchpVision) -> None:
     (person,) = vision.find_people(crowd(1))
 
     # A bin of the crop is 1.2 pixels wide here.
@@ -211,8 +211,8 @@ def test_a_neighbours_clothes_are_somebody_elses(folders: Folders) -> None:
     assert set(np.unique(neighbours)) == {Part.BACKGROUND, Part.OTHER_PERSON}
 
 
-def test_on_a_crop_the_parsers_see_the_same(folders: Folders, vision: ClassicVision) -> None:
-    close = ClassicVision(load_model_set("dwpose-schp", folders(1)), 1, view="person")
+def test_on_a_crop_the_parsers_see_the_same(folders: Folders, vision: DwposeSchpVision) -> None:
+    close = DwposeSchpVision(load_model_set("dwpose-schp", folders(1)), 1, view="person")
 
     person = parsed(close, crowd(1))
 
@@ -221,7 +221,7 @@ def test_on_a_crop_the_parsers_see_the_same(folders: Folders, vision: ClassicVis
 
 
 def test_without_lip_coats_are_tops_and_the_jaw_parts_neck_from_face(folders: Folders) -> None:
-    alone = ClassicVision(load_model_set("dwpose-schp", folders(1)), 1, lip=False)
+    alone = DwposeSchpVision(load_model_set("dwpose-schp", folders(1)), 1, lip=False)
 
     part_map = parsed(alone, crowd(1)).part_map
 
@@ -231,7 +231,7 @@ def test_without_lip_coats_are_tops_and_the_jaw_parts_neck_from_face(folders: Fo
     assert overlap(part_map == Part.NECK, wanted == Part.NECK) > 0.5
 
 
-def served(vision: ClassicVision, rgb: NDArray[np.uint8], store: Path) -> MaskResult:
+def served(vision: DwposeSchpVision, rgb: NDArray[np.uint8], store: Path) -> MaskResult:
     file = io.BytesIO()
     Image.fromarray(rgb).save(file, "PNG")
     service = MaskService(vision, DirectoryMaskStore(store), fakes.FakePhotos())
@@ -251,7 +251,7 @@ def test_nobody_and_a_crowd_are_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_one_person_gets_both_masks(vision: ClassicVision, tmp_path: Path) -> None:
+def test_one_person_gets_both_masks(vision: DwposeSchpVision, tmp_path: Path) -> None:
     result = served(vision, crowd(1), tmp_path)
 
     assert (result.status, result.people_found) == ("success", 1)
@@ -267,7 +267,7 @@ def test_one_person_gets_both_masks(vision: ClassicVision, tmp_path: Path) -> No
     assert lower[wanted == Part.LEFT_SHOE].mean() < 0.1
 
 
-def test_only_what_find_people_returned_can_be_parsed(vision: ClassicVision) -> None:
+def test_only_what_find_people_returned_can_be_parsed(vision: DwposeSchpVision) -> None:
     with pytest.raises(TypeError, match="find_people"):
         vision.parse(crowd(1), fakes.candidate(), [])
 
@@ -282,7 +282,7 @@ def test_the_sets_name_chooses_what_runs_it(folders: Folders) -> None:
     with init_log("test"):
         vision = build_vision(chosen)
 
-    assert isinstance(vision, ClassicVision)
+    assert isinstance(vision, DwposeSchpVision)
     assert vision.model_set == "dwpose-schp"
 
 
@@ -341,9 +341,9 @@ class Counting:
         return self._poses.infer(rgb, box)
 
 
-@pytest.mark.parametrize("people", [MOST_POSES, MOST_POSES + 1, 106])
+@pytest.mark.parametrize("people", [MAX_POSES, MAX_POSES + 1, 106])
 def test_of_a_crowd_the_largest_and_surest_are_looked_at(
-    vision: ClassicVision, monkeypatch: pytest.MonkeyPatch, people: int
+    vision: DwposeSchpVision, monkeypatch: pytest.MonkeyPatch, people: int
 ) -> None:
     crowd, poses = Crowd(people), Counting(vision._poses)
     monkeypatch.setattr(vision, "_detector", crowd)
@@ -353,11 +353,11 @@ def test_of_a_crowd_the_largest_and_surest_are_looked_at(
     found = vision.find_people(rgb)
 
     assert len(found) == people
-    assert len(poses.looks) == MOST_POSES
+    assert len(poses.looks) == MAX_POSES
     assert poses.looks[0] == found[0].box == fakes.BOX
     ranked = sorted(crowd.found, key=lambda one: -one.box.area * one.score)
-    assert poses.looks == [one.box for one in ranked[:MOST_POSES]]
+    assert poses.looks == [one.box for one in ranked[:MAX_POSES]]
     unseen = [one for one in found if one.skeleton.torso is None]
-    assert len(unseen) == people - MOST_POSES
+    assert len(unseen) == people - MAX_POSES
     person = vision.parse(rgb, found[0], found[1:])
     assert person.box == fakes.BOX

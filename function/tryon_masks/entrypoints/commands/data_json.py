@@ -2,41 +2,55 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
-from tryon_masks.entrypoints.commands.arguments import (
-    UsageError,
-    logging_arguments,
-    option_arguments,
-    read_choices,
-    storing_arguments,
-)
-from tryon_masks.entrypoints.commands.making import Maker, Wire, print_answer
+import typer
+
+from tryon_masks.domain.identity import ANONYMOUS
+from tryon_masks.entrypoints.commands import options as given
+from tryon_masks.entrypoints.commands.making import Maker, Session, chosen_settings
+from tryon_masks.entrypoints.commands.progress import answer_line
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to the parser's ``commands``."""
-    data_json = commands.add_parser(
-        "data-json",
-        parents=[storing_arguments(), option_arguments(), logging_arguments()],
-        help="fill in the Mask block of a data.json",
+def data_json(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The data.json.")],
+    local: Annotated[
+        bool,
+        typer.Option(
+            "--local", help="The photo may be a path beside FILE, or an address of this machine."
+        ),
+    ] = False,
+    out: given.Out = None,
+    store: given.Store = None,
+    profile: given.ProfileName = None,
+    expand: given.Margins = None,
+    file_format: given.Format = None,
+    edge: given.EdgeName = None,
+    max_side: given.MaxSide = None,
+    person: given.WhichPerson = None,
+    person_box: given.PersonBox = None,
+    overlay: given.Overlay = False,
+    user_id: given.UserId = ANONYMOUS,
+    _verbose: given.Verbose = False,
+) -> int:
+    """Fill in the Mask block of a data.json."""
+    session: Session = ctx.obj
+    if not file.is_file():
+        raise given.UsageError(f"no such file: {file}")
+    options, user_id = given.read_choices(
+        user_id,
+        profile=profile,
+        expand=expand,
+        format=file_format,
+        edge=edge,
+        max_side=max_side,
+        person=person,
+        person_box=person_box,
+        overlay=overlay,
     )
-    data_json.add_argument("file", type=Path, metavar="FILE")
-    data_json.add_argument(
-        "--local",
-        action="store_true",
-        help="the photo may be a path beside FILE, or an address of this machine",
-    )
-    data_json.set_defaults(run=run, masks=None, outputs=None, target=None)
-
-
-def run(args: argparse.Namespace, environ: Mapping[str, str], wire: Wire) -> int:
-    """Run the command and return its exit code."""
-    if not args.file.is_file():
-        raise UsageError(f"no such file: {args.file}")
-    options, user_id = read_choices(args)
-    answer = Maker(args, environ, wire).document(args.file, options, user_id)
-    print_answer(answer, str(args.file))
+    settings = chosen_settings(session.environ, out, store)
+    answer = Maker(settings, session.wire, allow_local=local).document(file, options, user_id)
+    print(answer_line(answer, str(file)), flush=True)
     return 0 if answer["status"] == "success" else 1

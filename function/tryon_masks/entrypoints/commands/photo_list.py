@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, StrictStr, ValidationError
 
 from tryon_masks.domain.errors import InvalidRequest
-from tryon_masks.domain.identity import user_of
+from tryon_masks.domain.identity import resolve_user_id
 from tryon_masks.schema.requests import PROBLEMS_SHOWN, OptionsBody, UserId, invalid
 from tryon_masks.service import MaskOptions
 
@@ -99,7 +99,7 @@ def _item(text: str, folder: Path, made_by: Sequence[str]) -> Item:
     return Item(
         item_id=line.id or re.sub(r"[^\w.-]", "_", stem) or "photo",
         photo=photo,
-        user_id=user_of(None, line.user_id),
+        user_id=resolve_user_id(None, line.user_id),
         options=line.options(),
         digest=hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16],
     )

@@ -48,10 +48,3 @@ def end_with(parent: int) -> None:
         os._exit(1)
     # The parent is interrupted too, and ends this process in order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def job_count(text: str) -> int:
-    """Read the argument of ``--jobs``: 1 to 256."""
-    if not 1 <= int(text) <= 256:
-        raise ValueError
-    return int(text)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +16,10 @@ from tryon_masks.adapters.aws import aws_client
 from tryon_masks.adapters.runs import StepFunctionsRuns
 from tryon_masks.adapters.s3 import S3BatchFiles, s3_client
 from tryon_masks.adapters.stack import stack_outputs
-from tryon_masks.domain.errors import InvalidRequest, SettingsError
-from tryon_masks.entrypoints.commands.photo_list import Item, read_list
+from tryon_masks.domain.errors import InvalidRequest, SettingsError, StateUnavailable
+from tryon_masks.entrypoints.commands.options import UsageError
+from tryon_masks.entrypoints.commands.photo_list import Item, Results, read_list
+from tryon_masks.entrypoints.commands.progress import ProgressBar
 from tryon_masks.ports import BatchRuns, Run
 from tryon_masks.settings import MANIFESTS
 
@@ -25,6 +29,42 @@ TIMEOUT_S = 60.0
 POLL_S = 2.0
 GIVEN_UP = "GIVEN_UP"
 """The code of an item that the stack could not work on, however often."""
+
+
+def batch_remote(manifest: Path, results: Results, name: str) -> int:
+    """Have the stack ``name`` make a list's masks, and return the command's exit code.
+
+    Raises
+    ------
+    SettingsError
+    UsageError
+    """
+    try:
+        listed = read_remote_list(manifest)
+        results.answers()
+    except (InvalidRequest, OSError, UnicodeDecodeError) as error:
+        raise UsageError(str(error)) from error
+    stack = RemoteStack.find(name)
+    try:
+        batch_id = stack.submit([line for _, line in listed])
+        print(f"batch {batch_id}: stopping this command does not stop it", file=sys.stderr)
+        with ProgressBar(len(listed)) as bar:
+            run = stack.follow(batch_id, lambda run: bar.set(run.total - run.queued - run.running))
+        if run.results is None:
+            print(
+                "The run has failed: its execution in Step Functions says why. It can be redriven.",
+                file=sys.stderr,
+            )
+            return 1
+        answers = {answer["id"]: answer for answer in stack.answers(run.results)}
+    except StateUnavailable as error:
+        print(f"AWS cannot be reached: {error.detail}", file=sys.stderr)
+        return 1
+    results.replace((item, answers[item.item_id]) for item, _ in listed if item.item_id in answers)
+    found = (answers.get(item.item_id, {}).get("status", "not done") for item, _ in listed)
+    counts = Counter(found)
+    print(json.dumps({"items": len(listed), **counts}))
+    return 0 if counts["success"] == len(listed) else 1
 
 
 def read_remote_list(path: Path) -> list[tuple[Item, dict[str, Any]]]:
@@ -94,7 +134,7 @@ class RemoteStack:
         StateUnavailable
         """
         while True:
-            run = self.runs.look(batch_id)
+            run = self.runs.get(batch_id)
             tell(run)
             if run.state != "running":
                 return run

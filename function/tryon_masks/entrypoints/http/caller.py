@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tryon_masks.domain.errors import BadRequest
-from tryon_masks.domain.identity import read_user_id, user_of
+from tryon_masks.domain.identity import check_user_id, resolve_user_id
 
 
 class NotSignedIn(BadRequest):
@@ -37,7 +37,7 @@ class Caller:
 
     @classmethod
     def of(cls, request_context: Mapping[str, Any]) -> Caller:
-        """The caller that ``requestContext`` of an HTTP API's event tells of, yet unchecked."""
+        """Read the caller from ``requestContext`` of an HTTP API's event, yet unchecked."""
         match request_context.get("authorizer"):
             case None:
                 return cls()
@@ -51,11 +51,11 @@ class Caller:
 
     @property
     def name(self) -> str:
-        """For the log."""
-        return user_of(self.user_id, None)
+        """Return the caller's name for the log."""
+        return resolve_user_id(self.user_id, None)
 
     def known(self) -> str:
-        """Whose the caller's uploads and jobs are.
+        """Return the owner of the caller's uploads and jobs.
 
         Raises
         ------
@@ -78,4 +78,4 @@ class Caller:
         if self.owner == "":
             raise NotSignedIn
         if self.user_id is not None:
-            read_user_id(self.user_id)
+            check_user_id(self.user_id)

@@ -27,7 +27,7 @@ class HttpCall:
 
 
 def read_call(event: Mapping[str, Any]) -> HttpCall:
-    """The call that an event of an HTTP API, a REST API or a function URL tells of.
+    """Read the call from an event of an HTTP API, a REST API or a function URL.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def read_call(event: Mapping[str, Any]) -> HttpCall:
 
 
 def _split(path: str, route_key: str) -> tuple[str, str]:
-    """What stands before the route's path, and that path.
+    """Return what stands before the route's path, and that path.
 
     An API that routes by itself names the route; else the path of one is looked for at the end.
     """
@@ -90,14 +90,14 @@ def _stands_for(name: str, asked: str) -> bool:
 
 
 def _texts(given: object) -> dict[str, str]:
-    """The members of ``given`` that are text."""
+    """Return the members of ``given`` that are text."""
     if not isinstance(given, Mapping):
         return {}
     return {str(name): value for name, value in given.items() if isinstance(value, str)}
 
 
 def _of_rest_api(event: Mapping[str, Any]) -> dict[str, Any]:
-    """A REST API's event (payload 1) as an HTTP API's."""
+    """Turn a REST API's event (payload 1) into an HTTP API's."""
     context, resource = event["requestContext"], event.get("resource") or ""
     method = event["httpMethod"]
     query = _texts(event.get("queryStringParameters"))
@@ -119,7 +119,7 @@ def _of_rest_api(event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _authorizer(context: Mapping[str, Any]) -> dict[str, Any]:
-    """Who was let in, as an HTTP API says it; an unknown way of saying it stays as it is."""
+    """Return who was let in, as an HTTP API says it; an unknown way of saying it stays as it is."""
     match context:
         case {"authorizer": {"claims": {**claims}}}:
             return {"authorizer": {"jwt": {"claims": claims}}}

@@ -17,7 +17,7 @@ FRAMEWORK_SCHEMAS = ("HTTPValidationError", "ValidationError", "ResponseValidati
 
 
 def document() -> dict[str, Any]:
-    """The document as the routes and models make it."""
+    """Return the OpenAPI document as the routes and models make it."""
     openapi: dict[str, Any] = json.loads(
         resolver.get_openapi_json_schema(
             title="Tryon Masks",

@@ -32,10 +32,10 @@ from tryon_masks.domain.errors import (
     TryonMasksError,
     UnknownEvent,
 )
-from tryon_masks.domain.identity import ANONYMOUS, user_of
+from tryon_masks.domain.identity import ANONYMOUS, resolve_user_id
 from tryon_masks.entrypoints.http.caller import Caller
 from tryon_masks.entrypoints.http.events import read_call
-from tryon_masks.jobs.submit import Desk, NotFound
+from tryon_masks.jobs.submit import NotFound, Submission
 from tryon_masks.ports import Job, StepLog
 from tryon_masks.schema.answers import (
     BatchAnswer,
@@ -78,7 +78,7 @@ Prefer = Annotated[
     str | None, Header(description="respond-async: answer at once, with where to ask later.")
 ]
 _JSON_TYPE = re.compile(r"(application/json|text/json|application/[\w.-]+\+json)?", re.IGNORECASE)
-"""Of a body; without a type it is taken to be the only one there is."""
+"""Content types of a body; without one it is taken to be JSON."""
 REQUEST_ID_HEADER = "x-request-id"
 SIGNED_IN = "token"
 """The security scheme of the routes that make masks."""
@@ -236,15 +236,15 @@ def post_uploads(body: Annotated[UploadBody, InBody()]) -> Response[UploadAnswer
     call = _call()
     owner = call.owner()
     user_id = call.identify(body.user_id)
-    job, form = call.desk.hand_out_form(owner, user_id, body)
+    job, form = call.submission.jobs.create_upload(owner, user_id, body)
     call.log.flush()
     answer = UploadAnswer(
         job_id=job.job_id,
         job=_job_path(job),
         key=job.task["upload"],
         upload=FormAnswer(url=form.url, fields=form.fields),
-        max_bytes=call.desk.forms.max_bytes,
-        expires_in=call.desk.forms.lifetime_s,
+        max_bytes=call.submission.jobs.forms.max_bytes,
+        expires_in=call.submission.jobs.forms.lifetime_s,
         request_id=call.log.request_id,
     )
     return _response(answer, 201, {"Location": call.mapping + answer.job})
@@ -262,7 +262,7 @@ def get_job(job_id: str) -> Response[JobAnswer]:
     call = _call()
     owner = call.owner()
     call.reading.close()
-    job = call.desk.look_up(owner, job_id)
+    job = call.submission.jobs.get(owner, job_id)
     call.log.flush()
     waiting = {"Retry-After": str(POLL_S)} if job.answer is None else {}
     return _response(job_answer(job, call.log.request_id), 200, waiting)
@@ -280,7 +280,7 @@ def post_batches(body: Annotated[BatchBody, InBody()]) -> Response[BatchAnswer]:
     call = _call()
     owner = call.owner()
     call.identify(None)
-    progress = call.desk.hand_in_batch(owner, call.caller.user_id, body)
+    progress = call.submission.batches.submit(owner, call.caller.user_id, body)
     call.log.flush()
     path = BATCH.format(batch_id=progress.batch.batch_id)
     headers = {"Location": call.mapping + path}
@@ -299,7 +299,7 @@ def get_batch(batch_id: str) -> Response[BatchAnswer]:
     call = _call()
     owner = call.owner()
     call.reading.close()
-    progress = call.desk.look_up_batch(owner, batch_id)
+    progress = call.submission.batches.get(owner, batch_id)
     call.log.flush()
     ended = progress.state in ("done", "failed")
     waiting = {} if ended else {"Retry-After": str(POLL_S)}
@@ -338,7 +338,7 @@ class _Call:
     """
 
     service: MaskService
-    desk_here: Desk | None
+    submission_here: Submission | None
     caller: Caller
     log: RequestLog
     reading: ExitStack
@@ -346,31 +346,31 @@ class _Call:
     started: float = field(default_factory=time.perf_counter)
 
     @property
-    def desk(self) -> Desk:
-        """Where jobs, uploads and batches are handed in.
+    def submission(self) -> Submission:
+        """Return where jobs, uploads and batches are submitted.
 
         Raises
         ------
         NotFound
             A server on somebody's own machine has none.
         """
-        if self.desk_here is None:
+        if self.submission_here is None:
             raise NotFound("Jobs, uploads and batches need a deployed stack.")
-        return self.desk_here
+        return self.submission_here
 
     def owner(self) -> str:
-        """Whose jobs, uploads and batches the caller's are, where there are any.
+        """Return the owner of the caller's jobs, uploads and batches, where a stack has these.
 
         Raises
         ------
         NotFound, NotSignedIn
         """
-        _ = self.desk
+        _ = self.submission
         return self.caller.known()
 
     def identify(self, user_id: str | None) -> str:
-        """Whose request it is, from now on in the log too; the request has been read."""
-        user_id = user_of(self.caller.user_id, user_id)
+        """Resolve whose request it is, and name that user in the log from now on."""
+        user_id = resolve_user_id(self.caller.user_id, user_id)
         self.reading.close()
         self.log.identify(user_id)
         return user_id
@@ -387,7 +387,7 @@ def _make(body: MaskRequestBody | DataJson, prefer: str | None) -> Response[Mask
         return _make_later(call, body)
     if body.callback_url is not None:
         raise InvalidRequest("callback_url needs the header Prefer: respond-async.")
-    request = mask_request(body, user_of(call.caller.user_id, body.user_id))
+    request = mask_request(body, resolve_user_id(call.caller.user_id, body.user_id))
     call.identify(body.user_id)
     result = call.service.make(request, call.log)
     call.log.flush()
@@ -404,7 +404,7 @@ def _make(body: MaskRequestBody | DataJson, prefer: str | None) -> Response[Mask
 def _make_later(call: _Call, body: MaskRequestBody | DataJson) -> Response[MaskAnswer | JobAnswer]:
     owner = call.owner()
     user_id = call.identify(body.user_id)
-    job = call.desk.hand_in(owner, user_id, body)
+    job = call.submission.jobs.submit(owner, user_id, body)
     call.log.flush()
     headers = {"Location": call.mapping + _job_path(job), "Preference-Applied": "respond-async"}
     return _response(job_answer(job, call.log.request_id), 202, headers)
@@ -440,11 +440,11 @@ resolver.exception_handler(Exception)(_raise)
 
 
 def create_handler(
-    service: MaskService, desk: Desk | None, step_log: StepLog | None = None
+    service: MaskService, submission: Submission | None, step_log: StepLog | None = None
 ) -> Handler:
-    """The Lambda handler for API Gateway's HTTP APIs, its REST APIs and function URLs.
+    """Return the Lambda handler for API Gateway's HTTP APIs, its REST APIs and function URLs.
 
-    ``desk`` is None where nothing can be handed in to be done later.
+    ``submission`` is None where nothing can be handed in to be done later.
     """
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -476,7 +476,7 @@ def create_handler(
                 time_limit(left),
                 request_log(request_id, caller.name, None if probe else step_log) as log,
             ):
-                call = _Call(service, desk, caller, log, ExitStack(), mapping)
+                call = _Call(service, submission, caller, log, ExitStack(), mapping)
                 return _answer(event, context, call)
         except LogUnavailable as error:
             return _error_response(error, error_for(error, request_id, log_saved=False))
@@ -506,7 +506,7 @@ def _answer(event: dict[str, Any], context: Any, call: _Call) -> dict[str, Any]:
 
 
 def _with_json_body(event: dict[str, Any]) -> dict[str, Any]:
-    """The event with its body as text. The framework would take forms as well."""
+    """Return the event with its body as text. The framework would take forms as well."""
     body, given = event.get("body"), event.get("headers", {})
     kind = APIGatewayProxyEventV2(event).headers.get("content-type", "")
     if body and not _JSON_TYPE.fullmatch(kind.partition(";")[0].strip()):

@@ -16,11 +16,11 @@ from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 
 from tryon_masks.deadline import time_limit
 from tryon_masks.domain.errors import BadRequest, InProgress, UnknownEvent
-from tryon_masks.domain.identity import ANONYMOUS, user_of
+from tryon_masks.domain.identity import ANONYMOUS, resolve_user_id
 from tryon_masks.entrypoints.queue.notices import parsed, uploads_in
 from tryon_masks.entrypoints.queue.uploads import Uploads
-from tryon_masks.jobs.progress import JobDesk
-from tryon_masks.jobs.run import Maker
+from tryon_masks.jobs.progress import JobTracker
+from tryon_masks.jobs.run import JobRunner
 from tryon_masks.jobs.task import item_job_id
 from tryon_masks.ports import Job
 from tryon_masks.schema.answers import error_for
@@ -45,19 +45,19 @@ class Worker:
 
     def __init__(
         self,
-        maker: Maker,
+        runner: JobRunner,
         uploads: Uploads,
-        jobs: JobDesk,
+        jobs: JobTracker,
         *,
         tries: int,
     ) -> None:
-        self._maker = maker
+        self._runner = runner
         self._uploads = uploads
         self._jobs = jobs
         self._tries = tries
 
     def handle(self, event: dict[str, Any], context: Any) -> dict[str, Any]:
-        """Lambda's handler for SQS, with ``ReportBatchItemFailures``, and for one line of a list.
+        """Handle an event of SQS, with ``ReportBatchItemFailures``, or one line of a list.
 
         Also for what S3, SNS or EventBridge tell of uploads without a queue between.
 
@@ -94,13 +94,13 @@ class Worker:
             return error_for(UnknownEvent(), request_id).model_dump(mode="json")
 
     def _line(self, line: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer to one line of a list, as the state machine's ``ItemSelector`` hands it over.
+        """Answer one line of a list, as the state machine's ``ItemSelector`` hands it over.
 
         What time does not mend is an answer. Anything else is raised, for the state machine to try
         again and to count.
         """
         batch_id, number, given = line["batch_id"], line["number"], line["item"]
-        user_id = user_of(line["user_id"], _text(given, "user_id"))
+        user_id = resolve_user_id(line["user_id"], _text(given, "user_id"))
         answer: dict[str, Any] = {"id": item_name(_text(given, "id"), number), "user_id": user_id}
 
         def read(log: RequestLog) -> MaskRequest:
@@ -112,9 +112,9 @@ class Worker:
         def write(made: dict[str, Any], _done: bool) -> None:
             with step("count_line", "worker"):
                 answer.update(made)
-                self._jobs.batches.tally(batch_id, number, made["status"])
+                self._jobs.batches.finish_line(batch_id, number, made["status"])
 
-        self._maker.serve(f"{batch_id}-{number}", read, write, last=False)
+        self._runner.run(f"{batch_id}-{number}", read, write, last=False)
         return answer
 
     def _message(self, record: SQSRecord) -> None:
@@ -127,7 +127,7 @@ class Worker:
             raise
         except Exception:
             with request_log(request_id, ANONYMOUS), step("try_again_later", "worker"):
-                self._jobs.queue.again(
+                self._jobs.queue.redeliver(
                     record.receipt_handle, PAUSES_S[min(delivery, len(PAUSES_S)) - 1]
                 )
             raise
@@ -137,14 +137,14 @@ class Worker:
             case {"job_id": str(job_id)}:
                 self._job(job_id, request_id, partial(self._jobs.get, job_id), last=last)
             case {"batch_id": str(batch_id), "number": int(number)}:
-                take = partial(self._jobs.take_item, batch_id, number)
+                take = partial(self._jobs.batches.take_item, batch_id, number)
                 self._job(item_job_id(batch_id, number), request_id, take, last=last)
             case {"batch_id": str(batch_id)}:
                 with (
                     request_log(request_id, ANONYMOUS),
                     step("fan_out", "worker", batch_id=batch_id),
                 ):
-                    self._jobs.fan_out(batch_id)
+                    self._jobs.batches.fan_out(batch_id)
             case {"callback": str(job_id)}:
                 self._call_back(job_id, request_id)
             case notice:
@@ -170,7 +170,7 @@ class Worker:
                 return
             if job.done:
                 # Whoever did it may have died before it was counted.
-                self._jobs.settle(job)
+                self._jobs.batches.settle(job)
                 return
             self._jobs.start(job)
         task = job.task
@@ -183,7 +183,7 @@ class Worker:
             with step("write_answer", "worker"):
                 self._jobs.finish(job, answer, done=done)
 
-        self._maker.serve(
+        self._runner.run(
             request_id,
             read,
             write,

@@ -12,7 +12,7 @@ Upload = tuple[str, str]
 
 
 def uploads_in(notice: object) -> list[Upload] | None:
-    """The objects that ``notice`` says were created; None where it is nothing of S3's.
+    """Return the objects that ``notice`` says were created; None where it is nothing of S3's.
 
     S3 itself tells of them in records, EventBridge of one an event; SNS wraps either.
     """
@@ -47,7 +47,7 @@ def _of_record(record: object) -> list[Upload] | None:
 
 
 def parsed(text: str) -> Mapping[str, Any]:
-    """The JSON object in ``text``, an empty one where there is none."""
+    """Parse the JSON object in ``text``; an empty one where there is none."""
     try:
         found = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError):

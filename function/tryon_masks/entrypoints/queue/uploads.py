@@ -8,10 +8,10 @@ from typing import Any
 
 from tryon_masks.adapters.s3 import S3Objects
 from tryon_masks.domain.errors import InvalidRequest
-from tryon_masks.domain.identity import ANONYMOUS, read_user_id
+from tryon_masks.domain.identity import ANONYMOUS, check_user_id
 from tryon_masks.entrypoints.queue.notices import Upload
-from tryon_masks.jobs.progress import JobDesk
-from tryon_masks.jobs.run import Maker
+from tryon_masks.jobs.progress import JobTracker
+from tryon_masks.jobs.run import JobRunner
 from tryon_masks.jobs.task import JOB_METADATA, OPTIONS_METADATA
 from tryon_masks.ports import USER_METADATA, Job
 from tryon_masks.schema.requests import photo_of_document, read_options
@@ -20,7 +20,7 @@ from tryon_masks.telemetry import RequestLog, request_log, step
 
 DOCUMENT_ENDING = ".json"
 FOLDER_ENDINGS = ("/", "_$folder$")
-"""Of the empty objects that consoles and file systems on S3 make for folders."""
+"""Ends of the keys of the empty objects that stand for folders on S3."""
 
 
 class Uploads:
@@ -38,15 +38,15 @@ class Uploads:
 
     def __init__(
         self,
-        maker: Maker,
+        runner: JobRunner,
         objects: S3Objects,
-        jobs: JobDesk,
+        jobs: JobTracker,
         *,
         results_prefix: str,
         mask_folder: tuple[str, str] | None,
         max_bytes: int,
     ) -> None:
-        self._maker = maker
+        self._runner = runner
         self._objects = objects
         self._jobs = jobs
         self._results_prefix = results_prefix
@@ -88,7 +88,7 @@ class Uploads:
             with step("read_upload", "worker", key=key):
                 data, metadata = self._objects.get(bucket, key, self._max_bytes)
                 job = self._job(key, metadata)
-                user_id = read_user_id(metadata.get(USER_METADATA, ANONYMOUS))
+                user_id = check_user_id(metadata.get(USER_METADATA, ANONYMOUS))
                 log.identify(user_id)
                 whose[USER_METADATA] = user_id
                 photo = photo_of_document(data) if _is_document(key) else data
@@ -100,10 +100,10 @@ class Uploads:
                 if job is not None:
                     self._jobs.finish(job, answer, done=done)
 
-        self._maker.serve(request_id, read, write, last=last, document=_is_document(key))
+        self._runner.run(request_id, read, write, last=last, document=_is_document(key))
 
     def _job(self, key: str, metadata: Mapping[str, str]) -> Job | None:
-        """The job that a form began, where the upload came by one."""
+        """Return the job that a form began, where the upload came by one."""
         job_id = metadata.get(JOB_METADATA)
         if job_id is None:
             return None
@@ -128,7 +128,9 @@ def _is_document(key: str) -> bool:
 
 
 def _options(metadata: Mapping[str, str]) -> dict[str, Any]:
-    """The options in an object's metadata: ``options`` as JSON, ``masks`` and ``profile`` plain."""
+    """Read the options in an object's metadata: ``options`` as JSON, ``masks`` and ``profile``
+    plain.
+    """
     try:
         options = json.loads(metadata.get(OPTIONS_METADATA, "{}"))
     except (ValueError, RecursionError) as error:

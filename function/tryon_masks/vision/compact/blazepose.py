@@ -84,13 +84,13 @@ class Crop:
 
     @classmethod
     def around(cls, centre: NDArray[np.floating], rim: NDArray[np.floating]) -> Crop:
-        """The square around a circle, turned so that ``rim`` lies straight above ``centre``."""
+        """Return the square around a circle, turned until ``rim`` lies above ``centre``."""
         dx, dy = (rim - centre).tolist()
         side = 2 * CROP_MARGIN * float(np.hypot(dx, dy))
         return cls(float(centre[0]), float(centre[1]), side, float(np.arctan2(dx, -dy)))
 
     def near(self, other: Crop) -> bool:
-        """Whether ``other`` shows the model much the same picture."""
+        """Return whether ``other`` shows the model much the same picture."""
         moved = float(np.hypot(other.x - self.x, other.y - self.y)) / self.side
         grown = max(self.side, other.side) / min(self.side, other.side)
         turned = abs((other.angle - self.angle + np.pi) % (2 * np.pi) - np.pi)
@@ -98,7 +98,7 @@ class Crop:
 
     @property
     def to_photo(self) -> NDArray[np.float64]:
-        """Affine matrix (2, 3) from crop pixels (0..256) to photo pixels."""
+        """Return the affine matrix (2, 3) from crop pixels (0..256) to photo pixels."""
         step = self.side / CROP_SIDE
         cos, sin = step * np.cos(self.angle), step * np.sin(self.angle)
         turn = np.array([[cos, -sin], [sin, cos]])
@@ -106,7 +106,7 @@ class Crop:
         return np.column_stack([turn, shift])
 
     def cut(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The square's pixels, (256, 256, 3); black where it leaves the photo."""
+        """Return the square's pixels, (256, 256, 3), uint8; black where it leaves the photo."""
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         return np.asarray(cv2.warpAffine(rgb, self.to_photo, (CROP_SIDE, CROP_SIDE), flags=flags))
 
@@ -136,18 +136,20 @@ class Pose:
 
     @property
     def neck(self) -> NDArray[np.float64]:
-        """Mid-shoulder (x, y), whether it is seen or not."""
+        """Return the middle of the shoulders (x, y), whether it is seen or not."""
         return np.asarray(self.points[SHOULDERS].mean(axis=0), np.float64)
 
     @property
     def unit(self) -> float:
-        """The torso's length in pixels, or that of shoulders so wide where it is foreshortened."""
+        """Return the torso's length in pixels, or the shoulders' where that is foreshortened."""
         across = np.subtract(*self.points[SHOULDERS])
         down = self.neck - self.points[HIPS].mean(axis=0)
         return max(float(np.hypot(*down)), SHOULDER_WIDTHS_PER_TORSO * float(np.hypot(*across)))
 
     def outline_on(self, rows: slice, columns: slice) -> Floats:
-        """The outline on a region of the photo's grid; 0 outside the crop."""
+        """Resample the outline to a region of the photo's grid: float32, 0 to 1; 0 outside the
+        crop.
+        """
         matrix = self.crop.to_photo
         matrix[:, 2] -= columns.start, rows.start
         size = (columns.stop - columns.start, rows.stop - rows.start)
@@ -162,7 +164,7 @@ class PersonDetector:
         self._anchors = _anchors()
 
     def find(self, rgb: NDArray[np.uint8]) -> list[Detection]:
-        """Everybody in ``rgb`` (H, W, 3) who is at least hinted at, best first."""
+        """Find everybody in ``rgb`` (H, W, 3), uint8, who is at least hinted at, best first."""
         height, width = rgb.shape[:2]
         scale = DETECTOR_SIDE / max(height, width)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -194,7 +196,8 @@ class PoseModel:
     def infer(
         self, rgb: NDArray[np.uint8], crop: Crop, least: float = POSE_THRESHOLD
     ) -> Pose | None:
-        """The pose in ``crop``, or on the better crop that the first look suggests if it differs.
+        """Infer the pose in ``crop``, or in the better crop that the first pose suggests if it
+        differs.
 
         None where the model sees nobody, or at first less of somebody than ``least``, 0 to 1.
         """
@@ -222,7 +225,7 @@ class PoseModel:
 
 
 def _anchors() -> Floats:
-    """Cell centres of every anchor, shape (2254, 2), x and y 0 to 1."""
+    """Return the cell centres of every anchor, shape (2254, 2), x and y 0 to 1."""
     rows = []
     for stride, count in DETECTOR_ANCHORS:
         cells = DETECTOR_SIDE // stride
@@ -233,7 +236,7 @@ def _anchors() -> Floats:
 
 
 def _merge(values: Floats, scores: Floats) -> list[tuple[Floats, float]]:
-    """Weighted non-maximum suppression: (N, 6, 2) centre, size, four points -> one a person.
+    """Apply weighted non-maximum suppression: (N, 6, 2) centre, size, four points -> one a person.
 
     With each, the score of the surest. What is not sure moves nothing that is.
     """
@@ -276,7 +279,7 @@ def _refine(points: Floats, heatmaps: Floats) -> Floats:
 
 
 def to_candidate(pose: Pose, frame: tuple[int, int]) -> Candidate | None:
-    """The pose by name, with the box that holds its outline and joints inside ``frame``.
+    """Name the pose's points, and box its outline and joints inside ``frame``.
 
     ``frame`` is (height, width) in pixels. None where nothing of the pose lies inside it.
     """

@@ -41,28 +41,48 @@ class ClassProbabilities:
 
     @classmethod
     def of(cls, cells: Floats, matrix: NDArray[np.float64]) -> ClassProbabilities:
-        """Where ``matrix`` leads to the pixels of the parser's input."""
+        """Wrap the parser's output.
+
+        Parameters
+        ----------
+        cells
+            Shape (20, h, w), float32: probabilities.
+        matrix
+            (2, 3), from the grid's pixels to the pixels of the parser's input.
+        """
         to_cells = matrix / CELL
         to_cells[:, 2] -= (CELL - 1) / (2 * CELL)  # a cell's answer stands in its middle
         return cls(cells, to_cells)
 
     def moved(self, dx: float, dy: float) -> ClassProbabilities:
-        """The same answer, ``dx`` and ``dy`` pixels further right and down."""
+        """Translate the probabilities by ``dx`` and ``dy`` pixels to the right and down."""
         return ClassProbabilities(
             self.cells, self.matrix - self.matrix[:, :2] @ [[0, 0, dx], [0, 0, dy]]
         )
 
     def at(self, classes: Sequence[Class], x: Floats, y: Floats) -> Floats:
-        """Probabilities (len(classes), N) at points (N,); background where nothing was shown."""
+        """Return the probabilities of some classes at points.
+
+        Parameters
+        ----------
+        classes
+            C classes.
+        x, y
+            The points: shape (N,), float32, pixels.
+
+        Returns
+        -------
+        Shape (C, N), float32, 0 to 1; background where the parser was shown nothing.
+        """
         planes = [(self.cells[cls], float(cls == Class.BACKGROUND)) for cls in classes]
         return self._read(planes, x, y)
 
     def read(self, plane: Floats, x: Floats, y: Floats) -> Floats:
-        """A plane (h, w) of values of the cells, at points (N,); 0 beyond it."""
+        """Interpolate a plane (h, w) of values of the cells at points (N,); 0 beyond it."""
         return np.asarray(self._read([(plane, 0.0)], x, y)[0])
 
     def agreed(self, labels: NDArray[np.uint8], x: Floats, y: Floats) -> NDArray[np.uint8]:
-        """The label of ``labels`` (h, w) that all four cells about a point (N,) share.
+        """Return the label of ``labels`` (h, w) that all four cells about a point (N,) share.
 
         :data:`MIXED` where they do not.
         """
@@ -80,7 +100,7 @@ class ClassProbabilities:
         return across[0] * x + across[1] * y + across[2], down[0] * x + down[1] * y + down[2]
 
     def _read(self, planes: Sequence[tuple[Floats, float]], x: Floats, y: Floats) -> Floats:
-        """Each of the planes, which has the given value beyond its borders."""
+        """Interpolate each of the planes, which has the given value beyond its borders."""
         # OpenCV reads at a grid of points, of limited sides.
         shape = (max(1, -(-len(x) // WIDE)), WIDE)
         column, row = np.zeros((2, *shape), np.float32)
@@ -108,7 +128,7 @@ class GarmentParser:
     def parse(
         self, rgb: NDArray[np.uint8], outline: NDArray[np.uint8], box: Box, skeleton: Skeleton
     ) -> ClassProbabilities:
-        """What the person in ``box``, whose joints ``skeleton`` names, consists of.
+        """Parse the person in ``box``, whose joints ``skeleton`` names.
 
         Parameters
         ----------
@@ -116,10 +136,12 @@ class GarmentParser:
             The photo (H, W, 3), uint8.
         outline
             The pose model's outline of the person on the photo (H, W), uint8, 255 where certain.
+        box, skeleton
+            In pixels of the photo.
 
         Returns
         -------
-        On the photo's grid.
+        Class probabilities on the photo's grid.
 
         Raises
         ------

@@ -49,7 +49,7 @@ CHANNELS = 3 + len(PLANES) + 1
 def crop_matrix(
     box: Box, skeleton: Skeleton, size: tuple[int, int] = (HEIGHT, WIDTH)
 ) -> NDArray[np.float64]:
-    """Affine matrix (2, 3) from photo pixels to the pixels of an input of ``size`` (H, W).
+    """Return the affine matrix (2, 3) from photo pixels to those of an input of ``size`` (H, W).
 
     The photo is turned by as many quarters as bring the neck above the hips. The box, grown by
     :data:`MARGIN`, fills the input as far as its aspect allows, centred.
@@ -63,7 +63,7 @@ def crop_matrix(
 
 
 def upright(skeleton: Skeleton) -> NDArray[np.float64]:
-    """The rotation (2, 2) by whole quarters after which the neck is above the hips.
+    """Return the rotation (2, 2) by whole quarters after which the neck is above the hips.
 
     No turn where a shoulder or a hip is missing.
     """
@@ -76,7 +76,20 @@ def upright(skeleton: Skeleton) -> NDArray[np.float64]:
 def draw(
     skeleton: Skeleton, matrix: NDArray[np.float64], size: tuple[int, int] = (HEIGHT, WIDTH)
 ) -> NDArray[np.uint8]:
-    """The skeleton's bones in input pixels: shape (9, H, W), 0 or 255; missing points draw nothing.
+    """Draw the skeleton's bones as the parser's input has them.
+
+    Parameters
+    ----------
+    skeleton
+        In pixels of the photo; missing points draw nothing.
+    matrix
+        From :func:`crop_matrix`.
+    size
+        (H, W) of the input.
+
+    Returns
+    -------
+    Shape (9, H, W), uint8, 0 or 255; see :data:`PLANES`.
 
     Raises
     ------
@@ -107,10 +120,24 @@ def tensor(
     matrix: NDArray[np.float64],
     size: tuple[int, int] = (HEIGHT, WIDTH),
 ) -> NDArray[np.float32]:
-    """The network's input: shape (1, 13, H, W), float32, -1 to 1: see :data:`CHANNELS`.
+    """Build the network's input.
 
-    ``rgb`` is the photo (h, w, 3), uint8; ``outline`` (h, w), uint8, 0 to 255 where the person is
-    certain; ``matrix`` comes from :func:`crop_matrix`.
+    Parameters
+    ----------
+    rgb
+        The photo (h, w, 3), uint8.
+    outline
+        Shape (h, w), uint8, 0 to 255 where the person is certain.
+    skeleton
+        In pixels of the photo.
+    matrix
+        From :func:`crop_matrix`.
+    size
+        (H, W) of the input.
+
+    Returns
+    -------
+    Shape (1, 13, H, W), float32, -1 to 1; see :data:`CHANNELS`.
     """
     height, width = size
     crop = cv2.warpAffine(

@@ -48,7 +48,7 @@ Region = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
-class Seen(Candidate):
+class PoseCandidate(Candidate):
     """A candidate with the pose that it came from."""
 
     pose: Pose
@@ -76,7 +76,7 @@ class PeopleFinder:
         self._poses.infer(grey, Crop(side / 2, side / 2, side, 0.0))
 
     def find(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
-        """Everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
+        """Find everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
         with step("detect_people", "blazepose"):
             found = self._detector.find(rgb)
         sure = [one for one in found if one.score >= SURE]
@@ -88,7 +88,7 @@ class PeopleFinder:
         elif any(_apart(one.neck, poses) for one in found):
             with step("look_behind", "blazepose"):
                 poses = self._with_those_behind(rgb, poses)
-        people = [one for pose in poses if (one := _seen(pose, rgb.shape)) is not None]
+        people = [one for pose in poses if (one := _to_pose_candidate(pose, rgb.shape)) is not None]
         return sorted(people, key=lambda one: -one.box.area)
 
     def _look(self, rgb: NDArray[np.uint8], found: Iterable[Detection]) -> Iterator[Pose]:
@@ -114,7 +114,7 @@ class PeopleFinder:
     def _agreed(self, rgb: NDArray[np.uint8], hints: Sequence[Detection]) -> list[Pose]:
         """The one body that most looks agree about, where the detector is sure of nobody."""
         height, width = rgb.shape[:2]
-        sides = (share * max(height, width) for share in WHOLE_PHOTO)
+        sides = (scale * max(height, width) for scale in WHOLE_PHOTO)
         whole = (Crop(width / 2, height / 2, side, 0.0) for side in sides)
         seen: list[Pose] = []
         for crop in chain((one.crop for one in hints[:MOST_HINTS]), whole):
@@ -180,26 +180,26 @@ def _agree(one: Pose, other: Pose, shape: tuple[int, ...]) -> bool:
     return bool(np.count_nonzero(a & b) > SAME_OUTLINE * np.count_nonzero(a | b))
 
 
-def _seen(pose: Pose, shape: tuple[int, ...]) -> Seen | None:
+def _to_pose_candidate(pose: Pose, shape: tuple[int, ...]) -> PoseCandidate | None:
     one = to_candidate(pose, (shape[0], shape[1]))
-    return None if one is None else Seen(one.box, one.score, one.skeleton, pose)
+    return None if one is None else PoseCandidate(one.box, one.score, one.skeleton, pose)
 
 
 def outline_of(person: Candidate, region: Region) -> Floats:
-    """Probability of being ``person`` on a region of the photo: shape (h, w).
+    """Return the probability of being ``person`` on a region of the photo: shape (h, w).
 
     Raises
     ------
     TypeError
         The candidate did not come from :meth:`PeopleFinder.find`.
     """
-    if not isinstance(person, Seen):
+    if not isinstance(person, PoseCandidate):
         raise TypeError("parse() needs candidates that find_people() returned")
     return person.pose.outline_on(*region)
 
 
 def outline_of_any(people: Iterable[Candidate], region: Region) -> Floats:
-    """Probability of being any of ``people`` on a region of the photo: shape (h, w).
+    """Return the probability of being any of ``people`` on a region of the photo: shape (h, w).
 
     Raises
     ------

@@ -47,13 +47,13 @@ class CompactVision:
         self._parser.parse(grey, nobody, box, Skeleton(shoulders))
 
     def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
-        """Everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
+        """Find everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
         return self._people.find(rgb)
 
     def parse(
         self, rgb: NDArray[np.uint8], chosen: Candidate, others: Sequence[Candidate]
     ) -> Person:
-        """The part map of ``chosen``, on the grid of ``rgb``.
+        """Parse ``chosen`` on the grid of ``rgb`` (H, W, 3), uint8.
 
         Raises
         ------
@@ -74,18 +74,20 @@ class CompactVision:
         with step("parse_garments", "garment_parser"):
             outline = outline_of(chosen, whole)
             seen = np.asarray(cv2.convertScaleAbs(outline, alpha=255), np.uint8)
-            answer = self._parser.parse(rgb, seen, chosen.box, chosen.skeleton)
+            probabilities = self._parser.parse(rgb, seen, chosen.box, chosen.skeleton)
         with step("compose_parts", "composition"):
             theirs = outline_of_any(others, whole)
             rows, columns = region
             skeleton = chosen.skeleton.moved(-columns.start, -rows.start)
-            answer = answer.moved(-columns.start, -rows.start)
-            parts, sure = compose(answer, skeleton, outline[region], theirs[region])
+            probabilities = probabilities.moved(-columns.start, -rows.start)
+            parts, part_confidence = compose(
+                probabilities, skeleton, outline[region], theirs[region]
+            )
             part_map = np.where(
                 theirs > CALIBRATION.other_person, np.uint8(Part.OTHER_PERSON), np.uint8(0)
             )
             confidence = np.ones(frame, np.float32)
-            part_map[region], confidence[region] = parts, sure
+            part_map[region], confidence[region] = parts, part_confidence
             perhaps = np.zeros(frame, bool)
-            perhaps[region] = perhaps_lower(parts, answer)
+            perhaps[region] = perhaps_lower(parts, probabilities)
         return Person(chosen.box, chosen.score, chosen.skeleton, part_map, confidence, perhaps)

@@ -21,7 +21,7 @@ WIDTH, HEIGHT = 288, 384
 POINTS = 133
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 STD = np.array([58.395, 57.12, 57.375], np.float32)
-"""Of RGB, 0 to 255."""
+"""ImageNet's mean and deviation of red, green and blue, 0 to 255."""
 PADDING = 1.25
 BINS_PER_PIXEL = 2
 THRESHOLD = 0.3
@@ -60,7 +60,7 @@ class WholeBody:
 
     @property
     def skeleton(self) -> Skeleton:
-        """The points that have a name."""
+        """Return the points that have a name."""
         return Skeleton(
             {
                 name: Keypoint(*map(float, (*self.points[i], self.scores[i])))
@@ -70,15 +70,15 @@ class WholeBody:
         )
 
     def moved(self, dx: float, dy: float) -> WholeBody:
-        """The same points, ``dx`` and ``dy`` pixels further right and down."""
+        """Translate the points by ``dx`` and ``dy`` pixels to the right and down."""
         return WholeBody(self.points + np.array([dx, dy], np.float32), self.scores)
 
     def seen(self, which: slice) -> Floats:
-        """Those of ``which`` points that are not missing, shape (N, 2)."""
+        """Return those of ``which`` points that are not missing, shape (N, 2)."""
         return self.points[which][self.scores[which] >= THRESHOLD]
 
 
-NOTHING_SEEN = WholeBody(np.zeros((POINTS, 2), np.float32), np.zeros(POINTS, np.float32))
+NO_POINTS = WholeBody(np.zeros((POINTS, 2), np.float32), np.zeros(POINTS, np.float32))
 """All points are missing."""
 
 
@@ -89,7 +89,7 @@ class PoseModel:
         self._model = Model(path, threads, ("simcc_x", "simcc_y"))
 
     def infer(self, rgb: NDArray[np.uint8], box: Box) -> WholeBody:
-        """The person in ``box`` of ``rgb`` (H, W, 3)."""
+        """Infer the points of the person in ``box`` of ``rgb`` (H, W, 3), uint8."""
         zoom, shift = _crop(box)
         matrix = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]])
         crop = cv2.warpAffine(rgb, matrix, (WIDTH, HEIGHT), flags=cv2.INTER_LINEAR)

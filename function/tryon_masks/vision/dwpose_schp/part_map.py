@@ -169,7 +169,7 @@ def fuse(
 
 
 def _part_neck(parts: PartMap, skin: BoolMask, body: WholeBody) -> BoolMask:
-    """Skin below the jaw is neck, and below the shoulders it is the torso's; returns both."""
+    """Label skin below the jaw as neck, and below the shoulders as the torso's; return both."""
     neck = skin & ~_above_jaw(body, parts.shape)
     parts[neck] = Part.NECK
     axis, shoulders = anatomy.axis(body.skeleton), body.skeleton.neck_base
@@ -181,7 +181,7 @@ def _part_neck(parts: PartMap, skin: BoolMask, body: WholeBody) -> BoolMask:
 
 
 def _above_jaw(body: WholeBody, shape: tuple[int, ...]) -> BoolMask:
-    """Face or higher: within the jaw's contour or beside it; see :func:`anatomy.above_jaw`."""
+    """Return where the jaw's contour or what lies beside it is; see :func:`anatomy.above_jaw`."""
     size = (shape[0], shape[1])
     jaw = body.seen(JAW)
     if len(jaw) < JAW.stop - JAW.start:
@@ -199,7 +199,7 @@ def _above_jaw(body: WholeBody, shape: tuple[int, ...]) -> BoolMask:
 
 
 def _part_hands(parts: PartMap, body: WholeBody, unit: float) -> None:
-    """Skin of an arm about the fingers is hand; without fingers, what lies beyond the wrist."""
+    """Label an arm's skin about the fingers as hand; without fingers, all beyond the wrist."""
     arms = where(parts, ARMS)
     for side, hand in zip(SIDES, (Part.LEFT_HAND, Part.RIGHT_HAND), strict=True):
         parts[arms & _hand(body, side, _size(parts), unit)] = hand
@@ -224,7 +224,7 @@ def _hand(body: WholeBody, side: Side, shape: tuple[int, int], unit: float) -> B
 
 
 def _part_feet(parts: PartMap, skeleton: Skeleton, unit: float) -> None:
-    """A bare foot counts as its shoe: both are kept."""
+    """Label a bare foot as its shoe: both are kept."""
     bare = anatomy.Points.of(where(parts, LEGS))
     legs = [
         bone for bone in anatomy.bones(skeleton, unit) if bone.segment in {"thigh", "shin", "foot"}

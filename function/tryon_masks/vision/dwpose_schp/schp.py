@@ -110,7 +110,7 @@ class HumanParser:
         return _argmax(logits[0], rows, columns)
 
     def _layout(self, frame: tuple[int, ...]) -> tuple[float, tuple[float, float]]:
-        """Input pixels per photo pixel, and where the first row and column lie on the input.
+        """Return input pixels per photo pixel, and where the first row and column lie on the input.
 
         The photo's longer side reaches from the first pixel's centre to the last one's; the other
         is centred.
@@ -121,7 +121,7 @@ class HumanParser:
         return zoom, (top, left)
 
     def _resampling(self, length: int, zoom: float, start: float, cells: int) -> Floats:
-        """Weights (length, cells) that take an answer's rows or columns to the photo's.
+        """Return weights (length, cells) that take an output's rows or columns to the photo's.
 
         Twice linear, corners aligned: from the answer's cells to input pixels, and on to the photo.
         """
@@ -131,18 +131,18 @@ class HumanParser:
 
 
 def _interpolation(places: NDArray[np.floating], samples: int) -> Floats:
-    """Weights (N, samples) of linear interpolation at ``places`` between samples 0, 1, 2 ..."""
+    """Return weights (N, samples) of linear interpolation between samples 0, 1, 2 ..."""
     below = np.floor(places).clip(0, samples - 2).astype(int)
-    share = (places - below).clip(0, 1)
+    fraction = (places - below).clip(0, 1)
     each = np.arange(len(places))
     weights = np.zeros((len(places), samples), np.float32)
-    weights[each, below] = 1 - share
-    weights[each, below + 1] = share
+    weights[each, below] = 1 - fraction
+    weights[each, below + 1] = fraction
     return weights
 
 
 def _bands(weights: Floats) -> Iterator[tuple[slice, slice, Floats]]:
-    """A few rows of ``weights`` at a time: which, the samples that they use, and their weights.
+    """Yield a few rows of ``weights`` at a time: which, the samples that they use, their weights.
 
     Neighbours use the same few samples. Products that small fit the processor's cache and stay on
     one thread: numpy's own threads and ONNX Runtime's would wait for each other.
@@ -155,7 +155,7 @@ def _bands(weights: Floats) -> Iterator[tuple[slice, slice, Floats]]:
 
 
 def _product(weights: Floats, samples: Floats) -> Floats:
-    """``weights @ samples``."""
+    """Return ``weights @ samples``, a band at a time."""
     result = np.empty((len(weights), samples.shape[1]), np.float32)
     for band, used, some in _bands(weights):
         result[band] = some @ samples[used]
@@ -163,7 +163,7 @@ def _product(weights: Floats, samples: Floats) -> Floats:
 
 
 def _argmax(logits: Floats, rows: Floats, columns: Floats) -> LabelMap:
-    """The largest class of every pixel; ``logits`` (C, s, s), a band of it in memory at a time."""
+    """Return the largest class of every pixel; ``logits`` (C, s, s), a band in memory at a time."""
     wide = [_product(columns, small.T).T for small in logits]
     labels = np.zeros((len(rows), len(columns)), np.uint8)
     for band, used, some in _bands(rows):

@@ -14,28 +14,28 @@ from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.settings import View
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
-from tryon_masks.vision.dwpose_schp.dwpose import NOTHING_SEEN, PoseModel, WholeBody
+from tryon_masks.vision.dwpose_schp.dwpose import NO_POINTS, PoseModel, WholeBody
 from tryon_masks.vision.dwpose_schp.part_map import fuse
 from tryon_masks.vision.dwpose_schp.schp import HumanParser, LabelMap
 from tryon_masks.vision.dwpose_schp.yolox import PersonDetector
-from tryon_masks.vision.runtime import Floats, share_buffers
+from tryon_masks.vision.runtime import Floats, share_memory_arena
 
 ATR_SIDE, LIP_SIDE = 512, 473
 REGION_MARGIN = 0.16
 """Around the person's box, as a share of its longer side: what lies outside is not the person's."""
 WARM_UP_SIDE = 64
-MOST_POSES = 16
-"""Of a crowd, as many are looked at one by one; whoever is meant is among the largest."""
+MAX_POSES = 16
+"""Most people of a crowd that the pose model runs on; whoever is meant is among the largest."""
 
 
 @dataclass(frozen=True)
-class Seen(Candidate):
+class WholeBodyCandidate(Candidate):
     """A candidate with all the points that the pose model found."""
 
     body: WholeBody
 
 
-class ClassicVision:
+class DwposeSchpVision:
     """Loads the models, runs each once, and then only infers.
 
     Parameters
@@ -57,7 +57,7 @@ class ClassicVision:
         # What makes other masks is another set: answers and addresses name it.
         more = ["" if lip else "atr", "" if view == "whole" else view]
         self.model_set = "-".join([model_set.name, *filter(None, more)])
-        share_buffers()
+        share_memory_arena()
         path = {name: file.path for name, file in model_set.files.items()}
         # One after the other, the largest first: side by side they need twice the memory, and it is
         # the most that this set ever needs.
@@ -78,9 +78,9 @@ class ClassicVision:
         self._poses.infer(grey, Box(0, 0, WARM_UP_SIDE, WARM_UP_SIDE))
 
     def find_people(self, rgb: NDArray[np.uint8]) -> list[Candidate]:
-        """Everybody in ``rgb`` (H, W, 3), largest box first; one entry a person.
+        """Find everybody in ``rgb`` (H, W, 3), largest box first; one entry a person.
 
-        Beyond the :data:`MOST_POSES` people with the most area and score, nobody has a point.
+        Beyond the :data:`MAX_POSES` people with the most area and score, nobody has a point.
         """
         height, width = rgb.shape[:2]
         with step("detect_people", "yolox"):
@@ -91,18 +91,18 @@ class ClassicVision:
             key=lambda pair: -pair[1].area * pair[0].score,
         )
         people: list[Candidate] = []
-        looked_at = min(len(ranked), MOST_POSES)
+        looked_at = min(len(ranked), MAX_POSES)
         with step("estimate_poses", "dwpose", people=len(ranked), looked_at=looked_at):
             for place, (one, box) in enumerate(ranked):
                 # The pose model's crop is around the whole box, even where it leaves the photo.
-                body = self._poses.infer(rgb, one.box) if place < looked_at else NOTHING_SEEN
-                people.append(Seen(box, one.score, body.skeleton, body))
+                body = self._poses.infer(rgb, one.box) if place < looked_at else NO_POINTS
+                people.append(WholeBodyCandidate(box, one.score, body.skeleton, body))
         return sorted(people, key=lambda one: -one.box.area)
 
     def parse(
         self, rgb: NDArray[np.uint8], chosen: Candidate, others: Sequence[Candidate]
     ) -> Person:
-        """The part map of ``chosen``, on the grid of ``rgb``.
+        """Parse ``chosen`` on the grid of ``rgb`` (H, W, 3), uint8.
 
         Raises
         ------
@@ -111,7 +111,7 @@ class ClassicVision:
         ValueError
             It has no body unit.
         """
-        if not isinstance(chosen, Seen):
+        if not isinstance(chosen, WholeBodyCandidate):
             raise TypeError("parse() needs a candidate that find_people() returned")
         unit = chosen.skeleton.torso
         if unit is None:
@@ -136,7 +136,7 @@ class ClassicVision:
                 unit,
             )
             for other in others:
-                _give_back(part_map, atr, chosen, other, unit)
+                _mark_other_person(part_map, atr, chosen, other, unit)
         return Person(chosen.box, chosen.score, chosen.skeleton, part_map, confidence)
 
 
@@ -145,18 +145,18 @@ Region = tuple[slice, slice]
 
 
 def _labels(parser: HumanParser, rgb: NDArray[np.uint8], shown: Region) -> LabelMap:
-    """Labels on the grid of ``rgb``; background where the parser is not shown anything."""
+    """Label the grid of ``rgb``; background where the parser is not shown anything."""
     labels = np.zeros(rgb.shape[:2], np.uint8)
     labels[shown] = parser.parse(rgb[shown])
     return labels
 
 
-def _give_back(
+def _mark_other_person(
     part_map: PartMap, atr: LabelMap, chosen: Candidate, other: Candidate, unit: float
 ) -> None:
     """Mark what belongs to ``other``: in its box, and nearer to its bones than to the chosen's.
 
-    Of somebody without bones, what lies outside the chosen's box.
+    Somebody without bones gets what lies outside the chosen's box.
     """
     rows = slice(int(other.box.y0), int(other.box.y1) + 1)
     columns = slice(int(other.box.x0), int(other.box.x1) + 1)
@@ -171,6 +171,6 @@ def _give_back(
 
 
 def _reach(person: Candidate, x: Floats, y: Floats, unit: float) -> Floats:
-    """Distance of points (N,) and (N,) from the nearest bone, in that bone's half widths."""
+    """Return the distance of points (N,) from the nearest bone, in that bone's half widths."""
     bones = anatomy.bones(person.skeleton, person.skeleton.torso or unit)
     return anatomy.nearest(bones, x, y)[1]

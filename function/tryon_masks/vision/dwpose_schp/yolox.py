@@ -42,7 +42,7 @@ class PersonDetector:
         self._cells, self._strides = _grid()
 
     def find(self, rgb: NDArray[np.uint8]) -> list[Detection]:
-        """Everybody in ``rgb`` (H, W, 3), surest first."""
+        """Find everybody in ``rgb`` (H, W, 3), uint8, most confident first."""
         tensor, ratio = _letterbox(rgb)
         (answer,) = self._model.run(tensor)
         raw = answer[0]
@@ -56,7 +56,9 @@ class PersonDetector:
         ]
 
     def _decode(self, raw: Floats, likely: NDArray[np.bool_]) -> Floats:
-        """Corners (N, 4) on the canvas, from centre offsets and logarithms of sizes in cells."""
+        """Return corners (N, 4) on the canvas, from centre offsets and logarithms of sizes in
+        cells.
+        """
         strides = self._strides[likely]
         centres = (raw[:, :2] + self._cells[likely]) * strides
         halves = np.exp(raw[:, 2:]) * strides / 2
@@ -64,7 +66,9 @@ class PersonDetector:
 
 
 def _letterbox(rgb: NDArray[np.uint8]) -> tuple[Floats, float]:
-    """The photo in the canvas' top left corner: (1, 3, 640, 640), BGR, 0 to 255; and its scale."""
+    """Put the photo into the canvas' top left corner: (1, 3, 640, 640), BGR, 0 to 255; and its
+    scale.
+    """
     height, width = rgb.shape[:2]
     ratio = min(SIDE / height, SIDE / width)
     size = (max(1, int(width * ratio)), max(1, int(height * ratio)))
@@ -75,7 +79,7 @@ def _letterbox(rgb: NDArray[np.uint8]) -> tuple[Floats, float]:
 
 
 def _grid() -> tuple[Floats, Floats]:
-    """Column and row of every cell, shape (8400, 2), and its stride in pixels, (8400, 1)."""
+    """Return column and row of every cell, shape (8400, 2), and its stride in pixels, (8400, 1)."""
     cells, strides = [], []
     for stride in STRIDES:
         rows, columns = np.mgrid[: SIDE // stride, : SIDE // stride]
@@ -85,7 +89,7 @@ def _grid() -> tuple[Floats, Floats]:
 
 
 def _suppress(boxes: Floats, scores: Floats) -> list[int]:
-    """Non-maximum suppression: indices of the boxes (N, 4) that stay, surest first.
+    """Apply non-maximum suppression: indices of the boxes (N, 4) that stay, best score first.
 
     Counts pixels the old way, right and bottom included, as the model's own code does.
     """

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from tryon_masks.adapters.side_by_side import save_side_by_side
+from tryon_masks.adapters.parallel import save_in_parallel
 from tryon_masks.deadline import time_limit
 from tryon_masks.domain.errors import OutOfTime
 from tryon_masks.ports import EncodedImage
@@ -22,7 +22,7 @@ def test_a_store_that_hangs_does_not_hold_the_call_beyond_its_time() -> None:
 
     try:
         with time_limit(0.1), pytest.raises(OutOfTime) as raised:
-            save_side_by_side(FILES, save)
+            save_in_parallel(FILES, save)
     finally:
         go_on.set()
 
@@ -31,7 +31,7 @@ def test_a_store_that_hangs_does_not_hold_the_call_beyond_its_time() -> None:
 
 def test_with_time_enough_every_file_has_its_address() -> None:
     with time_limit(60):
-        assert save_side_by_side(FILES, lambda name, _file: name) == {
+        assert save_in_parallel(FILES, lambda name, _file: name) == {
             "upper": "upper",
             "lower": "lower",
         }

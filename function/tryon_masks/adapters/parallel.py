@@ -12,7 +12,7 @@ from tryon_masks.domain.errors import OutOfTime, StoreFailed, StoreTimeout
 from tryon_masks.ports import EncodedImage
 
 
-def save_side_by_side(
+def save_in_parallel(
     files: Mapping[str, EncodedImage], save_one: Callable[[str, EncodedImage], str]
 ) -> dict[str, str]:
     """Call ``save_one(name, file)`` for each file in a thread of its own; return its addresses.

@@ -24,12 +24,12 @@ from tryon_masks.ports import user_folder
 from tryon_masks.telemetry import count, step
 
 PREFIX = "masks"
-LONGEST_S = 900
+MAX_FUNCTION_S = 900
 """No function runs longer, so a record that is older than this and still open is a dead one's."""
 
 
-class DynamoOnce:
-    """An :class:`~tryon_masks.ports.Once` on a DynamoDB table with ``id`` as its key.
+class DynamoIdempotency:
+    """An :class:`~tryon_masks.ports.Idempotency` on a DynamoDB table with ``id`` as its key.
 
     A record's ``id`` is ``masks/FOLDER#DIGEST``. Also a :class:`~tryon_masks.ports.UserData`.
 
@@ -49,7 +49,7 @@ class DynamoOnce:
         self._records = DynamoDBPersistenceLayer(table_name=table, boto3_client=client)
         self._ttl_s = ttl_s
 
-    def do(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def run(self, key: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Do the work, or return what it gave before.
 
         A process that dies at it holds the key until its own deadline, and no longer.
@@ -67,12 +67,12 @@ class DynamoOnce:
             worked = True
             return work()
 
-        patience = round(1000 * min(time_left(), LONGEST_S))
+        patience = round(1000 * min(time_left(), MAX_FUNCTION_S))
         context = cast(Any, SimpleNamespace(get_remaining_time_in_millis=lambda: patience))
         config = IdempotencyConfig(
             expires_after_seconds=self._ttl_s, hash_function="sha256", lambda_context=context
         )
-        once = idempotent_function(
+        idempotent = idempotent_function(
             function,
             data_keyword_argument="key",
             persistence_store=self._records,
@@ -80,7 +80,7 @@ class DynamoOnce:
             key_prefix="/".join(filter(None, (PREFIX, key.rpartition("/")[0]))),
         )
         try:
-            result: dict[str, Any] = once(key=key)
+            result: dict[str, Any] = idempotent(key=key)
         except (IdempotencyAlreadyInProgressError, IdempotencyInconsistentStateError) as error:
             raise InProgress from error
         except IdempotencyPersistenceLayerError as error:
@@ -91,7 +91,7 @@ class DynamoOnce:
         return result
 
     def find(self, user_id: str) -> list[str]:
-        """The ids of the user's records."""
+        """Return the ids of the user's records."""
         start = f"{PREFIX}/{user_folder(user_id)}#"
         return find_items(self._client, self._table, "begins_with(#name, :value)", "id", start)
 

@@ -14,7 +14,7 @@ from tryon_masks import images
 from tryon_masks.domain.parts import BoolMask
 from tryon_masks.domain.person import Person
 from tryon_masks.domain.skeleton import Skeleton
-from tryon_masks.outputs.parse_maps import Numbering, ParseMap, parse_map
+from tryon_masks.outputs.parse_maps import LabelSet, ParseMap, parse_map
 from tryon_masks.outputs.transform import Transform
 from tryon_masks.ports import EncodedImage
 
@@ -23,7 +23,7 @@ JPEG_QUALITY = 95
 
 
 @dataclass(frozen=True)
-class Look:
+class ParsedPhoto:
     """``rgb``: the photo, shape (height, width, 3). ``person``: whom the models saw in it.
 
     The person lies on the working grid, which has the photo's aspect.
@@ -34,50 +34,52 @@ class Look:
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the photo in pixels."""
+        """Return (width, height) of the photo in pixels."""
         return self.rgb.shape[1], self.rgb.shape[0]
 
     @property
     def skeleton(self) -> Skeleton:
-        """In pixels of the photo."""
+        """Return the skeleton in pixels of the photo."""
         return self.person.skeleton.scaled(max(self.size) / max(self.person.part_map.shape))
 
     def mask(self, pixels: BoolMask) -> NDArray[np.uint8]:
-        """A mask of the working grid on the photo's: (height, width), 0 and 255."""
+        """Bring a mask of the working grid to the photo's: (height, width), uint8, 0 and 255."""
         return images.to_grid(pixels, self.size, "hard")
 
-    def through(self, transform: Transform, mask: NDArray[np.uint8]) -> View:
-        """What a target sees; ``mask`` lies on the photo's grid."""
-        return View(self, transform, transform.picture(self.rgb, WHITE), transform.mask(mask))
+    def transformed(self, transform: Transform, mask: NDArray[np.uint8]) -> TransformedPhoto:
+        """Bring photo and ``mask``, which lies on the photo's grid, to a target's grid."""
+        return TransformedPhoto(
+            self, transform, transform.picture(self.rgb, WHITE), transform.mask(mask)
+        )
 
 
 @dataclass(frozen=True)
-class View:
+class TransformedPhoto:
     """The photo on a target's grid; ``mask``: (H, W), 0 and 255, 255 = repaint."""
 
-    look: Look
+    parsed: ParsedPhoto
     transform: Transform
     rgb: NDArray[np.uint8]
     mask: NDArray[np.uint8]
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) in pixels."""
+        """Return (width, height) in pixels."""
         return self.transform.size
 
     @property
     def skeleton(self) -> Skeleton:
-        """In pixels of this grid."""
-        return self.transform.skeleton(self.look.skeleton)
+        """Return the skeleton in pixels of this grid."""
+        return self.transform.skeleton(self.parsed.skeleton)
 
-    def parse(self, numbering: Numbering) -> ParseMap:
-        """The parse map on this grid."""
-        parse = parse_map(self.look.person.part_map, numbering)
-        return ParseMap(self.transform.labels(parse.labels), numbering)
+    def parse(self, label_set: LabelSet) -> ParseMap:
+        """Return the parse map on this grid."""
+        parse = parse_map(self.parsed.person.part_map, label_set)
+        return ParseMap(self.transform.labels(parse.labels), label_set)
 
 
 def png(pixels: NDArray[np.uint8]) -> EncodedImage:
-    """A PNG of grey, RGB or RGBA pixels: (H, W), (H, W, 3) or (H, W, 4)."""
+    """Encode grey, RGB or RGBA pixels as a PNG: (H, W), (H, W, 3) or (H, W, 4), uint8."""
     if pixels.ndim == 2:
         return images.encode_mask(pixels, "png")
     flip = cv2.COLOR_RGB2BGR if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
@@ -86,7 +88,7 @@ def png(pixels: NDArray[np.uint8]) -> EncodedImage:
 
 
 def jpeg(rgb: NDArray[np.uint8]) -> EncodedImage:
-    """A JPEG of RGB pixels (H, W, 3), its colours at full resolution."""
+    """Encode RGB pixels (H, W, 3), uint8, as a JPEG with its colours at full resolution."""
     file = BytesIO()
     Image.fromarray(rgb).save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     return EncodedImage(file.getvalue(), "image/jpeg", "jpg")
