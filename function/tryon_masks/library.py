@@ -51,10 +51,10 @@ from tryon_masks.service import (
     RefusedMask,
     Status,
     analyse_photo,
+    mask_shaper,
     quality_of,
     shape_mask,
     shape_masks,
-    shaper_of,
     status_of,
 )
 from tryon_masks.settings import Settings
@@ -476,7 +476,7 @@ class Result:
                 options = read_options(given)
             (kind,) = options.masks
             analysis = self._kept.analysis
-            made = shape_mask(analysis, kind, shaper_of(analysis, options))
+            made = shape_mask(analysis, kind, mask_shaper(analysis, options))
             with step("draw_target", "outputs", mask=kind.value):
                 chosen = TargetName(name)
                 drawn = target_files(self._kept.parsed_photo(), made, chosen, NAME)
