@@ -9,7 +9,7 @@ from tryon_masks.entrypoints.queue.messages import Worker
 from tryon_masks.entrypoints.queue.uploads import Uploads
 from tryon_masks.jobs.progress import JobDesk
 from tryon_masks.jobs.run import Maker
-from tryon_masks.settings import Settings
+from tryon_masks.settings import RESULTS, Settings
 from tryon_masks.telemetry import init_log
 from tryon_masks.wiring import (
     build_batch_files,
@@ -40,7 +40,7 @@ with init_log("worker"):
         maker,
         S3Objects(s3_client(settings.fetch_timeout_s)),
         jobs,
-        results_prefix=settings.results_prefix,
+        results_prefix=RESULTS,
         mask_folder=mask_folder,
         max_bytes=settings.max_photo_bytes,
     )
