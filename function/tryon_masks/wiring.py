@@ -31,7 +31,7 @@ from tryon_masks.ports import (
     WorkQueue,
 )
 from tryon_masks.service import MaskService
-from tryon_masks.settings import MANIFESTS, UPLOADS, Settings
+from tryon_masks.settings import MANIFESTS, RESULTS, UPLOADS, Settings
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import load_model_set
 
@@ -240,7 +240,7 @@ def build_batch_files(settings: Settings) -> BatchFiles:
         return S3BatchFiles(
             _needed("PHOTO_BUCKET", settings.photo_bucket),
             s3_client(settings.upload_timeout_s),
-            settings.results_prefix,
+            RESULTS,
             settings.upload_form_ttl_s,
         )
 
@@ -355,7 +355,7 @@ def _build_lines(settings: Settings) -> UserData | None:
         return S3UserLines(
             settings.photo_bucket,
             s3_client(settings.upload_timeout_s),
-            (MANIFESTS, BATCHES, f"{settings.results_prefix}{BATCHES}"),
+            (MANIFESTS, BATCHES, f"{RESULTS}{BATCHES}"),
         )
 
 
@@ -369,7 +369,7 @@ def _build_uploads(settings: Settings) -> UserData | None:
             settings.photo_bucket,
             s3_client(settings.upload_timeout_s),
             (UPLOADS, MANIFESTS),
-            settings.results_prefix,
+            RESULTS,
         )
 
 
