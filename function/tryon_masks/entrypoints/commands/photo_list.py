@@ -28,7 +28,7 @@ MADE = frozenset({"success", "partial", "refused"})
 
 
 _START = b'{"id": "'
-"""Of every line of results, so that nobody else's file is mended."""
+"""What every line of results begins with, so that nobody else's file is mended."""
 
 
 class _Line(OptionsBody):
@@ -49,7 +49,7 @@ class Item:
 
 
 def read_list(path: Path, *made_by: str) -> list[Item]:
-    """Every line of the list ``path``; empty ones are skipped.
+    """Read every line of the list ``path``; empty ones are skipped.
 
     ``made_by``: what makes the masks; of something else, lines are not done yet.
 

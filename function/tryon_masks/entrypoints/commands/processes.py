@@ -17,7 +17,7 @@ BROKEN = (
 )
 
 PR_SET_PDEATHSIG = 1
-"""Of Linux's prctl."""
+"""An option of prctl, from Linux's sys/prctl.h."""
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from tryon_masks.settings import MANIFESTS
 
 FROM_HERE = f"{MANIFESTS}command-line/"
 TIMEOUT_S = 60.0
-"""Of one call to AWS; a list may be large."""
+"""Seconds for one call to AWS; a list may be large."""
 POLL_S = 2.0
 GIVEN_UP = "GIVEN_UP"
 """The code of an item that the stack could not work on, however often."""
@@ -68,7 +68,7 @@ def batch_remote(manifest: Path, results: Results, name: str) -> int:
 
 
 def read_remote_list(path: Path) -> list[tuple[Item, dict[str, Any]]]:
-    """Every item of the list ``path``, and its line with the item's id.
+    """Read every item of the list ``path``, and its line with the item's id.
 
     Raises
     ------
@@ -96,7 +96,7 @@ class RemoteStack:
 
     @classmethod
     def find(cls, name: str) -> RemoteStack:
-        """The stack of this name in the ambient account and region.
+        """Find the stack of this name in the ambient account and region.
 
         Raises
         ------
@@ -141,7 +141,7 @@ class RemoteStack:
             time.sleep(POLL_S)
 
     def answers(self, results: str) -> Iterator[dict[str, Any]]:
-        """Every answer of a run's ``results``, each with its item's ``id``.
+        """Yield every answer of a run's ``results``, each with its item's ``id``.
 
         Raises
         ------

@@ -40,7 +40,7 @@ MASKS = "/masks"
 TIME_S = 300.0
 """Seconds that one call of the API has: nobody's gateway hangs up here."""
 JSON_BYTES = 100_000
-"""Of a body beside its photo."""
+"""Bytes that a body may have beside its photo."""
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -54,7 +54,7 @@ HEADERS = {
 
 
 class _Context:
-    """Of Lambda's, what the routes ask for."""
+    """What the routes ask of Lambda's context."""
 
     def get_remaining_time_in_millis(self) -> int:
         return int(TIME_S * 1000)
@@ -144,7 +144,7 @@ class _Page:
         self._max_bytes = max_bytes
 
     def routes(self) -> list[Route]:
-        """All paths below ``/page/``."""
+        """Return all paths below ``/page/``."""
         one = "/page/photos/{number}"
         return [
             Route("/page/photos", self._answering(self._see), methods=["POST"]),
@@ -195,7 +195,7 @@ class _Page:
 def create_app(
     maker: MaskMaker, service: MaskService, store: MemoryMaskStore, hosts: list[str]
 ) -> Starlette:
-    """The whole server.
+    """Build the whole server.
 
     Parameters
     ----------
@@ -239,7 +239,7 @@ class _Static(StaticFiles):
     """The page's own files, with the headers that all answers have."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        """As Starlette makes it."""
+        """Answer with a file as Starlette does."""
         response = super().file_response(*args, **kwargs)
         response.headers.update(HEADERS)
         return response

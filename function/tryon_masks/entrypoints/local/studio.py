@@ -78,7 +78,7 @@ class Studio:
         }
 
     def pack(self, number: str, body: Mapping[str, Any]) -> bytes:
-        """A ZIP archive of the masks, and of the photo with them drawn in.
+        """Pack the masks, and the photo with them drawn in, into a ZIP archive.
 
         Raises
         ------
@@ -94,7 +94,7 @@ class Studio:
         return archive.getvalue()
 
     def parts(self, number: str) -> bytes:
-        """The part map as a PNG in colours, clear where nobody is.
+        """Draw the part map as a PNG in colours, clear where nobody is.
 
         Raises
         ------
