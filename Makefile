@@ -61,7 +61,9 @@ emulator: $(TOOLS) $(MODELS) $(SAM) ## the handler under the runtime emulator, w
 browser: $(BROWSER) $(MODELS) ## the page of `tryon-masks serve` in chromium, which must be there
 	$(BIN)/python -m pytest -m browser tests/browser
 
-stack: $(TOOLS) $(MODELS) $(SAM) $(AWS) ## build the image, call it, deploy it: needs docker or root
+stack: ## build the image, call it, deploy it: needs docker or root
+	@$(PYTHON) -m tests.stack.can_run
+	@$(MAKE) --no-print-directory $(TOOLS) $(MODELS) $(SAM) $(AWS)
 	AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .sam/bin/sam validate --lint
 	$(BIN)/python -m pytest -m stack tests/stack
 

@@ -307,7 +307,7 @@ class Samples(torch.utils.data.Dataset[View]):
 
     def __getitem__(self, index: int) -> View:
         cv2.setNumThreads(1)
-        rng = np.random.default_rng(torch.randint(2**62, (1,)).item())
+        rng = np.random.default_rng(int(torch.randint(2**62, (1,)).item()))
         example = self.examples[index]
         dyed = bool(rng.random() < self.mix.dyed)
         if dyed:

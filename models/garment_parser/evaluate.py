@@ -23,13 +23,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
+
 from models.garment_parser.cloth import ClothSegmenter
 from models.garment_parser.data import IGNORE, Example, dye, labelled, laid_out, view
 from models.garment_parser.partial import NAMES, allowed, body_parts, skins
 from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
-from numpy.typing import NDArray
-
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
 from tryon_masks.vision.compact.classes import CLASSES, Class

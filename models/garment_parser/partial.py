@@ -21,10 +21,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from models.garment_parser.data import IGNORE, NOBODY, Example, as_skeleton, body_box
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.garment_parser.data import IGNORE, NOBODY, Example, as_skeleton, body_box
 from tryon_masks.domain.person import Box
 from tryon_masks.vision.compact.blazepose import (
     SURE,

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from models.garment_parser.data import known_skeleton
 from PIL import Image
 
+from models.garment_parser.data import known_skeleton
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import Refusal
 from tryon_masks.domain.person import Candidate

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
+
 from models.garment_parser.data import IGNORE, as_skeleton, laid_out
 from models.garment_parser.network import flip_tta, starting
 from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
-from numpy.typing import NDArray
-from PIL import Image
-
 from tryon_masks.domain.person import Box
 from tryon_masks.vision.compact.classes import CLASSES, Class
 from tryon_masks.vision.compact.garment_parser import ClassProbabilities

@@ -19,9 +19,13 @@ import time
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
+from torch.nn import functional
+from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
+
 from models.garment_parser.data import (
     IGNORE,
     NOT_WORN,
@@ -35,9 +39,6 @@ from models.garment_parser.data import (
 from models.garment_parser.evaluate import mean_iou, partial_accuracy
 from models.garment_parser.network import Parser, exported, starting
 from models.garment_parser.partial import SETS, allowed, body_parts, skins
-from torch.nn import functional
-from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
-
 from tryon_masks.vision.compact.classes import CLASSES, Class
 
 GROUPS = (
@@ -258,9 +259,10 @@ class Trainer:
         self._table = torch.from_numpy(allowed()).to(self._device)
 
     def _load(self, path: Path | None) -> Parser:
-        model = starting(path)
-        model.to(self._device, memory_format=torch.channels_last)
-        return model
+        # torch's own types know no memory format of a module.
+        model: Any = starting(path)
+        placed: Parser = model.to(self._device, memory_format=torch.channels_last)
+        return placed
 
     def resume(self) -> int:
         """Take up what was saved; return the number of epochs that are done."""
@@ -296,7 +298,7 @@ class Trainer:
             tables = self._table * factors.to(self._device)[:, None]
             loss = self._loss(inputs, labels.to(self._device), dyed, tables)
             self._optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
             self._optimizer.step()
             update_ema(self.average, self.model, min(0.998, (1 + now) / (10 + now)))
