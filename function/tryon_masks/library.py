@@ -403,7 +403,7 @@ class Result:
 
     @property
     def small_photo(self) -> NDArray[np.uint8]:
-        """The upright photo on that grid: shape (h, w, 3), uint8, sRGB."""
+        """Return the upright photo on that grid: shape (h, w, 3), uint8, sRGB."""
         return self._kept.photo.rgb
 
     def overlay(self) -> Image.Image:

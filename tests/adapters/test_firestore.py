@@ -12,10 +12,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.clock import google_retries_at_once
-from tests.standins.firestore import FirestoreEmulator, NodeMissingError
+from tests.standins.firestore import FirestoreEmulator, service_account
+from tests.standins.npm import NodeMissingError
 
 from tryon_masks import telemetry
 from tryon_masks.adapters import firestore as firestore_adapter
@@ -319,18 +318,7 @@ def test_a_secret_that_is_no_service_account_stops_the_start_and_is_not_quoted()
 
 
 def test_a_service_account_is_taken_as_it_is() -> None:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    account = {
-        "type": "service_account",
-        "client_email": "masks@demo-tryon.iam.gserviceaccount.com",
-        "private_key": key.decode(),
-        "token_uri": "https://oauth2.googleapis.com/token",
-    }
-    FirestoreLog(PROJECT, json.dumps(account))
+    FirestoreLog(PROJECT, service_account())
 
 
 def test_no_credentials_at_all_stop_the_start(

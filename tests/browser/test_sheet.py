@@ -51,7 +51,7 @@ def page(blank: Any, sheet: Path) -> Any:
 
 
 def names(page: Any) -> list[str]:
-    """Of the cards that are shown, in order."""
+    """The names of the cards that are shown, in order."""
     found: list[str] = page.locator(".cards > li:not([hidden]) .name").all_text_contents()
     return found
 

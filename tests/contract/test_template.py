@@ -311,10 +311,23 @@ def test_a_missing_setting_stops_the_deployment(given: dict[str, str], said: str
 
 def test_environment_names_are_settings() -> None:
     known = {name.upper() for name in Settings.__dataclass_fields__}
-    given = set(GLOBALS["Environment"]["Variables"]) | set(OF_THE_API)
+    given = Deployment(**GOOD).environment().keys() | OF_THE_API.keys()
     assert "Environment" not in FUNCTIONS["WorkerFunction"]
     assert given <= known
     assert not given & {"ALLOW_HTTP", "CLOUDINARY_URL"}
+
+
+def test_sam_local_gets_every_variable_that_a_stack_would_name() -> None:
+    declared = GLOBALS["Environment"]["Variables"] | OF_THE_API
+    (given,) = json.loads((ROOT / "events" / "env.local.json").read_text()).values()
+
+    # SAM drops the others, and makes names out of references to resources.
+    assert given.keys() <= declared.keys()
+    assert {
+        name for name, value in declared.items() if _references([value]) & RESOURCES.keys()
+    } <= (given.keys() | {"MASK_BUCKET"})
+    settings = Settings.from_env({**given, "AWS_ENDPOINT_URL": ""}, on_lambda=True)
+    assert settings.mask_store == "cloudinary"
 
 
 def test_the_api_has_the_routes_that_the_code_answers() -> None:
