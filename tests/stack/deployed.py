@@ -124,7 +124,7 @@ class Deployed:
             "AWS_SECRET_ACCESS_KEY": secret,
             "PHOTO_BUCKET": self.outputs["PhotoBucketName"],
             "JOBS_TABLE": self.physical("JobsTable"),
-            "ONCE_TABLE": self.physical("OnceTable"),
+            "IDEMPOTENCY_TABLE": self.physical("OnceTable"),
             "FIRESTORE_PROJECT": self.parameters.get("FirestoreProject", ""),
             "FIRESTORE_EMULATOR_HOST": self.firestore.host,
             **store,
