@@ -234,7 +234,7 @@ def post_root(
 def post_uploads(body: Annotated[UploadBody, InBody()]) -> Response[UploadAnswer]:
     """For photos that are too large for a request."""
     call = _call()
-    owner = call.owner()
+    owner = call.caller.known()
     user_id = call.identify(body.user_id)
     job, form = call.submission.jobs.create_upload(owner, user_id, body)
     call.log.flush()
@@ -260,7 +260,7 @@ def post_uploads(body: Annotated[UploadBody, InBody()]) -> Response[UploadAnswer
 def get_job(job_id: str) -> Response[JobAnswer]:
     """Only its owner can look a job up."""
     call = _call()
-    owner = call.owner()
+    owner = call.caller.known()
     call.reading.close()
     job = call.submission.jobs.get(owner, job_id)
     call.log.flush()
@@ -278,7 +278,7 @@ def get_job(job_id: str) -> Response[JobAnswer]:
 def post_batches(body: Annotated[BatchBody, InBody()]) -> Response[BatchAnswer]:
     """Each photo is a job of its own; the answers come together in one file."""
     call = _call()
-    owner = call.owner()
+    owner = call.caller.known()
     call.identify(None)
     progress = call.submission.batches.submit(owner, call.caller.user_id, body)
     call.log.flush()
@@ -297,7 +297,7 @@ def post_batches(body: Annotated[BatchBody, InBody()]) -> Response[BatchAnswer]:
 def get_batch(batch_id: str) -> Response[BatchAnswer]:
     """Only its owner can look a batch up."""
     call = _call()
-    owner = call.owner()
+    owner = call.caller.known()
     call.reading.close()
     progress = call.submission.batches.get(owner, batch_id)
     call.log.flush()
@@ -338,35 +338,12 @@ class _Call:
     """
 
     service: MaskService
-    submission_here: Submission | None
+    submission: Submission
     caller: Caller
     log: RequestLog
     reading: ExitStack
     mapping: str = ""
     started: float = field(default_factory=time.perf_counter)
-
-    @property
-    def submission(self) -> Submission:
-        """Return where jobs, uploads and batches are submitted.
-
-        Raises
-        ------
-        NotFound
-            A server on somebody's own machine has none.
-        """
-        if self.submission_here is None:
-            raise NotFound("Jobs, uploads and batches need a deployed stack.")
-        return self.submission_here
-
-    def owner(self) -> str:
-        """Return the owner of the caller's jobs, uploads and batches, where a stack has these.
-
-        Raises
-        ------
-        NotFound, NotSignedIn
-        """
-        _ = self.submission
-        return self.caller.known()
 
     def identify(self, user_id: str | None) -> str:
         """Resolve whose request it is, and name that user in the log from now on."""
@@ -402,7 +379,7 @@ def _make(body: MaskRequestBody | DataJson, prefer: str | None) -> Response[Mask
 
 
 def _make_later(call: _Call, body: MaskRequestBody | DataJson) -> Response[MaskAnswer | JobAnswer]:
-    owner = call.owner()
+    owner = call.caller.known()
     user_id = call.identify(body.user_id)
     job = call.submission.jobs.submit(owner, user_id, body)
     call.log.flush()
@@ -440,12 +417,9 @@ resolver.exception_handler(Exception)(_raise)
 
 
 def create_handler(
-    service: MaskService, submission: Submission | None, step_log: StepLog | None = None
+    service: MaskService, submission: Submission, step_log: StepLog | None = None
 ) -> Handler:
-    """Return the Lambda handler for API Gateway's HTTP APIs, its REST APIs and function URLs.
-
-    ``submission`` is None where nothing can be handed in to be done later.
-    """
+    """Return the Lambda handler for API Gateway's HTTP APIs, its REST APIs and function URLs."""
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         try:
