@@ -236,12 +236,12 @@ def post_uploads(body: Annotated[UploadBody, InBody()]) -> Response[UploadAnswer
     call = _call()
     owner = call.owner()
     user_id = call.identify(body.user_id)
-    job, form = call.submission.jobs.create_upload(owner, user_id, body)
+    job, key, form = call.submission.jobs.create_upload(owner, user_id, body)
     call.log.flush()
     answer = UploadAnswer(
         job_id=job.job_id,
         job=_job_path(job),
-        key=job.task["upload"],
+        key=key,
         upload=FormAnswer(url=form.url, fields=form.fields),
         max_bytes=call.submission.jobs.forms.max_bytes,
         expires_in=call.submission.jobs.forms.lifetime_s,
