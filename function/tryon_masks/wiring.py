@@ -29,7 +29,7 @@ from tryon_masks.ports import (
     WorkQueue,
 )
 from tryon_masks.service import MaskService
-from tryon_masks.settings import MANIFESTS, UPLOADS, Settings
+from tryon_masks.settings import MANIFESTS, RESULTS, UPLOADS, Settings
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet, load_model_set
 
@@ -258,7 +258,7 @@ def build_batch_files(settings: Settings) -> BatchFiles:
         return S3BatchFiles(
             _needed("PHOTO_BUCKET", settings.photo_bucket),
             s3_client(settings.upload_timeout_s),
-            settings.results_prefix,
+            RESULTS,
             settings.upload_form_ttl_s,
         )
 
@@ -373,7 +373,7 @@ def _build_lines(settings: Settings) -> UserData | None:
         return S3UserLines(
             settings.photo_bucket,
             s3_client(settings.upload_timeout_s),
-            (MANIFESTS, BATCHES, f"{settings.results_prefix}{BATCHES}"),
+            (MANIFESTS, BATCHES, f"{RESULTS}{BATCHES}"),
         )
 
 
@@ -387,7 +387,7 @@ def _build_uploads(settings: Settings) -> UserData | None:
             settings.photo_bucket,
             s3_client(settings.upload_timeout_s),
             (UPLOADS, MANIFESTS),
-            settings.results_prefix,
+            RESULTS,
         )
 
 

@@ -18,7 +18,7 @@ from tryon_masks.adapters.powertools import NAMESPACE
 from tryon_masks.adapters.s3 import BATCHES
 from tryon_masks.entrypoints.http.routes import HEALTH, METHODS
 from tryon_masks.service import ANSWER_S, STORE_S
-from tryon_masks.settings import MANIFESTS, UPLOADS, Settings
+from tryon_masks.settings import MANIFESTS, RESULTS, UPLOADS, Settings
 
 SOURCES = ROOT / "function"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -473,8 +473,7 @@ def test_the_worker_may_do_just_this() -> None:
 
 def test_the_prefixes_in_the_roles_are_those_that_the_code_uses() -> None:
     store = {"mask_store": "s3", "mask_bucket": "the-bucket"}
-    settings = Settings.from_env(Deployment(**GOOD).environment() | MADE, on_lambda=True)
-    assert settings.results_prefix == "results/"
+    assert f"PhotoBucket.Arn/{RESULTS}*" in _allowed(Deployment(**GOOD), "WorkerRole")
     in_s3 = Deployment(AuthMode="IAM", MaskStore="s3").environment()
     assert Settings.from_env(in_s3 | MADE, on_lambda=True, **store).mask_prefix == "masks"
 

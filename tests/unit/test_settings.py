@@ -40,7 +40,6 @@ def test_off_lambda_nothing_needs_to_be_set() -> None:
     assert settings.ort_threads >= 1
     assert settings.allow_http is False
     assert settings.firestore_project is None
-    assert settings.results_prefix == "results/"
 
 
 def test_the_photo_limits_are_those_of_the_images_module() -> None:
@@ -79,7 +78,6 @@ def test_the_photo_limits_are_those_of_the_images_module() -> None:
         ("FETCH_TIMEOUT_S", "2.5", 2.5),
         ("UPLOAD_TIMEOUT_S", "120", 120.0),
         ("PHOTO_TIME_S", "8.5", 8.5),
-        ("RESULTS_PREFIX", "answers/v1/", "answers/v1/"),
         ("IDEMPOTENCY_TABLE", "stack-OnceTable-1A2B", "stack-OnceTable-1A2B"),
         ("IDEMPOTENCY_TTL_S", "60", 60),
         ("JOBS_TABLE", "jobs-2", "jobs-2"),
@@ -137,8 +135,6 @@ def test_each_variable_sets_its_field(name: str, text: str, value: object) -> No
         ("FETCH_TIMEOUT_S", "nan"),
         ("FETCH_TIMEOUT_S", "inf"),
         ("UPLOAD_TIMEOUT_S", "121"),
-        ("RESULTS_PREFIX", "results"),
-        ("RESULTS_PREFIX", "/"),
         ("IDEMPOTENCY_TABLE", "a/b"),
         ("IDEMPOTENCY_TTL_S", "59"),
         ("JOBS_TABLE", "j"),
