@@ -91,7 +91,7 @@ class JobSubmitter:
     def create_upload(
         self, owner: str, user_id: str | None, body: UploadBody
     ) -> tuple[Job, str, UploadForm]:
-        """Sign a form to upload one photo with: its job, which is queued from now on, key and form.
+        """Return a job that is queued from now on, and the key and the form of its upload.
 
         Raises
         ------
