@@ -27,8 +27,8 @@ _TRY_S = 1.0
 _DETAIL_CHARS = 500
 _LEAST_S = 0.05
 _DICE = random.SystemRandom()
-_PAGE = 500
-_BATCH = 100
+PAGE_SIZE = 500
+MAX_DELETIONS = 100
 """Most assets that Cloudinary lists, and deletes, in one call."""
 
 
@@ -93,7 +93,7 @@ class CloudinaryMaskStore:
         found: list[str] = []
         cursor: dict[str, str] = {}
         while True:
-            page = self._ask("resources", prefix=f"{folder}/", max_results=_PAGE, **cursor)
+            page = self._ask("resources", prefix=f"{folder}/", max_results=PAGE_SIZE, **cursor)
             found += [asset["public_id"] for asset in page["resources"]]
             if "next_cursor" not in page:
                 return found
@@ -101,8 +101,10 @@ class CloudinaryMaskStore:
 
     def erase(self, names: Sequence[str]) -> None:
         """Delete these images, and have the CDN forget them."""
-        for start in range(0, len(names), _BATCH):
-            self._ask("delete_resources", list(names[start : start + _BATCH]), invalidate=True)
+        for start in range(0, len(names), MAX_DELETIONS):
+            self._ask(
+                "delete_resources", list(names[start : start + MAX_DELETIONS]), invalidate=True
+            )
 
     def _ask(self, function: str, *given: Any, **options: Any) -> Any:
         """Call one function of the SDK's Admin API."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tryon_masks.domain.errors import CallbackFailed
-from tryon_masks.jobs.task import BATCH, CALLBACK, ITEM, NUMBER, item_job_id
+from tryon_masks.jobs.task import BATCH_ITEM, CALLBACK, ITEM, NUMBER, item_job_id
 from tryon_masks.ports import Batches, BatchFiles, Callbacks, Job, Jobs, JobState, WorkQueue
 from tryon_masks.schema.answers import job_answer
 from tryon_masks.telemetry import step
@@ -45,20 +45,20 @@ class BatchTracker:
             return None
         for task in self.files.items(batch_id):
             if task[NUMBER] == number:
-                return self.jobs.add(job_id, batch.owner, {**task, BATCH: [batch_id, number]})
+                return self.jobs.add(job_id, batch.owner, {**task, BATCH_ITEM: [batch_id, number]})
         self._count(batch_id, number, "error")
         return None
 
     def start_item(self, job: Job) -> None:
         """Mark the item that a job is, if it is one, as running."""
-        if BATCH in job.task:
-            batch_id, number = job.task[BATCH]
+        if BATCH_ITEM in job.task:
+            batch_id, number = job.task[BATCH_ITEM]
             self.batches.set_item_state(batch_id, number, "running")
 
     def settle(self, job: Job) -> None:
         """Count a job that has its answer in its batch; the last one writes the results."""
-        if BATCH in job.task:
-            batch_id, number = job.task[BATCH]
+        if BATCH_ITEM in job.task:
+            batch_id, number = job.task[BATCH_ITEM]
             self._count(batch_id, number, job.state)
 
     def _count(self, batch_id: str, number: int, state: JobState) -> None:
@@ -105,7 +105,7 @@ class JobTracker:
             # First: of a job that has its answer nothing more is done. Too early is tried again.
             self.queue.send({"callback": job.job_id})
         self.jobs.update(job.job_id, answer["status"], answer, done=done)
-        if BATCH in job.task:
+        if BATCH_ITEM in job.task:
             # Another may have given it another answer meanwhile, which stays.
             answered = self.jobs.get(job.job_id)
             if answered is not None:

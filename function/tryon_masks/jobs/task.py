@@ -11,7 +11,7 @@ from tryon_masks.schema.requests import BatchBody, OptionsBody
 JOB_METADATA = "job-id"
 """Object metadata that says whose job an upload is; only a signed form can set it."""
 OPTIONS_METADATA = "options"
-BATCH = "batch"
+BATCH_ITEM = "batch"
 """In a task: which item of which batch it is."""
 CALLBACK = "callback_url"
 ITEM = "item_id"

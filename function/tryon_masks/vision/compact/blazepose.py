@@ -161,7 +161,7 @@ class PersonDetector:
 
     def __init__(self, path: Path, threads: int) -> None:
         self._model = Model(path, threads, ("Identity", "Identity_1"))
-        self._anchors = _anchors()
+        self._anchors = anchor_centres()
 
     def find(self, rgb: NDArray[np.uint8]) -> list[Detection]:
         """Find everybody in ``rgb`` (H, W, 3), uint8, who is at least hinted at, best first."""
@@ -180,7 +180,7 @@ class PersonDetector:
         values[:, [0, 2, 3, 4, 5]] += self._anchors[keep][:, None]
         pad, unit = np.array([left, top]) / DETECTOR_SIDE, DETECTOR_SIDE / scale
         found = []
-        for merged, score in _merge(values, scores[keep]):
+        for merged, score in merge_detections(values, scores[keep]):
             hips, rim, neck = (merged[2:5] - pad) * unit
             found.append(Detection(Crop.around(hips, rim), (float(neck[0]), float(neck[1])), score))
         return found
@@ -213,7 +213,7 @@ class PoseModel:
         tensor = crop.cut(rgb).astype(np.float32)[None] / 255.0
         raw, score, outline, heatmaps = self._model.run(tensor)
         landmarks = raw.reshape(39, 5)
-        points = _refine(landmarks[:, :2], heatmaps[0])
+        points = refine_landmarks(landmarks[:, :2], heatmaps[0])
         matrix = crop.to_photo
         return Pose(
             points=(points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32),
@@ -224,7 +224,7 @@ class PoseModel:
         )
 
 
-def _anchors() -> Floats:
+def anchor_centres() -> Floats:
     """Return the cell centres of every anchor, shape (2254, 2), x and y 0 to 1."""
     rows = []
     for stride, count in DETECTOR_ANCHORS:
@@ -235,7 +235,7 @@ def _anchors() -> Floats:
     return np.concatenate(rows).astype(np.float32)
 
 
-def _merge(values: Floats, scores: Floats) -> list[tuple[Floats, float]]:
+def merge_detections(values: Floats, scores: Floats) -> list[tuple[Floats, float]]:
     """Apply weighted non-maximum suppression: (N, 6, 2) centre, size, four points -> one a person.
 
     With each, the score of the surest. What is not sure moves nothing that is.
@@ -256,7 +256,7 @@ def _merge(values: Floats, scores: Floats) -> list[tuple[Floats, float]]:
     return people
 
 
-def _refine(points: Floats, heatmaps: Floats) -> Floats:
+def refine_landmarks(points: Floats, heatmaps: Floats) -> Floats:
     """Move each landmark to the centre of mass of its heatmap peak, where there is a clear one.
 
     ``points`` (39, 2) in crop pixels; ``heatmaps`` (64, 64, 39), logits.
