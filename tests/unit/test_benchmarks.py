@@ -393,7 +393,7 @@ class SteppingVision(fakes.FakeVision):
 
 def test_every_run_gives_a_time_for_every_stage(tmp_path: Path) -> None:
     times = speed.serve_often(service(tmp_path, SteppingVision()), fakes.photo(), 3)
-    seeing = speed.SEEING["compact"]
+    seeing = speed.INFERENCE_STEPS["compact"]
     assert set(times) == {*speed.BEFORE, *seeing, *speed.AFTER, speed.TOTAL, speed.CPU}
     assert all(len(runs) == 3 for runs in times.values())
     assert min(times[speed.TOTAL]) > 0
@@ -421,7 +421,7 @@ def measured(threads: int, *seconds: float, peak_mb: float = 2000.0) -> speed.Me
         runs=len(seconds),
         start_s=1.0,
         first_s=1.0,
-        stages={stage: list(seconds) for stage in (*speed.SEEING["compact"], speed.TOTAL)},
+        stages={stage: list(seconds) for stage in (*speed.INFERENCE_STEPS["compact"], speed.TOTAL)},
         loaded_mb=1000.0,
         peak_mb=peak_mb,
         load=(0.5, 1.0),
