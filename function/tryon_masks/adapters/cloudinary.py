@@ -20,12 +20,16 @@ from tryon_masks.ports import EncodedImage, user_folder
 from tryon_masks.telemetry import step
 
 _RATE_LIMITED = (420, 429)
+"""HTTP statuses with which Cloudinary says that there were too many calls."""
 _STABLE_VERSION = "/v1/"
 _CONNECTIONS = 10
+"""Connections that are kept open at most."""
 _TRY_S = 1.0
 """Seconds of the call without which no try is begun."""
 _DETAIL_CHARS = 500
+"""Characters of Cloudinary's own message that go to the log."""
 _LEAST_S = 0.05
+"""Least seconds that a try is given."""
 _DICE = random.SystemRandom()
 PAGE_SIZE = 500
 MAX_DELETIONS = 100

@@ -37,9 +37,11 @@ _ERRORS = (BotoCoreError, ClientError)
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "InvalidObjectState", "404"})
 """Why an object cannot be read now or later: it was deleted, or moved to an archive."""
 _CACHE_S = 86_400
+"""Seconds that others may cache a mask: its address belongs to its content."""
 _MAX_DELETIONS = 1000
 """Most objects that S3 deletes in one call."""
 _AT_ONCE = 10
+"""Objects that are asked at a time."""
 BATCHES = "batches/"
 JSON_LINES = "application/jsonl"
 

@@ -19,7 +19,9 @@ from tryon_masks.outputs.transform import Transform
 from tryon_masks.ports import EncodedImage
 
 WHITE = 255
+"""Grey value of the borders of a target's picture."""
 JPEG_QUALITY = 95
+"""Quality of pictures that training data is made of, 0 to 100."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from tryon_masks.domain.skeleton import SHOULDER_WIDTHS_PER_TORSO, Keypoint, Poi
 from tryon_masks.vision.runtime import Floats, Model, sigmoid
 
 DETECTOR_SIDE = 224
+"""Pixels of the detector's input, from its model card."""
 DETECTOR_ANCHORS = ((8, 2), (16, 2), (32, 6))
 """(stride in pixels, anchors a cell)."""
 SURE = 0.5
@@ -26,17 +27,26 @@ SURE = 0.5
 HINT = 0.1
 """Score under which a detection says nothing."""
 NMS_OVERLAP = 0.3
+"""Intersection over union from which two detections are one person's, from MediaPipe's graph."""
 
 CROP_SIDE = 256
+"""Pixels of the landmark model's input, from its model card."""
 CROP_MARGIN = 1.25
+"""Factor of the circle about a person that the crop holds, from MediaPipe's graph."""
 POSE_THRESHOLD = 0.5
+"""Score from which the landmark model has seen somebody, 0 to 1, from MediaPipe's graph."""
 OUTLINE_THRESHOLD = 0.5
+"""Probability from which a pixel is the person's."""
 MOVED, GROWN, TURNED = 0.06, 1.15, 0.1
 """Up to where a second look would see nothing new: share of the side, factor, radians."""
 HEATMAP_SIDE = 64
+"""Cells of a heatmap a side."""
 HEATMAP_RADIUS = 3
+"""Cells about a landmark in which its peak is looked for, from MediaPipe's graph."""
 HEATMAP_THRESHOLD = 0.5
+"""Probability from which a heatmap has a clear peak, from MediaPipe's graph."""
 SHOULDERS, HIPS = slice(11, 13), slice(23, 25)
+"""Places of these landmarks, in pairs."""
 CENTRE, RIM = 33, 34
 """Auxiliary landmarks: the next crop's centre and a point on its circle."""
 
