@@ -27,7 +27,7 @@ from PIL import Image
 from models.garment_parser.data import IGNORE, NOBODY, Example, body_box, read_skeleton
 from tryon_masks.domain.person import Box
 from tryon_masks.vision.compact.blazepose import (
-    SURE,
+    DETECTION_THRESHOLD,
     Crop,
     PersonDetector,
     PoseModel,
@@ -225,8 +225,8 @@ def main() -> None:
         label = folder / "labels" / f"{path.stem}.png"
         body = np.asarray(Image.open(label)) > 0 if label.exists() else silhouette(rgb)
         best, found = None, AGREEMENT
-        sure = [one.crop for one in detector.find(rgb) if one.score >= SURE]
-        for crop in [*sure, *crops_around(body)]:
+        confident = [one.crop for one in detector.find(rgb) if one.score >= DETECTION_THRESHOLD]
+        for crop in [*confident, *crops_around(body)]:
             pose = poses.infer(rgb, crop)
             if pose is None or (one := to_candidate(pose, frame)) is None:
                 continue

@@ -22,9 +22,9 @@ DETECTOR_SIDE = 224
 """Pixels of the detector's input, from its model card."""
 DETECTOR_ANCHORS = ((8, 2), (16, 2), (32, 6))
 """(stride in pixels, anchors a cell)."""
-SURE = 0.5
+DETECTION_THRESHOLD = 0.5
 """Score from which a detection counts by itself; what is less sure needs others to say so too."""
-HINT = 0.1
+HINT_THRESHOLD = 0.1
 """Score under which a detection says nothing."""
 NMS_OVERLAP = 0.3
 """Intersection over union from which two detections are one person's, from MediaPipe's graph."""
@@ -37,7 +37,7 @@ POSE_THRESHOLD = 0.5
 """Score from which the landmark model has seen somebody, 0 to 1, from MediaPipe's graph."""
 OUTLINE_THRESHOLD = 0.5
 """Probability from which a pixel is the person's."""
-MOVED, GROWN, TURNED = 0.06, 1.15, 0.1
+MAX_SHIFT, MAX_GROWTH, MAX_TURN = 0.06, 1.15, 0.1
 """Up to where a second look would see nothing new: share of the side, factor, radians."""
 HEATMAP_SIDE = 64
 """Cells of a heatmap a side."""
@@ -104,7 +104,7 @@ class Crop:
         moved = float(np.hypot(other.x - self.x, other.y - self.y)) / self.side
         grown = max(self.side, other.side) / min(self.side, other.side)
         turned = abs((other.angle - self.angle + np.pi) % (2 * np.pi) - np.pi)
-        return moved < MOVED and grown < GROWN and turned < TURNED
+        return moved < MAX_SHIFT and grown < MAX_GROWTH and turned < MAX_TURN
 
     @property
     def to_photo(self) -> NDArray[np.float64]:
@@ -184,7 +184,7 @@ class PersonDetector:
         canvas[0, top : top + size[1], left : left + size[0]] = small / 127.5 - 1.0
         raw, logits = self._model.run(canvas)
         scores = sigmoid(logits[0, :, 0])
-        keep = scores >= HINT
+        keep = scores >= HINT_THRESHOLD
         offsets = raw[0, keep].reshape(-1, 6, 2)
         values = offsets / DETECTOR_SIDE
         values[:, [0, 2, 3, 4, 5]] += self._anchors[keep][:, None]
@@ -258,7 +258,7 @@ def merge_detections(values: Floats, scores: Floats) -> list[tuple[Floats, float
     while left:
         best = left[0]
         group = [i for i in left if i == best or boxes[i].overlap(boxes[best]) > NMS_OVERLAP]
-        least = SURE if scores[best] >= SURE else 0.0
+        least = DETECTION_THRESHOLD if scores[best] >= DETECTION_THRESHOLD else 0.0
         alike = [i for i in group if scores[i] >= least]
         merged = np.average(values[alike], axis=0, weights=scores[alike])
         people.append((merged, float(scores[best])))
