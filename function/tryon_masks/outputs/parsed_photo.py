@@ -1,4 +1,4 @@
-"""One look at a photo, and what of it a picture of another size shows."""
+"""A photo with its parsed person, and what of it a picture of another size shows."""
 
 from __future__ import annotations
 
