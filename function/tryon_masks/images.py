@@ -61,6 +61,7 @@ _MAX_JUNK = 64 * 1024
 
 _JPEG_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+"""Markers of a JPEG, ITU-T T.81, table B.1."""
 _BARE_MARKERS = (0x01, 0xD8)
 _FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _MAKES_PIXELS = frozenset({*range(0xC0, 0xD0), 0xDB, 0xDD})
@@ -69,6 +70,7 @@ _JFIF, _ADOBE = 0xE0, 0xEE
 """The two segments that say how colours are stored."""
 _JFIF_SEGMENT = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
 _COEFFICIENTS = 64
+"""Coefficients of a block of 8 x 8 pixels in a JPEG."""
 _HARMLESS_WARNING = re.compile(
     r"Corrupt JPEG data: ([1-9]|1[0-6]) extraneous bytes before marker 0xd9"
 )

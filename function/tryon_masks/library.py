@@ -6,7 +6,7 @@
     result = maker("me.jpg", masks=["upper", "lower"])
     result.masks["upper"]              # uint8, shape (H, W): 255 = repaint, 0 = keep
     result.reshape(profile="hull")     # no model runs again
-    result.outputs("agnostic")         # pictures and keypoints of the same look at the photo
+    result.outputs("agnostic")         # pictures and keypoints from the same analysis
     result.target("catvton").files     # what a try-on model reads
 
 Every step is a record of the standard logger ``tryon_masks``.

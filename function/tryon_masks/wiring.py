@@ -53,6 +53,7 @@ T = TypeVar("T")
 MASKS_PATH = "/masks"
 """Where a server on somebody's own machine answers for masks."""
 SECRET_TIMEOUT_S = 5.0
+"""Seconds for one call to Secrets Manager, at the start."""
 STATE_TIMEOUT_S = 0.5
 STATE_TRIES = 2
 """Seconds and tries of a call to DynamoDB or SQS: it must fit beside everything else in one API

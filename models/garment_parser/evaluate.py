@@ -26,8 +26,8 @@ import torch
 from numpy.typing import NDArray
 
 from models.garment_parser.cloth import ClothSegmenter
-from models.garment_parser.data import IGNORE, Example, dye, labelled, laid_out, view
-from models.garment_parser.partial import NAMES, allowed, body_parts, skins
+from models.garment_parser.data import IGNORE, Example, dye_garment, labelled, resample, view
+from models.garment_parser.partial import NAMES, allowed, body_parts, skin_labels
 from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
 from tryon_masks.domain.person import Box
@@ -65,7 +65,7 @@ MERGED: dict[str, Sequence[Class]] = {
 }
 
 
-class Tally:
+class ConfusionTable:
     """Confusions over many photos, and the same within the bands along boundaries."""
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -107,11 +107,11 @@ def _band(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def mean_iou(model: torch.nn.Module, examples: list[Example], size: tuple[int, int]) -> float:
     """Mean IoU over the classes, of weights in training."""
     device = next(model.parameters()).device
-    tally = Tally([cls.name for cls in CLASSES])
+    tally = ConfusionTable([cls.name for cls in CLASSES])
     for example in examples:
         inputs, matrix = view(example, size)
         probabilities = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
-        found = laid_out(ClassProbabilities.of(probabilities, matrix), example.labels.shape).argmax(
+        found = resample(ClassProbabilities.of(probabilities, matrix), example.labels.shape).argmax(
             0
         )
         tally.add(example.labels, found, bands=False)
@@ -122,20 +122,20 @@ def mean_iou(model: torch.nn.Module, examples: list[Example], size: tuple[int, i
 def partial_accuracy(
     model: torch.nn.Module, examples: list[Example], size: tuple[int, int]
 ) -> dict[str, float]:
-    """Accuracy at set labels, of weights in training; see :class:`Allowed`."""
+    """Accuracy at set labels, of weights in training; see :class:`AllowedAccuracy`."""
     device = next(model.parameters()).device
-    tally = Allowed()
+    tally = AllowedAccuracy()
     for example in examples:
         inputs, matrix = view(example, size)
         probabilities = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
         tally.add(
             example.labels,
-            laid_out(ClassProbabilities.of(probabilities, matrix), example.labels.shape),
+            resample(ClassProbabilities.of(probabilities, matrix), example.labels.shape),
         )
     return tally.accuracy()
 
 
-class Allowed:
+class AllowedAccuracy:
     """How often the likeliest class is one that a pixel's set label allows, a label."""
 
     def __init__(self) -> None:
@@ -179,7 +179,7 @@ def main() -> None:
     if args.parts:
         _allowed_table(args, body_parts(*args.parts, validation=True)[: args.photos])
     if args.skin:
-        _allowed_table(args, skins(*args.skin, validation=True)[: args.photos])
+        _allowed_table(args, skin_labels(*args.skin, validation=True)[: args.photos])
     if args.dyed:
         _dyed_table(args, examples)
     if args.teachers:
@@ -189,7 +189,7 @@ def main() -> None:
 
 def _own_table(args: argparse.Namespace, examples: list[Example]) -> None:
     parser = GarmentParser(args.parser, args.threads)
-    tally = Tally([cls.name.lower() for cls in CLASSES])
+    tally = ConfusionTable([cls.name.lower() for cls in CLASSES])
     counts, hits, sums = np.zeros(BINS), np.zeros(BINS), np.zeros(BINS)
     likelihood = dict.fromkeys((0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5), 0.0)
     for example in examples:
@@ -229,7 +229,7 @@ def _own_table(args: argparse.Namespace, examples: list[Example]) -> None:
 
 
 def _allowed_table(args: argparse.Namespace, examples: list[Example]) -> None:
-    parser, tally = GarmentParser(args.parser, args.threads), Allowed()
+    parser, tally = GarmentParser(args.parser, args.threads), AllowedAccuracy()
     for example in examples:
         tally.add(example.labels, _parse(parser, example))
     print(f"{len(examples)} photos\n\n| label | right |\n|---|--:|")
@@ -240,8 +240,8 @@ def _allowed_table(args: argparse.Namespace, examples: list[Example]) -> None:
 
 def _dyed_table(args: argparse.Namespace, examples: list[Example]) -> None:
     parser, rng = GarmentParser(args.parser, args.threads), np.random.default_rng(7)
-    dyed = [dye(example, rng) for example in examples]
-    tallies = [Tally([cls.name for cls in CLASSES]) for _ in range(2)]
+    dyed = [dye_garment(example, rng) for example in examples]
+    tallies = [ConfusionTable([cls.name for cls in CLASSES]) for _ in range(2)]
     for tally, some in zip(tallies, (examples, dyed), strict=True):
         for example in some:
             found = _parse(parser, example).argmax(0).astype(np.uint8)
@@ -254,7 +254,7 @@ def _dyed_table(args: argparse.Namespace, examples: list[Example]) -> None:
 
 def _parse(parser: GarmentParser, example: Example) -> Floats:
     answer = parser.parse(example.rgb, example.outline, example.box, example.skeleton)
-    return laid_out(answer, example.labels.shape)
+    return resample(answer, example.labels.shape)
 
 
 def _beside(
@@ -268,7 +268,7 @@ def _beside(
     table = np.full(256, IGNORE, np.uint8)
     for i, classes in enumerate(task.values()):
         table[list(classes)] = i
-    tallies = {"ours": Tally(list(task)), teacher: Tally(list(task))}
+    tallies = {"ours": ConfusionTable(list(task)), teacher: ConfusionTable(list(task))}
     seconds: dict[str, list[float]] = {"ours": [], teacher: []}
     for example in examples:
         labels = table[example.labels]

@@ -18,7 +18,7 @@ from tests.standins.npm import NodeMissingError
 
 from tryon_masks import telemetry
 from tryon_masks.adapters import firestore as firestore_adapter
-from tryon_masks.adapters.firestore import BATCH, FirestoreLog
+from tryon_masks.adapters.firestore import MAX_WRITES, FirestoreLog
 from tryon_masks.adapters.powertools import Powertools
 from tryon_masks.domain.errors import (
     InvalidRequest,
@@ -147,7 +147,7 @@ def test_records_after_a_flush_follow_those_before_it(firestore: Any) -> None:
 
 def test_more_records_than_one_commit_takes_stay_in_order(firestore: Any) -> None:
     request_id = unique("request")
-    records = [{"step": f"step {n}", "user_id": "marie"} for n in range(BATCH + 2)]
+    records = [{"step": f"step {n}", "user_id": "marie"} for n in range(MAX_WRITES + 2)]
     FirestoreLog(PROJECT, timeout_s=30).write(request_id, records)
     saved = saved_steps(firestore, request_id)
     assert [one["step"] for one in saved.values()] == [one["step"] for one in records]
@@ -374,7 +374,7 @@ def test_a_profile_of_nothing_but_masks_is_erased_whole(firestore: Any) -> None:
 def test_more_steps_than_one_commit_takes_are_erased(
     firestore: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(firestore_adapter, "BATCH", 3)
+    monkeypatch.setattr(firestore_adapter, "MAX_WRITES", 3)
     log, user, request_id = FirestoreLog(PROJECT), unique("ada"), unique("request")
     with request_log(request_id, user, log):
         for _ in range(5):

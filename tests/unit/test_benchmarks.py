@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,9 +32,6 @@ from tryon_masks.adapters.directory import DirectoryMaskStore
 from tryon_masks.domain.person import Candidate, Person
 from tryon_masks.service import MaskOptions, MaskService
 from tryon_masks.telemetry import step
-
-SHARED = Path(__file__).resolve().parents[3] / "shared"
-REFERENCE = SHARED / "tools" / "score_masks.py"
 
 NAMES = ("null", "hair", "shirt", "jeans", "dress", "shoes", "skin", "purse")
 FACE, NECK = 1, 2
@@ -171,31 +167,6 @@ def test_the_worst_photo_is_the_one_furthest_beyond_its_bound() -> None:
         ("bad", "neck_recall"),
     ]
     assert [one.photo for one in worst_photos(scores, 1)] == ["worse"]
-
-
-@pytest.mark.skipif(not REFERENCE.exists(), reason="the reference scorer is not here")
-def test_every_figure_equals_the_reference_scorer() -> None:
-    reference = runpy.run_path(str(REFERENCE))["score"]
-    names = json.loads((SHARED / "data" / "ccp" / "labels.json").read_bytes())
-    random = np.random.default_rng(7)
-    compared = 0
-    for _ in range(20):
-        # Blocks of 15 x 15 pixels: large enough to be scored and to have a core.
-        labels, parts, upper, lower = (
-            np.kron(random.integers(0, most, (20, 14)), np.ones((15, 15))).astype(np.uint8)
-            for most in (len(names), 13, 2, 2)
-        )
-        hip = float(random.uniform(60, 240))
-        wanted = reference(upper * 255, lower * 255, labels, {"part": parts, "hip_y": hip})
-        found = score(
-            {"upper": upper.astype(bool), "lower": lower.astype(bool)},
-            Truth(labels, parts, names, hip),
-        )
-        # The reference does not look at hems.
-        del found["lower"]["upper_below_hip_cover"]
-        assert found == wanted
-        compared += sum(value is not None for one in found.values() for value in one.values())
-    assert compared > 500
 
 
 class Folder:
@@ -396,7 +367,7 @@ class SteppingVision(fakes.FakeVision):
 
 def test_every_run_gives_a_time_for_every_stage(tmp_path: Path) -> None:
     times = speed.serve_often(service(tmp_path, SteppingVision()), fakes.photo(), 3)
-    seeing = speed.SEEING["compact"]
+    seeing = speed.INFERENCE_STEPS["compact"]
     assert set(times) == {*speed.BEFORE, *seeing, *speed.AFTER, speed.TOTAL, speed.CPU}
     assert all(len(runs) == 3 for runs in times.values())
     assert min(times[speed.TOTAL]) > 0
@@ -424,7 +395,7 @@ def measured(threads: int, *seconds: float, peak_mb: float = 2000.0) -> speed.Me
         runs=len(seconds),
         start_s=1.0,
         first_s=1.0,
-        stages={stage: list(seconds) for stage in (*speed.SEEING["compact"], speed.TOTAL)},
+        stages={stage: list(seconds) for stage in (*speed.INFERENCE_STEPS["compact"], speed.TOTAL)},
         loaded_mb=1000.0,
         peak_mb=peak_mb,
         load=(0.5, 1.0),

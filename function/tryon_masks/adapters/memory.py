@@ -11,6 +11,7 @@ from tryon_masks.ports import EncodedImage
 from tryon_masks.telemetry import step
 
 MAX_BYTES = 256_000_000
+"""Bytes of files that are kept, unless somebody says otherwise."""
 
 
 @dataclass(frozen=True)

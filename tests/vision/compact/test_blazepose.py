@@ -61,7 +61,7 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> type[PlantedModel]:
 
 
 def test_there_are_2254_anchors_one_for_each_answer_of_the_model() -> None:
-    anchors = blazepose._anchors()
+    anchors = blazepose.anchor_centres()
 
     assert anchors.shape == (ANCHORS, 2)
     assert anchors.min() > 0
@@ -69,7 +69,7 @@ def test_there_are_2254_anchors_one_for_each_answer_of_the_model() -> None:
 
 
 def test_anchors_lie_in_the_middle_of_their_cells_row_by_row() -> None:
-    anchors = blazepose._anchors() * DETECTOR_SIDE
+    anchors = blazepose.anchor_centres() * DETECTOR_SIDE
 
     assert anchors[:4].tolist() == [[4, 4], [4, 4], [12, 4], [12, 4]]
     assert anchors[2 * 28 : 2 * 28 + 1].tolist() == [[4, 12]]
@@ -84,7 +84,7 @@ def answer(*detections: tuple[int, float, NDArray[np.float64]]) -> list[Tensor]:
     """The detector's two outputs: (anchor, logit, (6, 2) points in 0..1 of the square)."""
     raw = np.zeros((1, ANCHORS, 12), np.float32)
     logits = np.full((1, ANCHORS, 1), -CERTAIN, np.float32)
-    anchors = blazepose._anchors()
+    anchors = blazepose.anchor_centres()
     for index, logit, points in detections:
         offsets = points - anchors[index]
         offsets[1] = points[1]
@@ -175,7 +175,7 @@ def test_merging_leans_to_the_surer_and_what_is_unsure_moves_nothing_that_is_sur
 ) -> None:
     values = np.stack([body(0.30, 0.5, 0.3), body(0.34, 0.5, 0.3)]).astype(np.float32)
 
-    ((merged, score),) = blazepose._merge(values, np.array(scores, np.float32))
+    ((merged, score),) = blazepose.merge_detections(values, np.array(scores, np.float32))
 
     assert merged[0, 0] == pytest.approx(x)
     assert score == pytest.approx(scores[0])
@@ -190,7 +190,9 @@ def test_what_only_hints_at_somebody_comes_with_its_score(planted: type[PlantedM
 
 
 def test_nothing_merges_to_nothing() -> None:
-    assert blazepose._merge(np.zeros((0, 6, 2), np.float32), np.zeros(0, np.float32)) == []
+    assert (
+        blazepose.merge_detections(np.zeros((0, 6, 2), np.float32), np.zeros(0, np.float32)) == []
+    )
 
 
 # Crops
@@ -256,7 +258,7 @@ def heatmaps() -> Tensor:
 def refined(points: Tensor, maps: Tensor) -> Tensor:
     """By ``maps`` of 0 to 1, where the model has logits."""
     certain = maps.clip(1e-12, 1 - 1e-6).astype(np.float64)
-    return blazepose._refine(points, np.log(certain / (1 - certain)).astype(np.float32))
+    return blazepose.refine_landmarks(points, np.log(certain / (1 - certain)).astype(np.float32))
 
 
 def test_a_point_moves_to_the_peak_of_its_heatmap() -> None:

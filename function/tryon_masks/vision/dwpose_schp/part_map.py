@@ -26,6 +26,7 @@ from tryon_masks.vision.runtime import Floats
 FLESH = 0.06
 """How far a hand reaches beyond the joints of its fingers."""
 FEWEST_FINGER_POINTS = 4
+"""Points of the fingers from which their hull is a hand."""
 HAND = 0.4
 """How far a hand whose fingers are not seen reaches beyond the wrist."""
 CHEEK = 0.5

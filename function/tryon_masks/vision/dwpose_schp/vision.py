@@ -23,9 +23,11 @@ from tryon_masks.vision.runtime import Floats, share_memory_arena
 View = Literal["whole", "person"]
 
 ATR_SIDE, LIP_SIDE = 512, 473
+"""Pixels of the parsers' inputs a side, from their cards."""
 REGION_MARGIN = 0.16
 """Around the person's box, as a share of its longer side: what lies outside is not the person's."""
 WARM_UP_SIDE = 64
+"""Pixels of the empty square that each model is run on once."""
 MAX_POSES = 16
 """Most people of a crowd that the pose model runs on; whoever is meant is among the largest."""
 
