@@ -60,7 +60,9 @@ TRIES = 3
 FORM_S = 60
 """How long an upload form works: the least that can be set."""
 WORKERS = 2
-DEPLOY_S = 120
+DEPLOY_S = 300
+START_S = 900
+"""On a busy machine, in a container of one processor's share."""
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,17 @@ class Deployed:
             method, url, data=request.data, headers=dict(request.headers), timeout=calls.TIMEOUT_S
         )
         return Answer(answer.status_code, answer.json(), answer.headers)
+
+    def wait_until_ready(self) -> Answer:
+        """Wait for a container of the API that has loaded its models; what its health says."""
+        answers: list[Answer] = []
+
+        def ready() -> bool:
+            answers.append(self.call(None, "GET", "/v1/health"))
+            return answers[-1].status == 200
+
+        wait_until(ready, START_S, "the API")
+        return answers[-1]
 
     def upload(self, form: Mapping[str, Any], photo: bytes) -> requests.Response:
         """Send an upload form to S3, as a browser does."""
@@ -352,6 +365,8 @@ def _adapted(sam: Sam, there: Deployed, hurried: bool) -> dict[str, Any]:
                 **({"UPLOAD_FORM_TTL_S": str(FORM_S), "WORK_TRIES": str(TRIES)} if hurried else {}),
             }
         )
+    # The emulator counts a container's start as part of its first call.
+    resources["ApiFunction"]["Properties"]["Timeout"] = calls.TIMEOUT_S
     if hurried:
         queue = resources["WorkQueue"]["Properties"]
         queue["VisibilityTimeout"] = HIDDEN_S

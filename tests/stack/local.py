@@ -101,6 +101,8 @@ def running() -> Iterator[Deployed]:
         for path, pattern in PHOTOS.items():
             there.photos[path] = demo_photo(pattern)
         upload(there)
+        say("loading the models")
+        there.wait_until_ready()
         address = stack.enter_context(api(there))
         stack.enter_context(environment(there, address))
         yield there

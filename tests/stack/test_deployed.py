@@ -44,8 +44,8 @@ from tryon_masks.ports import user_folder
 
 pytestmark = pytest.mark.stack
 
-DONE_S = 60
-BATCH_S = 300
+DONE_S = 300
+BATCH_S = 900
 BAD_ITEMS = {
     7: "BROKEN_PHOTO",
     19: "UNSUPPORTED_PHOTO",
@@ -89,9 +89,7 @@ def scene(built: Sam, tmp_path_factory: pytest.TempPathFactory, report: Report) 
             if bad is not None:
                 stack.photos[f"/bad/{code}.jpg"] = bad
         backend = stack.caller("backend")
-        # The emulator counts a container's start as part of its first call.
-        health = stack.call(None, "GET", "/v1/health")
-        assert (health.status, health.body["model_set"]) == (200, MODEL_SET)
+        assert stack.wait_until_ready().body["model_set"] == MODEL_SET
         form = take_form(stack, backend, "early")
         yield Scene(stack, backend, form["upload"], time.time())
 
@@ -100,7 +98,7 @@ def scene(built: Sam, tmp_path_factory: pytest.TempPathFactory, report: Report) 
 def other(built: Sam, scene: Scene) -> Deployed:
     """A second stack: its masks are kept in S3, and its steps in Firestore."""
     stack = deployed_beside(built, scene.stack)
-    assert stack.call(None, "GET", "/v1/health").status == 200
+    stack.wait_until_ready()
     return stack
 
 
