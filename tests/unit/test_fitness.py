@@ -125,6 +125,15 @@ def test_a_person_under_a_fifth_of_the_photos_height_is_too_small() -> None:
         fitness.choose([one], round(one.box.height / 0.19))
 
 
+def test_somebody_who_lies_on_the_side_is_as_long_as_the_box_is_wide() -> None:
+    one = somebody()
+    lying = replace(one, box=Box(0, 0, one.box.height, one.box.width))
+
+    assert fitness.choose([lying], round(one.box.height / 0.21)) is lying
+    with pytest.raises(PersonTooSmall):
+        fitness.choose([lying], round(one.box.height / 0.19))
+
+
 def test_a_torso_under_48_pixels_of_the_photo_is_too_small() -> None:
     with pytest.raises(PersonTooSmall):
         fitness.choose([somebody(size=0.47)], 200)

@@ -85,7 +85,8 @@ def choose(
     torso = chosen.skeleton.torso
     if torso is None:
         raise UpperNotVisible("The shoulders are not visible: the body cannot be measured.")
-    if chosen.box.height < SMALLEST_BOX * frame_height or torso * photo_px_per_px < SMALLEST_TORSO:
+    length = max(chosen.box.width, chosen.box.height)  # who lies on the side is wide
+    if length < SMALLEST_BOX * frame_height or torso * photo_px_per_px < SMALLEST_TORSO:
         raise PersonTooSmall
     return chosen
 
