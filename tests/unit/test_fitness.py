@@ -245,6 +245,19 @@ def test_legs_without_a_head_and_shoulders_have_no_upper_mask(kind: MaskKind) ->
 # Pose and part map
 
 
+@pytest.mark.parametrize("kind", MaskKind)
+def test_somebody_of_whom_the_parser_is_unsure_has_no_mask(kind: MaskKind) -> None:
+    """A dog; the parser is sure of the wall behind it."""
+    one = figures.person()
+    body = one.part_map != Part.BACKGROUND
+    dog = replace(one, confidence=np.where(body, np.float32(0.4), np.float32(1)))
+    human = replace(one, confidence=np.where(body, np.float32(0.45), np.float32(0)))
+
+    with pytest.raises(LowConfidence, match="not plainly a person"):
+        fitness.check(dog, kind)
+    fitness.check(human, kind)
+
+
 def beside_itself() -> Person:
     """The figure's pixels, half a photo to the right of where the pose has its limbs."""
     wide = np.zeros((fakes.HEIGHT, 2 * fakes.WIDTH), np.uint8)
