@@ -143,6 +143,21 @@ def test_the_detector_is_shown_the_whole_photo_between_minus_one_and_one(
     assert not tensor[0, :, 0].any()
 
 
+def test_a_smaller_photo_is_padded_and_its_people_are_where_they_were(
+    planted: type[PlantedModel],
+) -> None:
+    planted.answers = [answer((777, CERTAIN, body(0.5, 0.5, 0.3)))]
+    white = np.full((400, 800, 3), 255, np.uint8)
+
+    (found,) = PersonDetector(Path(), 1).find(white, 0.5)
+
+    (tensor,) = planted.shown
+    assert (tensor[0, 84:140, 56:168] == 1).all()
+    assert np.count_nonzero(tensor) == 56 * 112 * 3
+    assert (found.crop.x, found.crop.y) == pytest.approx((400, 200), abs=4)
+    assert found.crop.side == pytest.approx(2 * 1.25 * 0.2 * 1600, rel=1e-3)
+
+
 def test_an_unsure_detection_is_nobody(planted: type[PlantedModel]) -> None:
     planted.answers = [answer((777, -3.0, body(0.5, 0.6, 0.2)))]
 

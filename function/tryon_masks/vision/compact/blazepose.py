@@ -173,10 +173,13 @@ class PersonDetector:
         self._model = Model(path, threads, ("Identity", "Identity_1"))
         self._anchors = anchor_centres()
 
-    def find(self, rgb: NDArray[np.uint8]) -> list[Detection]:
-        """Find everybody in ``rgb`` (H, W, 3), uint8, who is at least hinted at, best first."""
+    def find(self, rgb: NDArray[np.uint8], share: float = 1.0) -> list[Detection]:
+        """Find everybody in ``rgb`` (H, W, 3), uint8, who is at least hinted at, best first.
+
+        The photo's longer side takes ``share`` of the side of what the model is shown, up to 1.
+        """
         height, width = rgb.shape[:2]
-        scale = DETECTOR_SIDE / max(height, width)
+        scale = share * DETECTOR_SIDE / max(height, width)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
         left, top = (DETECTOR_SIDE - size[0]) // 2, (DETECTOR_SIDE - size[1]) // 2

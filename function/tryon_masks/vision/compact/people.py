@@ -39,6 +39,10 @@ MAX_HINTS, WHOLE_PHOTO_SCALES = 2, (1.0, 1.25)
 the whole photo, in squares of so many longer sides."""
 MIN_AGREEING_POSES = 3
 """How many of these must have seen one body."""
+SMALLER, SURE_OF_SMALLER, LARGER_SQUARE = 1 / 1.8, 0.65, 1.6
+"""Where they have not, the detector is shown the photo so many times as large, and counts from this
+score; the pose model sees the whole photo in a larger square still. Both know whole bodies better
+than close-ups."""
 MIN_SIZE_RATIO, MIN_OUTLINE_IOU = 0.6, 0.6
 """They have where the necks are one, the ratio of the units is no smaller, and the outlines
 overlap by more."""
@@ -115,20 +119,39 @@ class PeopleFinder:
 
     def _agreed_pose(self, rgb: NDArray[np.uint8], hints: Sequence[Detection]) -> list[Pose]:
         """The one body that most looks agree about, where the detector is sure of nobody."""
-        height, width = rgb.shape[:2]
-        sides = (scale * max(height, width) for scale in WHOLE_PHOTO_SCALES)
-        whole = (Crop(width / 2, height / 2, side, 0.0) for side in sides)
+        hinted = (one.crop for one in hints[:MAX_HINTS])
+        whole = (_whole(rgb, scale) for scale in WHOLE_PHOTO_SCALES)
         seen: list[Pose] = []
-        for crop in chain((one.crop for one in hints[:MAX_HINTS]), whole):
-            pose = self._poses.infer(rgb, crop, least=0.0)
-            if pose is None or not _shoulders_in(pose, width, height):
-                continue
+        for pose in self._torsos(rgb, chain(hinted, whole)):
             seen.append(pose)
             for one in seen:
                 alike = [other for other in seen if _agree(one, other, rgb.shape)]
                 if len(alike) == MIN_AGREEING_POSES:
                     return [max(alike, key=lambda one: one.score)]
+        return self._agreed_from_afar(rgb, seen)
+
+    def _agreed_from_afar(self, rgb: NDArray[np.uint8], seen: Sequence[Pose]) -> list[Pose]:
+        """Whom the detector is sure of in a smaller photo, where enough looks agree."""
+        found = self._detector.find(rgb, SMALLER)
+        sure = (one.crop for one in found[:1] if one.score >= SURE_OF_SMALLER)
+        for pose in self._torsos(rgb, sure):
+            looks = [pose, *seen, *self._torsos(rgb, [_whole(rgb, LARGER_SQUARE)])]
+            if sum(_agree(pose, other, rgb.shape) for other in looks) >= MIN_AGREEING_POSES:
+                return [pose]
         return []
+
+    def _torsos(self, rgb: NDArray[np.uint8], crops: Iterable[Crop]) -> Iterator[Pose]:
+        """Every crop's pose that has its shoulders in the photo."""
+        for crop in crops:
+            pose = self._poses.infer(rgb, crop, least=0.0)
+            if pose is not None and _shoulders_in(pose, rgb.shape):
+                yield pose
+
+
+def _whole(rgb: NDArray[np.uint8], scale: float) -> Crop:
+    """The square of ``scale`` longer sides around the photo's centre."""
+    height, width = rgb.shape[:2]
+    return Crop(width / 2, height / 2, scale * max(height, width), 0.0)
 
 
 def _all_of(rgb: NDArray[np.uint8]) -> Region:
@@ -167,9 +190,10 @@ def _deduplicate(poses: Iterable[Pose]) -> list[Pose]:
     return people
 
 
-def _shoulders_in(pose: Pose, width: int, height: int) -> bool:
+def _shoulders_in(pose: Pose, shape: tuple[int, ...]) -> bool:
+    """Whether both shoulders are seen, and inside a photo of ``shape``."""
     shoulders = pose.points[SHOULDERS]
-    inside = (shoulders >= 0).all() and (shoulders < [width, height]).all()
+    inside = (shoulders >= 0).all() and (shoulders < [shape[1], shape[0]]).all()
     return bool(inside and (pose.presence[SHOULDERS] >= MIN_SHOULDER_PRESENCE).all())
 
 
