@@ -26,7 +26,16 @@ from tryon_masks.domain.parts import Part, PartMap
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
 from tryon_masks.jobs.submit import BatchSubmitter, JobSubmitter, Submission
-from tryon_masks.ports import Batch, EncodedImage, Job, JobState, Run, UploadForm
+from tryon_masks.ports import (
+    Batch,
+    EncodedImage,
+    Job,
+    JobState,
+    MaskTask,
+    Run,
+    Task,
+    UploadForm,
+)
 
 WIDTH, HEIGHT = 300, 400
 TORSO = 100.0
@@ -271,13 +280,11 @@ class FakeJobs:
         self.kept: dict[str, Job] = {}
         self.states: list[JobState] = []
 
-    def add(self, job_id: str, owner: str, task: Mapping[str, Any]) -> Job:
+    def add(self, job_id: str, owner: str, task: Task) -> Job:
         self._reach()
         assert job_id not in self.kept
         now = "2026-03-02T10:15:30.000Z"
-        self.kept[job_id] = Job(
-            job_id, owner, "queued", json.loads(json.dumps(task)), now, now, None
-        )
+        self.kept[job_id] = Job(job_id, owner, "queued", task, now, now, None)
         return self.kept[job_id]
 
     def get(self, job_id: str) -> Job | None:
@@ -367,14 +374,15 @@ class FakeBatchFiles:
     """Keeps files in memory, and how often results were written."""
 
     def __init__(self) -> None:
+        self.tasks: dict[str, Sequence[MaskTask]] = {}
         self.kept: dict[str, list[dict[str, Any]]] = {}
         self.written = 0
 
-    def put_items(self, batch_id: str, items: Sequence[Mapping[str, Any]]) -> None:
-        self.kept[f"batches/{batch_id}"] = json.loads(json.dumps(items))
+    def put_items(self, batch_id: str, items: Sequence[MaskTask]) -> None:
+        self.tasks[batch_id] = items
 
-    def items(self, batch_id: str) -> list[dict[str, Any]]:
-        return self.kept[f"batches/{batch_id}"]
+    def items(self, batch_id: str) -> list[MaskTask]:
+        return list(self.tasks[batch_id])
 
     def put_results(self, batch_id: str, lines: Iterable[Mapping[str, Any]]) -> str:
         self.written += 1

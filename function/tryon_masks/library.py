@@ -54,6 +54,7 @@ from tryon_masks.service import (
     quality_of,
     shape_mask,
     shape_masks,
+    shaper_of,
     status_of,
 )
 from tryon_masks.settings import Settings
@@ -469,7 +470,8 @@ class Result:
                 given = {**self._kept.given, "masks": [mask], "target": name, "profile": profile}
                 options = read_options(given)
             (kind,) = options.masks
-            made = shape_mask(self._kept.analysis, kind, options)
+            analysis = self._kept.analysis
+            made = shape_mask(analysis, kind, shaper_of(analysis, options))
             with step("draw_target", "outputs", mask=kind.value):
                 chosen = TargetName(name)
                 drawn = target_files(self._kept.parsed_photo(), made, chosen, NAME)

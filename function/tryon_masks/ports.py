@@ -135,18 +135,56 @@ JobState = Literal["queued", "running", "success", "partial", "refused", "error"
 
 
 @dataclass(frozen=True)
+class ItemOfBatch:
+    """Which item of which batch a task is: its ``number`` from 0, its ``name`` in the results."""
+
+    batch_id: str
+    number: int
+    name: str
+
+
+@dataclass(frozen=True)
+class MaskTask:
+    """Make masks of the photo at an address.
+
+    ``options`` are JSON values as the API takes them. ``document``: the answer has the Mask block
+    of a ``data.json``. ``callback_url`` is told of the answer.
+    """
+
+    photo: str
+    user_id: str
+    options: dict[str, Any]
+    document: bool = False
+    include_logs: bool = False
+    callback_url: str | None = None
+    item: ItemOfBatch | None = None
+
+
+@dataclass(frozen=True)
+class UploadTask:
+    """Make masks of the photo that is uploaded under a key; what to make, its metadata says."""
+
+    upload: str
+    user_id: str
+    callback_url: str | None = None
+
+
+Task = MaskTask | UploadTask
+
+
+@dataclass(frozen=True)
 class Job:
     """Work that is done later.
 
-    ``owner`` is who may look it up; ``task`` says what to do and ``answer`` what came of it, both
-    as JSON values; times are ISO 8601 in UTC. ``done``: the answer stays as it is. Without that, an
-    error is one that may pass when the work is sent again.
+    ``owner`` is who may look it up; ``task`` says what to do and ``answer``, JSON values, what came
+    of it; times are ISO 8601 in UTC. ``done``: the answer stays as it is. Without that, an error is
+    one that may pass when the work is sent again.
     """
 
     job_id: str
     owner: str
     state: JobState
-    task: dict[str, Any]
+    task: Task
     created_at: str
     updated_at: str
     answer: dict[str, Any] | None
@@ -156,7 +194,7 @@ class Job:
 class Jobs(Protocol):
     """All jobs, until they are forgotten."""
 
-    def add(self, job_id: str, owner: str, task: Mapping[str, Any]) -> Job:
+    def add(self, job_id: str, owner: str, task: Task) -> Job:
         """Take a job; it is queued.
 
         Raises
@@ -320,15 +358,15 @@ class BatchRuns(Protocol):
 class BatchFiles(Protocol):
     """What batches are made of, and what came of them."""
 
-    def put_items(self, batch_id: str, items: Sequence[Mapping[str, Any]]) -> None:
-        """Keep the items, JSON values.
+    def put_items(self, batch_id: str, items: Sequence[MaskTask]) -> None:
+        """Keep the items.
 
         Raises
         ------
         StateUnavailable
         """
 
-    def items(self, batch_id: str) -> list[dict[str, Any]]:
+    def items(self, batch_id: str) -> list[MaskTask]:
         """Return the items that were kept, in order.
 
         Raises

@@ -18,7 +18,7 @@ from tryon_masks.deadline import require_time, time_left, time_limit
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import InvalidRequest, NoPerson, Refusal, SeveralPeople
 from tryon_masks.domain.kinds import MaskKind
-from tryon_masks.domain.masks import Mask, make_mask
+from tryon_masks.domain.masks import Mask, MaskShaper
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
 from tryon_masks.images import Edge, FileFormat
@@ -52,8 +52,8 @@ MASK_RULES = "7"
 
 
 Status = Literal["success", "partial", "refused"]
-PersonChoice = Literal["largest"]
 """All masks were made, some, or none."""
+PersonChoice = Literal["largest"]
 
 
 @dataclass(frozen=True)
@@ -365,16 +365,24 @@ def shape_masks(
     """Shape every mask that was asked for, or say why it is not made. No model runs."""
     made: list[Mask] = []
     refused: list[RefusedMask] = []
+    shaper = shaper_of(analysis, options)
     for kind in options.masks:
         try:
-            made.append(shape_mask(analysis, kind, options))
+            made.append(shape_mask(analysis, kind, shaper))
         except Refusal as refusal:
             count("MasksRefused", code=refusal.code)
             refused.append(RefusedMask(kind.value, refusal.code, str(refusal)))
     return made, refused
 
 
-def shape_mask(analysis: PhotoAnalysis, kind: MaskKind, options: MaskOptions) -> Mask:
+def shaper_of(analysis: PhotoAnalysis, options: MaskOptions) -> MaskShaper | None:
+    """Return what shapes the masks of the chosen person; None where nobody could be chosen."""
+    if analysis.person is None:
+        return None
+    return MaskShaper(analysis.person, options.profile, options.expand)
+
+
+def shape_mask(analysis: PhotoAnalysis, kind: MaskKind, shaper: MaskShaper | None) -> Mask:
     """Shape one mask.
 
     Raises
@@ -382,9 +390,9 @@ def shape_mask(analysis: PhotoAnalysis, kind: MaskKind, options: MaskOptions) ->
     Refusal
     """
     with step("shape_mask", "masks", mask=kind.value):
-        if analysis.person is None:
+        if shaper is None:
             raise analysis.refusal or NoPerson
-        return make_mask(analysis.person, kind, options.profile, options.expand)
+        return shaper.make(kind)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from tryon_masks.adapters.batches import DynamoBatches
 from tryon_masks.adapters.jobs import DynamoJobs
 from tryon_masks.adapters.s3 import S3BatchFiles, s3_client
 from tryon_masks.domain.errors import StateUnavailable
-from tryon_masks.ports import JobState
+from tryon_masks.ports import ItemOfBatch, JobState, MaskTask
 
 pytestmark = pytest.mark.usefixtures("aws")
 
@@ -162,7 +162,10 @@ def test_a_table_that_cannot_be_reached_is_said() -> None:
 
 
 def test_items_are_kept_as_they_are_whatever_is_in_them(files: S3BatchFiles) -> None:
-    items = [{"photo": "https://example.com/J\u00e4ger.jpg"}, {"text": "a\u2028b\u0085c\n"}]
+    items = [
+        MaskTask("https://example.com/J\u00e4ger.jpg", "user-1", {}),
+        MaskTask("a\u2028b\u0085c\n", "user-1", {}, item=ItemOfBatch("1", 1, "b")),
+    ]
 
     files.put_items("1", items)
 
@@ -205,7 +208,7 @@ def test_a_users_batches_are_forgotten_with_their_parts(batches: DynamoBatches) 
     for batch_id, owner in (("1", "u1"), ("11", "u2"), ("2", "u1")):
         batches.add(batch_id, owner, None)
         batches.set_list_item_state(batch_id, 1200, "success")
-    DynamoJobs(TABLE, aws_client("dynamodb", 2.0), 600).add("job", "u1", {"user_id": "u2"})
+    DynamoJobs(TABLE, aws_client("dynamodb", 2.0), 600).add("job", "u1", MaskTask("x", "u2", {}))
 
     found = batches.find("u1")
     batches.erase(found)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import boto3
@@ -11,10 +12,11 @@ from tests.adapters.conftest import TABLE
 from tryon_masks.adapters.aws import aws_client
 from tryon_masks.adapters.jobs import DynamoJobs, SqsQueue
 from tryon_masks.domain.errors import StateUnavailable
+from tryon_masks.ports import ItemOfBatch, MaskTask, Task, UploadTask
 
 pytestmark = pytest.mark.usefixtures("aws")
 
-TASK = {"photo": "https://example.com/a.jpg", "options": {"expand": {"top": 0.1}}}
+TASK = MaskTask("https://example.com/a.jpg", "user-1", {"expand": {"top": 0.1}})
 
 
 @pytest.fixture
@@ -29,6 +31,22 @@ def test_a_job_is_found_as_it_was_taken(jobs: DynamoJobs) -> None:
     assert (taken.owner, taken.state, taken.task, taken.answer) == ("user-1", "queued", TASK, None)
     assert taken.created_at == taken.updated_at
     assert taken.created_at.endswith("Z")
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        replace(TASK, document=True, callback_url="https://example.com/told"),
+        replace(TASK, item=ItemOfBatch("2", 7, "seventh")),
+        UploadTask("uploads/user-1/1", "user-1"),
+    ],
+)
+def test_a_task_of_any_kind_is_kept_as_it_is(jobs: DynamoJobs, task: Task) -> None:
+    jobs.add("1", "user-1", task)
+
+    kept = jobs.get("1")
+    assert kept is not None
+    assert kept.task == task
 
 
 def test_nobodys_job_is_none(jobs: DynamoJobs) -> None:
@@ -168,11 +186,11 @@ def test_a_queue_that_cannot_be_reached_is_said() -> None:
 def test_the_jobs_about_a_user_are_found_and_forgotten(jobs: DynamoJobs) -> None:
     pretends = json.dumps({"user_id": "u1"})
     for job_id, owner, task in (
-        ("handed-in", "u1", {**TASK, "user_id": "u1"}),
-        ("by-a-backend", "AROA1", {"upload": "uploads/AROA1/1", "user_id": "u1"}),
-        ("another's", "u1", {**TASK, "user_id": "u2"}),
-        ("longer", "u12", {**TASK, "user_id": "u12"}),
-        ("pretends", "u2", {"photo": f"https://example.com/{pretends}", "user_id": "u2"}),
+        ("handed-in", "u1", replace(TASK, user_id="u1")),
+        ("by-a-backend", "AROA1", UploadTask("uploads/AROA1/1", "u1")),
+        ("another's", "u1", replace(TASK, user_id="u2")),
+        ("longer", "u12", replace(TASK, user_id="u12")),
+        ("pretends", "u2", replace(TASK, photo=f"https://example.com/{pretends}", user_id="u2")),
     ):
         jobs.add(job_id, owner, task)
 
@@ -188,7 +206,7 @@ def test_the_jobs_about_a_user_are_found_and_forgotten(jobs: DynamoJobs) -> None
 
 def test_a_long_table_is_read_to_its_end(jobs: DynamoJobs) -> None:
     for number in range(12):
-        jobs.add(f"{number}", "u1", {"photo": "x" * 300_000, "user_id": "u1"})
+        jobs.add(f"{number}", "u1", MaskTask("x" * 300_000, "u1", {}))
 
     assert len(jobs.find("u1")) == 12
 

@@ -17,6 +17,7 @@ from tryon_masks import __version__, telemetry
 from tryon_masks.domain.errors import LogUnavailable
 from tryon_masks.entrypoints.http.routes import create_handler
 from tryon_masks.images import Limits
+from tryon_masks.ports import MaskTask
 from tryon_masks.service import MaskService
 
 URL = "https://example.com/photos/standing.jpg"
@@ -630,14 +631,9 @@ def test_whoever_prefers_an_answer_later_gets_a_job_at_once() -> None:
     assert api.queue.sent == [{"job_id": answer["job_id"]}]
     job = api.jobs.kept[answer["job_id"]]
     assert job.owner == "user-1"
-    assert job.task == {
-        "photo": URL,
-        "user_id": "user-1",
-        "options": {"masks": ["upper"]},
-        "document": False,
-        "include_logs": True,
-        "callback_url": None,
-    }
+    assert job.task == MaskTask(
+        photo=URL, user_id="user-1", options={"masks": ["upper"]}, include_logs=True
+    )
 
 
 def test_without_that_wish_the_answer_comes_now() -> None:
@@ -655,8 +651,7 @@ def test_a_document_is_remembered_as_one_without_what_is_its_owners() -> None:
     _, answer = api.send(later({"userImageUrl": URL, "name": "Ada", "profile": "hull"}))
 
     task = api.jobs.kept[answer["job_id"]].task
-    assert (task["document"], task["photo"], task["options"]) == (True, URL, {"profile": "hull"})
-    assert "Ada" not in json.dumps(task)
+    assert task == MaskTask(URL, "user-1", {"profile": "hull"}, document=True)
 
 
 def test_a_photo_in_the_body_is_not_kept_for_later() -> None:
@@ -709,7 +704,7 @@ def test_a_job_of_a_role_is_found_from_its_next_session() -> None:
     asked["requestContext"]["authorizer"]["iam"]["userId"] = "AROACKCEVSQ6C2EXAMPLE:another"
 
     assert api.send(asked)[0] == 200
-    assert api.jobs.kept["1".zfill(32)].task["user_id"] == "user-1"
+    assert api.jobs.kept["1".zfill(32)].task.user_id == "user-1"
 
 
 @pytest.mark.parametrize(
@@ -812,7 +807,7 @@ def test_a_callback_is_for_whoever_does_not_wait() -> None:
     assert "Prefer" in answer["error"]["message"]
 
     _, answer = api.send(later(body))
-    assert api.jobs.kept[answer["job_id"]].task["callback_url"] == body["callback_url"]
+    assert api.jobs.kept[answer["job_id"]].task.callback_url == body["callback_url"]
 
 
 @pytest.mark.parametrize("address", ["http://shop.example.com/", "https://", "/masks", "", 7])

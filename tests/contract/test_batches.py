@@ -373,7 +373,7 @@ def test_who_is_signed_in_is_the_user_whatever_an_item_says(house: House) -> Non
     _, answer, _ = house.call("api-batches", body=body)
 
     (task,) = house.files.items(answer["batch_id"])
-    assert task["user_id"] == OWNER
+    assert task.user_id == OWNER
 
 
 @pytest.mark.parametrize(

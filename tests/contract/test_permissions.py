@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import boto3
@@ -26,7 +27,7 @@ from tryon_masks.adapters.runs import StepFunctionsRuns
 from tryon_masks.adapters.s3 import S3BatchFiles, S3MaskStore, S3Objects, s3_client
 from tryon_masks.adapters.secrets import read_secret
 from tryon_masks.domain.errors import StoreFailed
-from tryon_masks.ports import EncodedImage
+from tryon_masks.ports import EncodedImage, MaskTask, UploadTask
 from tryon_masks.telemetry import request_log
 
 REGION, ACCOUNT = "eu-central-1", "123456789012"
@@ -39,6 +40,7 @@ BATCH = f"batches/{'1' * 32}.jsonl"
 QUEUE = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/"
 MASK = EncodedImage(b"pixels", "image/png", "png")
 KEY = {"id": {"S": "1"}}
+TASK = MaskTask("x", "user-1", {})
 
 Forbidden = dict[str, tuple[str, str, dict[str, Any]]]
 
@@ -178,7 +180,8 @@ def _fill() -> list[str]:
         s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": REGION})
     there = ((PHOTOS, UPLOAD), (PHOTOS, RESULT), (PHOTOS, BATCH), (MASKS, "private/key"))
     for bucket, key in (*there, (PHOTOS, f"results/{BATCH}")):
-        s3.put_object(Bucket=bucket, Key=key, Body=b"{}")
+        body = json.dumps(asdict(TASK)) if key == BATCH else "{}"
+        s3.put_object(Bucket=bucket, Key=key, Body=body.encode())
     for table in ("once", "jobs", "other"):
         dynamodb.create_table(
             TableName=table,
@@ -231,11 +234,11 @@ def test_the_api_may_do_what_it_does(become: Become, secret: list[str]) -> None:
     _remembers()
     _keeps_masks()
     jobs = DynamoJobs("jobs", aws_client("dynamodb", 2.0), 600)
-    assert jobs.add("1", "user-1", {"upload": UPLOAD}) == jobs.get("1")
+    assert jobs.add("1", "user-1", UploadTask(UPLOAD, "user-1")) == jobs.get("1")
     SqsQueue(QUEUE + "work", aws_client("sqs", 2.0)).send({"job_id": "1"})
     batches = DynamoBatches("jobs", aws_client("dynamodb", 2.0), 600)
     assert batches.add("1", "user-1", 2) == batches.get("1")
-    S3BatchFiles(PHOTOS, s3_client(5.0), "results/", 60).put_items("1" * 32, [{"photo": "x"}])
+    S3BatchFiles(PHOTOS, s3_client(5.0), "results/", 60).put_items("1" * 32, [TASK])
     assert batches.count_list_items("1", 1)["success"] == 0
     states = aws_client("stepfunctions", 2.0)
     StepFunctionsRuns(MACHINE, states).start("batch-1", "manifests/user-1/a.jsonl", None)
@@ -260,13 +263,14 @@ def test_the_worker_may_do_what_it_does(become: Become, secret: list[str]) -> No
     jobs = DynamoJobs("jobs", aws_client("dynamodb", 2.0), 600)
     jobs.update("1", "running")
     assert jobs.get("1") is None
-    assert jobs.get_all([jobs.add("2", "user-1", {}).job_id]).keys() == {"2"}
+    jobs.add("2", "user-1", TASK)
+    assert jobs.get_all(["2"]).keys() == {"2"}
     batches = DynamoBatches("jobs", aws_client("dynamodb", 2.0), 600)
     assert batches.get("1") is None
     assert batches.set_item_state("1", 0, "success") is None
     batches.set_list_item_state("1", 0, "success")
     files = S3BatchFiles(PHOTOS, s3_client(5.0), "results/", 60)
-    assert files.items("1" * 32) == [{}]
+    assert files.items("1" * 32) == [TASK]
     assert files.put_results("1" * 32, [{}]) == f"results/{BATCH}"
     sqs = aws_client("sqs", 2.0)
     (message,) = sqs.receive_message(QueueUrl=QUEUE + "work")["Messages"]

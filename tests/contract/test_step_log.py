@@ -30,6 +30,7 @@ URL = f"{ADDRESS}?Signature=s3cret"
 STEPS = [
     "open_log",
     "read_request",
+    "check_request",
     "download_image",
     "generate_masks",
     "decode_image",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -17,6 +18,7 @@ from tryon_masks.entrypoints.queue.messages import Worker as RealWorker
 from tryon_masks.entrypoints.queue.uploads import Uploads
 from tryon_masks.jobs.progress import BatchTracker, JobTracker
 from tryon_masks.jobs.run import JobRunner
+from tryon_masks.ports import MaskTask, UploadTask
 from tryon_masks.service import MaskService
 
 BUCKET = "tryon-masks-photos"
@@ -394,16 +396,8 @@ def test_the_same_event_three_times_is_one_inference(s3: Any) -> None:
     assert worker.vision.parsed == 1
 
 
-def task(**more: Any) -> dict[str, Any]:
-    return {
-        "photo": URL,
-        "user_id": "user-7",
-        "options": {"masks": ["upper"], "profile": "hull"},
-        "document": False,
-        "include_logs": False,
-        "callback_url": None,
-        **more,
-    }
+def task(**more: Any) -> MaskTask:
+    return replace(MaskTask(URL, "user-7", {"masks": ["upper"], "profile": "hull"}), **more)
 
 
 def test_a_job_is_made_and_answered(s3: Any) -> None:
@@ -535,7 +529,7 @@ def test_a_job_that_is_being_done_elsewhere_comes_again(s3: Any) -> None:
 
 def form(worker: Worker, key: str, data: bytes | None = None) -> None:
     """An upload by a form of the API, whose job was taken before."""
-    worker.jobs.add(JOB, "user-7", {"upload": "uploads/user-7/photo", "callback_url": CALLBACK})
+    worker.jobs.add(JOB, "user-7", UploadTask("uploads/user-7/photo", "user-7", CALLBACK))
     options = json.dumps({"masks": ["upper"]})
     worker.upload(key, data, {"job-id": JOB, "user-id": "user-7", "options": options})
 

@@ -24,7 +24,7 @@ from tryon_masks.domain.errors import (
     UrlNotAllowed,
 )
 from tryon_masks.domain.person import Candidate, Person
-from tryon_masks.ports import EncodedImage, Vision
+from tryon_masks.ports import EncodedImage, MaskTask, Vision
 from tryon_masks.service import MaskRequest
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import RequestLog, init_log
@@ -238,7 +238,7 @@ def test_a_job_is_kept_in_the_table_that_is_set(aws: None) -> None:
         BillingMode="PAY_PER_REQUEST",
     )
 
-    build_jobs(settings(jobs_table="taken")).add("1", "user-1", {})
+    build_jobs(settings(jobs_table="taken")).add("1", "user-1", MaskTask("x", "user-1", {}))
 
     assert boto3.client("dynamodb").scan(TableName="taken")["Count"] == 1
 

@@ -5,25 +5,30 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, get_args
 
 from botocore.exceptions import ClientError
+from pydantic import TypeAdapter
 
 from tryon_masks.adapters.aws import delete_items, find_items, translate_state_errors
 from tryon_masks.domain.errors import StateUnavailable
-from tryon_masks.ports import Job, JobState
+from tryon_masks.ports import Job, JobState, Task
 
 MAX_KEYS_READ = 100
 """Items that DynamoDB reads at once."""
 MAX_MESSAGES_SENT = 10
 """Messages that SQS takes at once."""
 
+_TASK: TypeAdapter[Task] = TypeAdapter(Task)
+
 
 class DynamoJobs:
     """A :class:`~tryon_masks.ports.Jobs` on a DynamoDB table with ``id`` as its key.
 
-    Also a :class:`~tryon_masks.ports.UserData`: a job is its task's ``user_id``'s.
+    Also a :class:`~tryon_masks.ports.UserData`: a job is its task's user's, whom the attribute
+    ``user_id`` names too.
 
     Parameters
     ----------
@@ -40,14 +45,15 @@ class DynamoJobs:
         self._client = client
         self._ttl_s = ttl_s
 
-    def add(self, job_id: str, owner: str, task: Mapping[str, Any]) -> Job:
+    def add(self, job_id: str, owner: str, task: Task) -> Job:
         """Take a job."""
         taken_at = now()
         item = {
             "id": {"S": job_id},
             "owner": {"S": owner},
             "state": {"S": "queued"},
-            "task": {"S": json.dumps(task)},
+            "user_id": {"S": task.user_id},
+            "task": {"S": json.dumps(asdict(task))},
             "created_at": {"S": taken_at},
             "updated_at": {"S": taken_at},
             "expiration": {"N": str(int(time.time()) + self._ttl_s)},
@@ -110,9 +116,7 @@ class DynamoJobs:
 
     def find(self, user_id: str) -> list[str]:
         """Return the ids of the jobs that are about this user, whoever submitted them."""
-        # A quotation mark inside a JSON string has a backslash before it: nothing else looks so.
-        member = json.dumps({"user_id": user_id})[1:-1]
-        return find_items(self._client, self._table, "contains(#name, :value)", "task", member)
+        return find_items(self._client, self._table, "#name = :value", "user_id", user_id)
 
     def erase(self, names: Sequence[str]) -> None:
         """Forget these jobs; those that wait are not done any more."""
@@ -160,7 +164,7 @@ def _job(item: Mapping[str, Any]) -> Job:
         job_id=item["id"]["S"],
         owner=item["owner"]["S"],
         state=state,
-        task=json.loads(item["task"]["S"]),
+        task=_TASK.validate_json(item["task"]["S"], extra="forbid"),
         created_at=item["created_at"]["S"],
         updated_at=item["updated_at"]["S"],
         answer=None if answer is None else json.loads(answer),

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -17,6 +18,7 @@ from botocore.exceptions import (
     ConnectTimeoutError,
     ReadTimeoutError,
 )
+from pydantic import TypeAdapter
 
 from tryon_masks.adapters.aws import aws_client, translate_state_errors
 from tryon_masks.adapters.parallel import save_in_parallel
@@ -29,7 +31,14 @@ from tryon_masks.domain.errors import (
     StoreFailed,
     StoreTimeout,
 )
-from tryon_masks.ports import USER_METADATA, EncodedImage, UploadForm, user_folder, user_key
+from tryon_masks.ports import (
+    USER_METADATA,
+    EncodedImage,
+    MaskTask,
+    UploadForm,
+    user_folder,
+    user_key,
+)
 from tryon_masks.telemetry import step
 
 _TIMEOUTS = (ConnectTimeoutError, ReadTimeoutError)
@@ -44,6 +53,8 @@ _AT_ONCE = 10
 """Objects that are asked at a time."""
 BATCHES = "batches/"
 JSON_LINES = "application/jsonl"
+
+_ITEM = TypeAdapter(MaskTask)
 
 
 def s3_client(timeout_s: float, *, tries: int = 2) -> Any:
@@ -194,13 +205,14 @@ class S3BatchFiles:
         self._results_prefix = results_prefix
         self._url_ttl_s = url_ttl_s
 
-    def put_items(self, batch_id: str, items: Sequence[Mapping[str, Any]]) -> None:
+    def put_items(self, batch_id: str, items: Sequence[MaskTask]) -> None:
         """Keep the items."""
-        self._put(_items_key(batch_id), items)
+        self._put(_items_key(batch_id), map(asdict, items))
 
-    def items(self, batch_id: str) -> list[dict[str, Any]]:
+    def items(self, batch_id: str) -> list[MaskTask]:
         """Return the items that were kept, in order."""
-        return [json.loads(line) for line in self._get(_items_key(batch_id)).splitlines()]
+        lines = self._get(_items_key(batch_id)).splitlines()
+        return [_ITEM.validate_json(line, extra="forbid") for line in lines]
 
     def put_results(self, batch_id: str, lines: Iterable[Mapping[str, Any]]) -> str:
         """Write all answers, over what is there."""

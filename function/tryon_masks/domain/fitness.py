@@ -114,11 +114,22 @@ def check(person: Person, kind: str) -> None:
         _check_legs(person)
     if kind == "feet" and not any(_inside(skeleton, f"{side}_ankle", shape) for side in SIDES):
         raise LegsNotVisible("The feet are not visible.")
-    axis, unit = anatomy.axis(skeleton), _unit(skeleton)
-    if kind in ("upper", "lower", "full", "arms", "legs") and axis and unit:
-        body = ~where(person.part_map, {Part.BACKGROUND, Part.OTHER_PERSON})
-        if np.count_nonzero(body & axis.above(shape)) > LARGEST_TRUNK * unit**2:
-            raise LowConfidence("The joints do not fit the body that is seen.")
+    if kind in ("upper", "lower", "full", "arms", "legs"):
+        _check_trunk(person)
+
+
+def _check_trunk(person: Person) -> None:
+    """Check that no more of the body lies above the hips than these joints can have there.
+
+    Raises
+    ------
+    LowConfidence
+    """
+    unit = _unit(person.skeleton)
+    if not unit:
+        return
+    if np.count_nonzero(person.body & person.above_hips) > LARGEST_TRUNK * unit**2:
+        raise LowConfidence("The joints do not fit the body that is seen.")
 
 
 def _check_legs(person: Person) -> None:
@@ -186,7 +197,7 @@ def check_mask(person: Person, core: BoolMask, pixels: BoolMask) -> None:
 
 def _raggedness(core: BoolMask, area: int) -> float:
     """Length of all edges over the square root of the area: 3.5 for a disc, 30 for tatters."""
-    contours, _ = cv2.findContours(core.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    contours, _ = cv2.findContours(core.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     return float(sum(len(contour) for contour in contours) / np.sqrt(area))
 
 
@@ -198,7 +209,7 @@ def near_bones(person: Person) -> BoolMask:
     """
     canvas = np.zeros(person.part_map.shape, np.uint8)
     width = round(2 * NEAR_BONES * person.torso)
-    lines = [(bone.start, bone.end) for bone in anatomy.bones(person.skeleton, person.torso)]
+    lines = [(bone.start, bone.end) for bone in person.bones]
     neck, axis = person.skeleton.neck_base, anatomy.axis(person.skeleton)
     if neck is not None and axis is not None:
         lines.append((neck, axis.hip))

@@ -9,6 +9,7 @@ same mask, twice the size.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -89,7 +90,17 @@ class _Rings:
 
 
 def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) -> Mask:
-    """Shape one mask.
+    """Shape one mask of ``person``: see :meth:`MaskShaper.make`.
+
+    Raises
+    ------
+    UpperNotVisible, LegsNotVisible, LowConfidence
+    """
+    return MaskShaper(person, profile, expand).make(kind)
+
+
+class MaskShaper:
+    """Shapes masks of one person; what they share is worked out once.
 
     Parameters
     ----------
@@ -97,49 +108,90 @@ def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) 
         The parsed person, on the working grid (H, W).
     expand
         Extra margin a side, in units of T, photo directions.
-
-    Returns
-    -------
-    Mask
-        (H, W) bool; never empty, never the whole frame.
-
-    Raises
-    ------
-    UpperNotVisible, LegsNotVisible, LowConfidence
-        The mask cannot be made honestly from what is in the photo.
     """
-    fitness.check(person, kind.value)
-    frame = np.zeros(person.part_map.shape, bool)
-    rows, columns = _surroundings(person, expand)
-    person = _without_misplaced(person.cut(rows, columns))
-    rings = _rings(person, kind, profile)
-    unit = person.torso
-    least = (SPECK if kind in SINGLE_PARTS else ISLAND) * unit**2
-    grown = _grow(rings, profile, kind, unit, least)
-    grown = stretch(
-        grown,
-        expand.top * unit,
-        expand.bottom * unit,
-        expand.left * unit,
-        expand.right * unit,
-    )
-    pixels = rings.core | (grown & ~rings.protected)
-    pixels |= holes(pixels, HOLE * unit**2) & ~rings.protected
-    pixels = without_specks(pixels, least)
-    pixels |= holes(pixels, SPECK * unit**2) & ~without_specks(rings.protected, CRUMB * unit**2)
-    # Somebody else lies off this person's bones, and rightly so.
-    own = rings.core & (person.part_map != Part.OTHER_PERSON)
-    frame[rows, columns] = pixels
-    fitness.check_mask(person, own, frame)
-    return Mask(kind, frame, float(person.confidence[own].mean()))
+
+    def __init__(self, person: Person, profile: Profile, expand: Expand) -> None:
+        self._person, self._profile, self._expand = person, profile, expand
+
+    @cached_property
+    def _region(self) -> tuple[slice, slice]:
+        return _surroundings(self._person, self._expand)
+
+    @cached_property
+    def _cut(self) -> Person:
+        return _without_misplaced(self._person.cut(*self._region))
+
+    @cached_property
+    def _worn(self) -> tuple[BoolMask, BoolMask]:
+        return _split(self._cut, self._profile)
+
+    def make(self, kind: MaskKind) -> Mask:
+        """Shape one mask.
+
+        Returns
+        -------
+        Mask
+            (H, W) bool; never empty, never the whole frame.
+
+        Raises
+        ------
+        UpperNotVisible, LegsNotVisible, LowConfidence
+            The mask cannot be made honestly from what is in the photo.
+        """
+        fitness.check(self._person, kind.value)
+        person, expand = self._cut, self._expand
+        unit = person.torso
+        rings = self._rings(kind)
+        least = (SPECK if kind in SINGLE_PARTS else ISLAND) * unit**2
+        grown = _grow(rings, self._profile, kind, unit, least)
+        grown = stretch(
+            grown,
+            expand.top * unit,
+            expand.bottom * unit,
+            expand.left * unit,
+            expand.right * unit,
+        )
+        pixels = rings.core | (grown & ~rings.protected)
+        pixels |= holes(pixels, HOLE * unit**2) & ~rings.protected
+        pixels = without_specks(pixels, least)
+        pixels |= holes(pixels, SPECK * unit**2) & ~without_specks(rings.protected, CRUMB * unit**2)
+        # Somebody else lies off this person's bones, and rightly so.
+        own = rings.core & (person.part_map != Part.OTHER_PERSON)
+        frame = np.zeros(self._person.part_map.shape, bool)
+        frame[self._region] = pixels
+        fitness.check_mask(person, own, frame)
+        return Mask(kind, frame, float(person.confidence[own].mean()))
+
+    def _rings(self, kind: MaskKind) -> _Rings:
+        person, profile = self._cut, self._profile
+        parts = person.part_map
+        nothing = np.zeros(parts.shape, bool)
+        if kind is MaskKind.PROTECT:
+            return _Rings(where(parts, PROTECTED), nothing, nothing)
+        if kind in SINGLE_PARTS:
+            core = where(parts, SINGLE_PARTS[kind])
+            return _Rings(core, (parts != Part.BACKGROUND) & ~core, nothing)
+        upper, lower = self._worn
+        keep = where(parts, PROTECTED)
+        if kind is MaskKind.UPPER:
+            rings = _Rings(upper, keep | (lower & ~upper), _tubes(person, "arm"))
+        elif kind is MaskKind.LOWER:
+            kept = keep | (upper & ~lower) | person.above_hips
+            rings = _Rings(lower, kept, _tubes(person, "thigh", "shin"))
+        else:
+            rings = _Rings(upper | lower, keep, _tubes(person, "arm", "thigh", "shin"))
+        if profile is Profile.BOX:
+            # A rectangle is what these models were trained on: only this is cut out of it.
+            kept_parts = HEAD - {Part.HAIR} if kind is MaskKind.UPPER else HEAD | SHOES
+            return _Rings(rings.core, where(parts, kept_parts | {Part.OTHER_PERSON}), rings.limbs)
+        return rings
 
 
 def _surroundings(person: Person, expand: Expand) -> tuple[slice, slice]:
     """Rows and columns that no mask of this person can leave: the work is done on these alone."""
     height, width = person.part_map.shape
-    x, y, w, h = cv2.boundingRect((person.part_map != Part.BACKGROUND).astype(np.uint8))
-    bones = anatomy.bones(person.skeleton, person.torso)
-    ends = [end for bone in bones for end in (bone.start, bone.end)]
+    x, y, w, h = cv2.boundingRect(person.part_map)
+    ends = [end for bone in person.bones for end in (bone.start, bone.end)]
     corners = np.array([(x, y), (x + w, y + h), *ends]).clip(0, [width, height])
     extra = max(expand.top, expand.bottom, expand.left, expand.right)
     pad = int((REACH + extra) * person.torso) + 2
@@ -161,45 +213,20 @@ def _grow(rings: _Rings, profile: Profile, kind: MaskKind, unit: float, least: f
         case Profile.HULL:
             return smooth(hulls(grow(core, margin)), SOFTENING * unit)
         case Profile.BOX:
-            x, y, width, height = cv2.boundingRect((core | rings.limbs).astype(np.uint8))
+            x, y, width, height = cv2.boundingRect((core | rings.limbs).view(np.uint8))
             box = np.zeros_like(core)
             box[y : y + height, x : x + width] = True
             return stretch(box, margin, margin, margin, margin)
 
 
-def _rings(person: Person, kind: MaskKind, profile: Profile) -> _Rings:
-    parts = person.part_map
-    nothing = np.zeros(parts.shape, bool)
-    if kind is MaskKind.PROTECT:
-        return _Rings(where(parts, PROTECTED), nothing, nothing)
-    if kind in SINGLE_PARTS:
-        core = where(parts, SINGLE_PARTS[kind])
-        return _Rings(core, (parts != Part.BACKGROUND) & ~core, nothing)
-    above = _above_hips(person)
-    upper, lower = _split(person, profile, above)
-    keep = where(parts, PROTECTED)
-    if kind is MaskKind.UPPER:
-        rings = _Rings(upper, keep | (lower & ~upper), _tubes(person, "arm"))
-    elif kind is MaskKind.LOWER:
-        kept = keep | (upper & ~lower) | above
-        rings = _Rings(lower, kept, _tubes(person, "thigh", "shin"))
-    else:
-        rings = _Rings(upper | lower, keep, _tubes(person, "arm", "thigh", "shin"))
-    if profile is Profile.BOX:
-        # A rectangle is what these models were trained on: only this is cut out of it.
-        kept_parts = HEAD - {Part.HAIR} if kind is MaskKind.UPPER else HEAD | SHOES
-        return _Rings(rings.core, where(parts, kept_parts | {Part.OTHER_PERSON}), rings.limbs)
-    return rings
-
-
-def _split(person: Person, profile: Profile, above: BoolMask) -> tuple[BoolMask, BoolMask]:
+def _split(person: Person, profile: Profile) -> tuple[BoolMask, BoolMask]:
     """Return what ``upper`` and ``lower`` repaint: shapes (H, W).
 
     A dress is split at the hips, but its sleeves are ``upper``'s and its lap ``lower``'s wherever
     they are. It is whole in both masks where the profile imitates models that do so, and whole in
     ``upper`` where no ``lower`` can be made.
     """
-    parts = person.part_map
+    parts, above = person.part_map, person.above_hips
     upper, lower = where(parts, UPPER_PARTS), where(parts, LOWER_PARTS)
     on_trousers, on_dress, elsewhere = _belts(person)
     upper |= elsewhere
@@ -211,7 +238,7 @@ def _split(person: Person, profile: Profile, above: BoolMask) -> tuple[BoolMask,
         bodice = _bodice(person, dress, above)
         skirt = dress & ~bodice
         if profile in (Profile.HULL, Profile.BOX):
-            _, pieces = cv2.connectedComponents(dress.astype(np.uint8))
+            _, pieces = cv2.connectedComponents(dress.view(np.uint8))
             both = np.intersect1d(pieces[bodice], pieces[skirt])
             whole = np.isin(pieces, both) & dress
             bodice, skirt = bodice | whole, skirt | whole
@@ -238,7 +265,7 @@ def _bodice(person: Person, dress: BoolMask, above: BoolMask) -> BoolMask:
     labelled leg and 23 % torso on everyday photos. Only thighs that do not hang make a lap.
     """
     pixels = Points.of(dress)
-    bones = anatomy.bones(person.skeleton, person.torso)
+    bones = person.bones
     laps = [bone for bone in bones if bone.segment == "thigh" and _is_folded(person, bone)]
     on_arm, on_leg, on_trunk, on_lap = (
         anatomy.nearest(some, pixels.x, pixels.y, 2)[1]
@@ -271,7 +298,7 @@ def _belts(person: Person) -> tuple[BoolMask, BoolMask, BoolMask]:
     belt = where(parts, {Part.BELT})
     if not belt.any():
         return belt, belt, belt
-    _, pieces = cv2.connectedComponents(belt.astype(np.uint8))
+    _, pieces = cv2.connectedComponents(belt.view(np.uint8))
     near = BUCKLE * person.torso
     on_trousers, on_dress = (
         belt & np.isin(pieces, pieces[grow(where(parts, worn), near) & belt])
@@ -286,41 +313,41 @@ def _without_misplaced(person: Person) -> Person:
     Each pixel of such a speck gets the part of the nearest pixel that is repainted.
     """
     parts = person.part_map
-    bones = anatomy.bones(person.skeleton, person.torso)
     worn = where(parts, UPPER_PARTS | LOWER_PARTS | {Part.DRESS, Part.BELT})
     inside = holes(worn, ISLAND * person.torso**2)
-    specks = np.zeros(parts.shape, bool)
+    pixels = Points.of(inside)
+    label = np.take(parts, pixels.index)
+    astray = np.zeros(len(label), bool)
     for group, segments in HOMES:
-        pixels = Points.of(inside & where(parts, group))
-        home = [bone for bone in bones if bone.segment in segments]
+        home = [bone for bone in person.bones if bone.segment in segments]
         if segments and not home:
             continue
-        _, far = anatomy.nearest(home, pixels.x, pixels.y, ASTRAY)
-        np.put(specks, pixels.index, far >= ASTRAY)
-    if not specks.any():
+        chosen = where(label, group)
+        some = pixels.only(chosen)
+        astray[chosen] = anatomy.nearest(home, some.x, some.y, ASTRAY)[1] >= ASTRAY
+    if not astray.any():
         return person
+    # From a hole, what is worn is nearer than the far side of a box around all holes.
+    x, y, width, height = cv2.boundingRect(inside.view(np.uint8))
+    spot = slice(max(0, y - 1), y + height + 1), slice(max(0, x - 1), x + width + 1)
     _, nearest = cv2.distanceTransformWithLabels(
-        (~worn).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+        (~worn[spot]).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
     )
     part_of = np.zeros(int(nearest.max()) + 1, np.uint8)
-    part_of[nearest[worn]] = parts[worn]
-    return replace(person, part_map=np.where(specks, part_of[nearest], parts))
-
-
-def _above_hips(person: Person) -> BoolMask:
-    axis = anatomy.axis(person.skeleton)
-    if axis is None:
-        raise ValueError("a person without shoulders has no hip line")
-    return axis.above(person.part_map.shape)
+    part_of[nearest[worn[spot]]] = parts[spot][worn[spot]]
+    specks = np.zeros(parts.shape, bool)
+    np.put(specks, pixels.index[astray], True)
+    relabelled = parts.copy()
+    relabelled[specks] = part_of[nearest[specks[spot]]]
+    return replace(person, part_map=relabelled)
 
 
 def _tubes(person: Person, *segments: Segment) -> BoolMask:
     """Limbs as the skeleton has them, each where most of it lies on this person."""
     tubes = np.zeros(person.part_map.shape, bool)
-    body = ~where(person.part_map, {Part.BACKGROUND, Part.OTHER_PERSON})
-    for bone in anatomy.bones(person.skeleton, person.torso):
+    for bone in person.bones:
         if bone.segment in segments:
             spot, tube = anatomy.tube(bone, tubes.shape)
-            if 2 * np.count_nonzero(tube & body[spot]) > np.count_nonzero(tube):
+            if 2 * np.count_nonzero(tube & person.body[spot]) > np.count_nonzero(tube):
                 tubes[spot] |= tube
     return tubes

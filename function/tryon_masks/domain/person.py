@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tryon_masks.domain.parts import BoolMask, PartMap
+from tryon_masks.domain import anatomy
+from tryon_masks.domain.anatomy import Bone
+from tryon_masks.domain.parts import BoolMask, Part, PartMap, where
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
 
 
@@ -143,6 +146,30 @@ class Person:
             enlarged(self.confidence),
             perhaps,
         )
+
+    @cached_property
+    def bones(self) -> list[Bone]:
+        """Return every bone whose two ends are there."""
+        return anatomy.bones(self.skeleton, self.torso)
+
+    @cached_property
+    def body(self) -> BoolMask:
+        """Return where the part map has something of this person: (H, W), dtype bool."""
+        return ~where(self.part_map, {Part.BACKGROUND, Part.OTHER_PERSON})
+
+    @cached_property
+    def above_hips(self) -> BoolMask:
+        """Return the pixels above the hip line: (H, W), dtype bool.
+
+        Raises
+        ------
+        ValueError
+            A shoulder is missing.
+        """
+        axis = anatomy.axis(self.skeleton)
+        if axis is None:
+            raise ValueError("a person without shoulders has no hip line")
+        return axis.above(self.part_map.shape)
 
     @property
     def keypoints(self) -> Mapping[str, Keypoint]:

@@ -44,14 +44,14 @@ def capsule(
     if not np.all(np.abs(np.concatenate([a, b])) < 1e5):
         raise ValueError("a limb lies absurdly far outside the photo")
     if canvas.size == 0:
-        return canvas.astype(bool)
+        return canvas.view(bool)
     _disc(canvas, a, ra)
     _disc(canvas, b, rb)
     if length > 0:
         side = np.array([-along[1], along[0]]) / length
         corners = np.array([a + ra * side, b + rb * side, b - rb * side, a - ra * side])
         cv2.fillConvexPoly(canvas, np.round(corners * 16).astype(np.int32), 1, shift=4)
-    return canvas.astype(bool)
+    return canvas.view(bool)
 
 
 def _disc(canvas: NDArray[np.uint8], centre: NDArray[np.float64], radius: float) -> None:
@@ -77,12 +77,12 @@ def grow(mask: BoolMask, radius: float) -> BoolMask:
         return mask
     height, width = mask.shape
     pad = int(radius) + 1
-    x, y, across, down = cv2.boundingRect(mask.astype(np.uint8))
+    x, y, across, down = cv2.boundingRect(mask.view(np.uint8))
     window = (
         slice(max(0, y - pad), min(height, y + down + pad)),
         slice(max(0, x - pad), min(width, x + across + pad)),
     )
-    distance = cv2.distanceTransform((~mask[window]).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    distance = cv2.distanceTransform((~mask[window]).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
     grown = np.zeros(mask.shape, bool)
     np.less_equal(distance, radius, out=grown[window])
     return grown
@@ -103,7 +103,7 @@ def stretch(mask: BoolMask, top: float, bottom: float, left: float, right: float
         return mask
     kernel = np.ones((t + b + 1, le + r + 1), np.uint8)
     # dilate looks from (x - anchor) to (x - anchor + size - 1): to grow leftwards, look right.
-    return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel, anchor=(r, b))) > 0
+    return np.asarray(cv2.dilate(mask.view(np.uint8), kernel, anchor=(r, b))) > 0
 
 
 def holes(mask: BoolMask, largest: float) -> BoolMask:
@@ -120,7 +120,7 @@ def holes(mask: BoolMask, largest: float) -> BoolMask:
     for contour, inner in _contours(mask):
         if inner and cv2.contourArea(contour) - len(contour) / 2 + 1 <= largest:
             cv2.drawContours(canvas, [contour], -1, 1, cv2.FILLED)
-    return canvas.astype(bool) & ~mask
+    return canvas.view(bool) & ~mask
 
 
 def without_specks(mask: BoolMask, smallest: float) -> BoolMask:
@@ -138,7 +138,7 @@ def without_specks(mask: BoolMask, smallest: float) -> BoolMask:
         steps = len(contour) if len(contour) > 1 else 0
         if not inner and cv2.contourArea(contour) + steps / 2 + 1 < smallest:
             cv2.drawContours(canvas, [contour], -1, 0, cv2.FILLED)
-    return canvas.astype(bool)
+    return canvas.view(bool)
 
 
 def _contours(mask: BoolMask) -> Iterator[tuple[NDArray[np.int32], bool]]:
@@ -146,7 +146,7 @@ def _contours(mask: BoolMask) -> Iterator[tuple[NDArray[np.int32], bool]]:
 
     By Pick's theorem the lines give areas in pixels, in a tenth of the time of labelling pieces.
     """
-    contours, tree = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    contours, tree = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     for contour, (*_, parent) in zip(contours, tree[0] if contours else (), strict=True):
         yield np.asarray(contour, np.int32), parent >= 0
 
@@ -162,9 +162,7 @@ def smooth(mask: BoolMask, radius: float) -> BoolMask:
 def hulls(mask: BoolMask) -> BoolMask:
     """Fill the convex hull of each connected piece of ``mask`` (H, W), dtype bool."""
     canvas = np.zeros(mask.shape, np.uint8)
-    contours, _ = cv2.findContours(
-        mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
-    )
+    contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     for contour in contours:
         cv2.fillConvexPoly(canvas, cv2.convexHull(contour), 1)
-    return canvas.astype(bool)
+    return canvas.view(bool)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -86,17 +87,17 @@ class Skeleton:
         a, b = self.get(first), self.get(second)
         return None if a is None or b is None else ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2)
 
-    @property
+    @cached_property
     def neck_base(self) -> Point | None:
         """Return the middle of the shoulders, or None."""
         return self.middle("left_shoulder", "right_shoulder")
 
-    @property
+    @cached_property
     def mid_hip(self) -> Point | None:
         """Return the middle of the hips, or None."""
         return self.middle("left_hip", "right_hip")
 
-    @property
+    @cached_property
     def torso(self) -> float | None:
         """Return the body unit T in pixels: the distance from mid-shoulder to mid-hip.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tryon_masks.domain.errors import CallbackFailed
-from tryon_masks.jobs.task import BATCH_ITEM, CALLBACK, ITEM, NUMBER, item_job_id
+from tryon_masks.jobs.task import item_job_id, item_of
 from tryon_masks.ports import Batches, BatchFiles, Callbacks, Job, Jobs, JobState, WorkQueue
 from tryon_masks.schema.answers import job_answer
 from tryon_masks.telemetry import step
@@ -44,22 +44,21 @@ class BatchTracker:
         if batch is None:
             return None
         for task in self.files.items(batch_id):
-            if task[NUMBER] == number:
-                return self.jobs.add(job_id, batch.owner, {**task, BATCH_ITEM: [batch_id, number]})
+            # The others keep their numbers when one is erased.
+            if task.item is not None and task.item.number == number:
+                return self.jobs.add(job_id, batch.owner, task)
         self._count(batch_id, number, "error")
         return None
 
     def start_item(self, job: Job) -> None:
         """Mark the item that a job is, if it is one, as running."""
-        if BATCH_ITEM in job.task:
-            batch_id, number = job.task[BATCH_ITEM]
-            self.batches.set_item_state(batch_id, number, "running")
+        if (item := item_of(job.task)) is not None:
+            self.batches.set_item_state(item.batch_id, item.number, "running")
 
     def settle(self, job: Job) -> None:
         """Count a job that has its answer in its batch; the last one writes the results."""
-        if BATCH_ITEM in job.task:
-            batch_id, number = job.task[BATCH_ITEM]
-            self._count(batch_id, number, job.state)
+        if (item := item_of(job.task)) is not None:
+            self._count(item.batch_id, item.number, job.state)
 
     def _count(self, batch_id: str, number: int, state: JobState) -> None:
         batch = self.batches.set_item_state(batch_id, number, state)
@@ -71,8 +70,9 @@ class BatchTracker:
             # Those that are not there any more were erased.
             left = [jobs[job_id] for job_id in job_ids if job_id in jobs]
             lines = (
-                {"id": job.task[ITEM], "user_id": job.task["user_id"], **(job.answer or {})}
+                {"id": item.name, "user_id": job.task.user_id, **(job.answer or {})}
                 for job in left
+                if (item := item_of(job.task)) is not None
             )
             self.batches.close(batch_id, self.files.put_results(batch_id, lines))
 
@@ -101,11 +101,11 @@ class JobTracker:
 
     def finish(self, job: Job, answer: dict[str, Any], *, done: bool) -> None:
         """Give the job its answer; its callback is queued. ``done``: it keeps that answer."""
-        if job.task[CALLBACK] is not None:
+        if job.task.callback_url is not None:
             # First: of a job that has its answer nothing more is done. Too early is tried again.
             self.queue.send({"callback": job.job_id})
         self.jobs.update(job.job_id, answer["status"], answer, done=done)
-        if BATCH_ITEM in job.task:
+        if item_of(job.task) is not None:
             # Another may have given it another answer meanwhile, which stays.
             answered = self.jobs.get(job.job_id)
             if answered is not None:
@@ -119,9 +119,9 @@ class JobTracker:
         UrlNotAllowed, CallbackFailed
         """
         job = self.jobs.get(job_id)
-        if job is None:
+        if job is None or job.task.callback_url is None:
             return
         if job.answer is None:
             raise CallbackFailed(detail="the job is not done yet")
         body = job_answer(job, request_id).model_dump_json()
-        self.callbacks.post(job.task[CALLBACK], body.encode())
+        self.callbacks.post(job.task.callback_url, body.encode())

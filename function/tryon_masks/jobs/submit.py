@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from tryon_masks.domain.errors import BadRequest, InvalidRequest
 from tryon_masks.domain.identity import resolve_user_id
-from tryon_masks.jobs.task import CALLBACK, JOB_METADATA, OPTIONS_METADATA, item_tasks, options_of
+from tryon_masks.jobs.task import JOB_METADATA, OPTIONS_METADATA, item_tasks, options_of
 from tryon_masks.ports import (
     USER_METADATA,
     Batch,
@@ -20,8 +20,10 @@ from tryon_masks.ports import (
     BatchRuns,
     Job,
     Jobs,
+    MaskTask,
     UploadForm,
     UploadForms,
+    UploadTask,
     WorkQueue,
     user_key,
 )
@@ -68,14 +70,14 @@ class JobSubmitter:
             raise InvalidRequest(
                 "image cannot be sent with Prefer: respond-async; POST /v1/uploads instead."
             )
-        task = {
-            "photo": photo,
-            "user_id": user_id,
-            "options": options_of(body),
-            "document": isinstance(body, DataJson),
-            "include_logs": body.include_logs,
-            CALLBACK: body.callback_url,
-        }
+        task = MaskTask(
+            photo=photo,
+            user_id=user_id,
+            options=options_of(body),
+            document=isinstance(body, DataJson),
+            include_logs=body.include_logs,
+            callback_url=body.callback_url,
+        )
         with step("queue_job", "jobs"):
             job = self.jobs.add(self.new_id(), owner, task)
             self.queue.send({"job_id": job.job_id})
@@ -83,8 +85,8 @@ class JobSubmitter:
 
     def create_upload(
         self, owner: str, user_id: str | None, body: UploadBody
-    ) -> tuple[Job, UploadForm]:
-        """Sign a form to upload one photo with; its job is queued from now on.
+    ) -> tuple[Job, str, UploadForm]:
+        """Sign a form to upload one photo with: its job, which is queued from now on, key and form.
 
         Raises
         ------
@@ -100,8 +102,8 @@ class JobSubmitter:
                 OPTIONS_METADATA: json.dumps(options_of(body)),
             }
             form = self.forms.make(key, body.stored_type, metadata)
-            task = {"upload": key, "user_id": whose, CALLBACK: body.callback_url}
-            return self.jobs.add(job_id, owner, task), form
+            task = UploadTask(key, whose, body.callback_url)
+            return self.jobs.add(job_id, owner, task), key, form
 
     def get(self, owner: str, job_id: str) -> Job:
         """Return the job, which says how far it is.
@@ -149,7 +151,7 @@ class BatchSubmitter:
                 batch = self.batches.add(batch_id, owner, None)
                 self.runs.start(batch_id, body.manifest, user_id)
                 return Progress(batch, "queued", 0, 0, batch.counts)
-            tasks = item_tasks(user_id, body)
+            tasks = item_tasks(batch_id, user_id, body)
             self.files.put_items(batch_id, tasks)
             batch = self.batches.add(batch_id, owner, len(tasks))
             self.queue.send({"batch_id": batch_id})

@@ -1,4 +1,4 @@
-"""What a job is told to do, as it is kept until a worker takes it."""
+"""What a job is told to do, made from what callers send."""
 
 from __future__ import annotations
 
@@ -6,35 +6,30 @@ import hashlib
 from typing import Any
 
 from tryon_masks.domain.identity import resolve_user_id
+from tryon_masks.ports import ItemOfBatch, MaskTask, Task
 from tryon_masks.schema.requests import BatchBody, OptionsBody
 
 JOB_METADATA = "job-id"
 """Object metadata that says whose job an upload is; only a signed form can set it."""
 OPTIONS_METADATA = "options"
-BATCH_ITEM = "batch"
-"""In a task: which item of which batch it is."""
-CALLBACK = "callback_url"
-ITEM = "item_id"
-"""What a job is called in its batch's results."""
-NUMBER = "number"
-"""An item's place in its batch, from 0; the others keep theirs when one is erased."""
 
 
-def item_tasks(user_id: str | None, body: BatchBody) -> list[dict[str, Any]]:
+def item_tasks(batch_id: str, user_id: str | None, body: BatchBody) -> list[MaskTask]:
     """Return the tasks of a batch's items, in order; ``user_id`` is a signed-in caller's."""
     return [
-        {
-            "photo": item.photo,
-            "user_id": resolve_user_id(user_id, item.user_id),
-            "options": options_of(item),
-            "document": False,
-            "include_logs": False,
-            CALLBACK: None,
-            ITEM: name,
-            NUMBER: number,
-        }
+        MaskTask(
+            photo=item.photo,
+            user_id=resolve_user_id(user_id, item.user_id),
+            options=options_of(item),
+            item=ItemOfBatch(batch_id, number, name),
+        )
         for number, (name, item) in enumerate(zip(body.names, body.items or (), strict=True))
     ]
+
+
+def item_of(task: Task) -> ItemOfBatch | None:
+    """Return which item of a batch the task is, or None."""
+    return task.item if isinstance(task, MaskTask) else None
 
 
 def options_of(body: OptionsBody) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import platform
 import re
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Annotated, Any, ClassVar, NoReturn, TypeVar
@@ -234,14 +234,14 @@ def post_root(
 def post_uploads(body: Annotated[UploadBody, InBody()]) -> Response[UploadAnswer]:
     """For photos that are too large for a request."""
     call = _call()
-    owner = call.owner()
     user_id = call.identify(body.user_id)
-    job, form = call.submission.jobs.create_upload(owner, user_id, body)
+    owner = call.owner()
+    job, key, form = call.submission.jobs.create_upload(owner, user_id, body)
     call.log.flush()
     answer = UploadAnswer(
         job_id=job.job_id,
         job=_job_path(job),
-        key=job.task["upload"],
+        key=key,
         upload=FormAnswer(url=form.url, fields=form.fields),
         max_bytes=call.submission.jobs.forms.max_bytes,
         expires_in=call.submission.jobs.forms.lifetime_s,
@@ -261,7 +261,6 @@ def get_job(job_id: str) -> Response[JobAnswer]:
     """Only its owner can look a job up."""
     call = _call()
     owner = call.owner()
-    call.reading.close()
     job = call.submission.jobs.get(owner, job_id)
     call.log.flush()
     waiting = {"Retry-After": str(POLL_S)} if job.answer is None else {}
@@ -278,8 +277,8 @@ def get_job(job_id: str) -> Response[JobAnswer]:
 def post_batches(body: Annotated[BatchBody, InBody()]) -> Response[BatchAnswer]:
     """Each photo is a job of its own; the answers come together in one file."""
     call = _call()
-    owner = call.owner()
     call.identify(None)
+    owner = call.owner()
     progress = call.submission.batches.submit(owner, call.caller.user_id, body)
     call.log.flush()
     path = BATCH_PATH.format(batch_id=progress.batch.batch_id)
@@ -298,7 +297,6 @@ def get_batch(batch_id: str) -> Response[BatchAnswer]:
     """Only its owner can look a batch up."""
     call = _call()
     owner = call.owner()
-    call.reading.close()
     progress = call.submission.batches.get(owner, batch_id)
     call.log.flush()
     ended = progress.state in ("done", "failed")
@@ -333,15 +331,13 @@ def get_health() -> Response[HealthAnswer]:
 class _Call:
     """What a route needs beside the body.
 
-    ``reading`` holds the open step read_request; ``mapping`` is what stands before the routes'
-    paths where the caller asked.
+    ``mapping`` is what stands before the routes' paths where the caller asked.
     """
 
     service: MaskService
     submission_here: Submission | None
     caller: Caller
     log: RequestLog
-    reading: ExitStack
     mapping: str = ""
     started: float = field(default_factory=time.perf_counter)
 
@@ -365,13 +361,13 @@ class _Call:
         ------
         NotFound, NotSignedIn
         """
-        _ = self.submission
-        return self.caller.known()
+        with step("check_request", "api"):
+            _ = self.submission
+            return self.caller.known()
 
     def identify(self, user_id: str | None) -> str:
         """Resolve whose request it is, and name that user in the log from now on."""
         user_id = resolve_user_id(self.caller.user_id, user_id)
-        self.reading.close()
         self.log.identify(user_id)
         return user_id
 
@@ -385,10 +381,11 @@ def _make(body: MaskRequestBody | DataJson, prefer: str | None) -> Response[Mask
     call = _call()
     if "respond-async" in (wish.strip().lower() for wish in (prefer or "").split(",")):
         return _make_later(call, body)
-    if body.callback_url is not None:
-        raise InvalidRequest("callback_url needs the header Prefer: respond-async.")
-    request = mask_request(body, resolve_user_id(call.caller.user_id, body.user_id))
-    call.identify(body.user_id)
+    user_id = call.identify(body.user_id)
+    with step("check_request", "api"):
+        if body.callback_url is not None:
+            raise InvalidRequest("callback_url needs the header Prefer: respond-async.")
+        request = mask_request(body, user_id)
     result = call.service.make(request, call.log)
     call.log.flush()
     answer = answer_for(
@@ -402,8 +399,8 @@ def _make(body: MaskRequestBody | DataJson, prefer: str | None) -> Response[Mask
 
 
 def _make_later(call: _Call, body: MaskRequestBody | DataJson) -> Response[MaskAnswer | JobAnswer]:
-    owner = call.owner()
     user_id = call.identify(body.user_id)
+    owner = call.owner()
     job = call.submission.jobs.submit(owner, user_id, body)
     call.log.flush()
     headers = {"Location": call.mapping + _job_path(job), "Preference-Applied": "respond-async"}
@@ -421,14 +418,15 @@ def _response(answer: T, status: int, more: Mapping[str, str] | None = None) -> 
 
 def _raise(error: Exception) -> NoReturn:
     """Say the framework's errors in our terms; :func:`create_handler` answers them all."""
-    if isinstance(error, RequestValidationError):
-        raise invalid(error.errors()) from error
-    if isinstance(error, NotFoundError):
-        right = _method_of(resolver.context["_path"])
-        asked = resolver.current_event.http_method
+    if not isinstance(error, (RequestValidationError, NotFoundError)):
+        raise error
+    with step("check_request", "api"):
+        if isinstance(error, RequestValidationError):
+            raise invalid(error.errors()) from error
+        asked = resolver.current_event
+        right = _method_of(asked.path)
         # With the right method too: no route takes a number with odd characters in it.
-        raise (NotFound if right in (None, asked) else MethodNotAllowed) from error
-    raise error
+        raise (NotFound if right in (None, asked.http_method) else MethodNotAllowed) from error
 
 
 def _method_of(path: str) -> str | None:
@@ -476,7 +474,7 @@ def create_handler(
                 time_limit(left),
                 request_log(request_id, caller.name, None if probe else step_log) as log,
             ):
-                call = _Call(service, submission, caller, log, ExitStack(), mapping)
+                call = _Call(service, submission, caller, log, mapping)
                 return _answer(event, context, call)
         except LogUnavailable as error:
             return _error_response(error, error_for(error, request_id, log_saved=False))
@@ -486,11 +484,11 @@ def create_handler(
 
 def _answer(event: dict[str, Any], context: Any, call: _Call) -> dict[str, Any]:
     try:
-        with call.reading:
-            call.reading.enter_context(step("read_request", "api"))
+        with step("read_request", "api"):
             call.caller.check()
-            resolver.context["call"] = call
-            return resolver.resolve(_with_json_body(event), context)
+            event = _with_json_body(event)
+        resolver.context["call"] = call
+        return resolver.resolve(event, context)
     except TryonMasksError as error:
         public = error
     except Exception as error:

@@ -22,7 +22,7 @@ from tryon_masks.entrypoints.queue.uploads import Uploads
 from tryon_masks.jobs.progress import JobTracker
 from tryon_masks.jobs.run import JobRunner
 from tryon_masks.jobs.task import item_job_id
-from tryon_masks.ports import Job
+from tryon_masks.ports import Job, MaskTask
 from tryon_masks.schema.answers import error_for
 from tryon_masks.schema.requests import item_name, read_item, read_options
 from tryon_masks.service import MaskRequest
@@ -174,10 +174,12 @@ class Worker:
                 return
             self._jobs.start(job)
         task = job.task
+        # An upload's job is done when S3 tells of the upload: no message names it.
+        assert isinstance(task, MaskTask)  # noqa: S101
 
         def read(log: RequestLog) -> MaskRequest:
-            log.identify(task["user_id"])
-            return MaskRequest(task["photo"], task["user_id"], read_options(task["options"]))
+            log.identify(task.user_id)
+            return MaskRequest(task.photo, task.user_id, read_options(task.options))
 
         def write(answer: dict[str, Any], done: bool) -> None:
             with step("write_answer", "worker"):
@@ -188,8 +190,8 @@ class Worker:
             read,
             write,
             last=last,
-            document=task["document"],
-            include_logs=task["include_logs"],
+            document=task.document,
+            include_logs=task.include_logs,
         )
 
     def _call_back(self, job_id: str, request_id: str) -> None:

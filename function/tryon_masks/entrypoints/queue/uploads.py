@@ -13,7 +13,7 @@ from tryon_masks.entrypoints.queue.notices import Upload
 from tryon_masks.jobs.progress import JobTracker
 from tryon_masks.jobs.run import JobRunner
 from tryon_masks.jobs.task import JOB_METADATA, OPTIONS_METADATA
-from tryon_masks.ports import USER_METADATA, Job
+from tryon_masks.ports import USER_METADATA, Job, UploadTask
 from tryon_masks.schema.requests import photo_of_document, read_options
 from tryon_masks.service import MaskRequest
 from tryon_masks.telemetry import RequestLog, request_log, step
@@ -108,10 +108,11 @@ class Uploads:
         if job_id is None:
             return None
         job = self._jobs.get(job_id)
-        if job is not None and job.task.get("upload") != key:
+        if job is None:
+            return None
+        if not isinstance(job.task, UploadTask) or job.task.upload != key:
             raise InvalidRequest(f"The metadata {JOB_METADATA} is another upload's.")
-        if job is not None:
-            self._jobs.start(job)
+        self._jobs.start(job)
         return job
 
     def _is_ours(self, bucket: str, key: str) -> bool:

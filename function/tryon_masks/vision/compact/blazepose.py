@@ -301,7 +301,7 @@ def to_candidate(pose: Pose, frame: tuple[int, int]) -> Candidate | None:
         }
     )
     outline = pose.outline_on(slice(0, height), slice(0, width))
-    x, y, w, h = cv2.boundingRect((outline >= OUTLINE_THRESHOLD).astype(np.uint8))
+    x, y, w, h = cv2.boundingRect((outline >= OUTLINE_THRESHOLD).view(np.uint8))
     corners = [(x, y), (x + w, y + h)] if w and h else []
     points = [point for name in LANDMARKS if (point := skeleton.get(name)) is not None]
     inside = np.array([*corners, *points]).reshape(-1, 2).clip(0, [width, height])
