@@ -17,7 +17,7 @@ BROKEN = (
 )
 
 PR_SET_PDEATHSIG = 1
-"""An option of prctl, from Linux's sys/prctl.h."""
+"""The option of Linux's prctl that has a process end with its parent."""
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from tryon_masks.settings import MANIFESTS, RESULTS
 
 FROM_HERE = f"{MANIFESTS}command-line/"
 TIMEOUT_S = 60.0
-"""Seconds for one call to AWS; a list may be large."""
+"""Seconds that one call to AWS has; a list may be large."""
 POLL_S = 2.0
 GIVEN_UP = "GIVEN_UP"
 """The code of an item that the stack could not work on, however often."""

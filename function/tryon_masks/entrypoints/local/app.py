@@ -327,7 +327,7 @@ class _Static(StaticFiles):
     """The page's own files, with the headers that all answers have."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        """Answer with a file as Starlette does."""
+        """Answer as Starlette does, with the headers."""
         response = super().file_response(*args, **kwargs)
         response.headers.update(HEADERS)
         return response

@@ -100,7 +100,7 @@ class Studio:
         }
 
     def pack(self, number: str, body: Mapping[str, Any]) -> bytes:
-        """Pack the masks, and the photo with them drawn in, into a ZIP archive.
+        """Pack a ZIP archive of the masks, and of the photo with them drawn in.
 
         Raises
         ------
