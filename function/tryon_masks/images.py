@@ -363,6 +363,29 @@ def draw_masks(rgb: NDArray[np.uint8], masks: Mapping[str, BoolMask]) -> Image.I
     return Image.fromarray(picture)
 
 
+def preview(rgb: NDArray[np.uint8], side: int) -> EncodedImage:
+    """Write a small lossy WebP of ``rgb`` (h, w, 3), with at most ``side`` pixels a side."""
+    height, width = rgb.shape[:2]
+    small = Image.fromarray(rgb).resize(_shrunk(width, height, side), reducing_gap=2.0)
+    file = BytesIO()
+    small.save(file, "WEBP", quality=75, method=2)
+    return EncodedImage(file.getvalue(), "image/webp", "webp")
+
+
+def stencil(grey: NDArray[np.uint8], side: int) -> EncodedImage:
+    """Write a mask (h, w) as a PNG that is clear where the mask is under 128, and black elsewhere.
+
+    It has one bit a pixel, and at most ``side`` pixels a side: a page lays it over a photo.
+    """
+    height, width = grey.shape
+    small = cv2.resize(grey, _shrunk(width, height, side), interpolation=cv2.INTER_AREA)
+    image = Image.fromarray((small >= 128).astype(np.uint8))
+    image.putpalette(bytes(6))
+    file = BytesIO()
+    image.save(file, "PNG", bits=1, transparency=0)
+    return EncodedImage(file.getvalue(), "image/png", "png")
+
+
 def _formats(head: bytes) -> tuple[str, ...]:
     """Return Pillow's names for the formats that the first twelve bytes announce."""
     if head.startswith(b"\xff\xd8\xff"):

@@ -401,6 +401,11 @@ class Result:
         """Return the same person on the smaller grid that the models work on."""
         return self._kept.analysis.person
 
+    @property
+    def small_photo(self) -> NDArray[np.uint8]:
+        """The upright photo on that grid: shape (h, w, 3), uint8, sRGB."""
+        return self._kept.photo.rgb
+
     def overlay(self) -> Image.Image:
         """Draw the masks over the photo, on the smaller grid that the models work on."""
         with request_log(self.request_id, ANONYMOUS), step("draw_overlay", "images"):
