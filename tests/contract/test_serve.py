@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -160,8 +161,8 @@ def test_the_page_loads_nothing_from_elsewhere(local: Local) -> None:
     assert status == 200
     assert headers["content-type"].startswith("text/html")
     assert "default-src 'self'" in headers["content-security-policy"]
-    for name in ("app.js", "style.css"):
-        assert f"/static/{name}".encode() in page
+    for name in ("app.js", "style.css", "many.js", "sheet/sheet.js", "sheet/sheet.css"):
+        assert name in ("many.js", "sheet/sheet.js") or f"/static/{name}".encode() in page
         status, headers, text = local.ask("GET", f"/static/{name}")
         assert status == 200
         assert headers["x-content-type-options"] == "nosniff"
@@ -244,6 +245,33 @@ def test_a_zip_holds_the_masks_at_full_size_and_the_overlay(local: Local) -> Non
     with zipfile.ZipFile(io.BytesIO(archive)) as files:
         assert files.namelist() == ["upper.webp", "lower.webp", "overlay.jpg"]
         assert png(files.read("lower.webp")).shape == (400, 300, 3)
+
+
+def test_one_photo_of_many_becomes_a_card_and_is_not_kept(local: Local) -> None:
+    path = "/page/cards?options=" + quote('{"masks": ["upper"], "profile": "hull"}')
+
+    status, _, answer = local.ask("POST", path, fakes.photo(width=900, height=1200), **JPEG)
+
+    card = json.loads(answer)
+    assert (status, card["status"], list(card["made"])) == (200, "success", ["upper"])
+    assert png(base64.b64decode(card["pictures"]["masks"]["upper"])).shape == (512, 384)
+
+
+@pytest.mark.parametrize(
+    ("photo", "options", "status", "code"),
+    [
+        (b"no photo", "{}", 200, "UNSUPPORTED_PHOTO"),
+        (b"", '{"masks": ["hat"]}', 400, "INVALID_REQUEST"),
+        (b"", '{"max_side": 100}', 400, "INVALID_REQUEST"),
+        (b"", "[]", 400, "INVALID_REQUEST"),
+        (b" " * (MOST + 1), "{}", 413, "PHOTO_TOO_LARGE"),
+    ],
+)
+def test_of_a_photo_that_fails_the_card_says_why(
+    local: Local, photo: bytes, options: str, status: int, code: str
+) -> None:
+    told, _, answer = local.ask("POST", f"/page/cards?options={quote(options)}", photo, **JPEG)
+    assert (told, json.loads(answer)["error"]["code"]) == (status, code)
 
 
 def test_the_part_map_is_a_picture_clear_where_nobody_is(local: Local) -> None:

@@ -32,6 +32,7 @@ from tryon_masks.jobs.submit import NotFound
 from tryon_masks.library import MaskMaker
 from tryon_masks.schema.answers import error_for
 from tryon_masks.service import MaskService
+from tryon_masks.sheet.report import ASSETS
 from tryon_masks.telemetry import request_log, step
 
 PAGE = Path(__file__).parent / "page"
@@ -122,13 +123,17 @@ async def _read(request: Request, most: int) -> bytes:
 
 
 async def _read_json(request: Request) -> Mapping[str, Any]:
+    return _json_object(await _read(request, JSON_BYTES))
+
+
+def _json_object(text: str | bytes) -> Mapping[str, Any]:
     try:
-        body = json.loads(await _read(request, JSON_BYTES))
+        given = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InvalidRequest("The body is not JSON.") from error
-    if not isinstance(body, dict):
-        raise InvalidRequest("The body must be one JSON object.")
-    return body
+        raise InvalidRequest("This is not JSON.") from error
+    if not isinstance(given, dict):
+        raise InvalidRequest("This must be one JSON object.")
+    return given
 
 
 def _error(error: TryonMasksError, request_id: str) -> Response:
@@ -148,6 +153,7 @@ class _Page:
         one = "/page/photos/{number}"
         return [
             Route("/page/photos", self._answering(self._see), methods=["POST"]),
+            Route("/page/cards", self._answering(self._card), methods=["POST"]),
             Route(f"{one}/person", self._answering(self._choose), methods=["POST"]),
             Route(f"{one}/masks", self._answering(self._shape), methods=["POST"]),
             Route(f"{one}/zip", self._answering(self._pack), methods=["POST"]),
@@ -171,6 +177,11 @@ class _Page:
     async def _see(self, request: Request) -> Response:
         photo = await _read(request, self._max_bytes)
         return JSONResponse(await run_in_threadpool(self._studio.see, photo), 200, HEADERS)
+
+    async def _card(self, request: Request) -> Response:
+        photo = await _read(request, self._max_bytes)
+        given = _json_object(request.query_params.get("options", "{}"))
+        return JSONResponse(await run_in_threadpool(self._studio.card, photo, given), 200, HEADERS)
 
     async def _choose(self, request: Request) -> Response:
         body, number = await _read_json(request), request.path_params["number"]
@@ -227,6 +238,7 @@ def create_app(
             Route("/", page, methods=["GET"]),
             Route("/openapi.json", openapi, methods=["GET"]),
             Route(f"{MASKS}/{{path:path}}", mask, methods=["GET"]),
+            Mount("/static/sheet", _Static(directory=ASSETS)),
             Mount("/static", _Static(directory=PAGE)),
             *_Page(Studio(maker), max_bytes).routes(),
             Route("/{path:path}", api.answer, methods=methods),

@@ -7,7 +7,7 @@ import io
 import threading
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -17,18 +17,20 @@ import numpy as np
 from PIL import Image
 
 from tryon_masks import images
-from tryon_masks.domain.errors import InvalidRequest
+from tryon_masks.domain.errors import InvalidRequest, TryonMasksError
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.parts import Part
 from tryon_masks.jobs.submit import NotFound
 from tryon_masks.library import MaskMaker, Result
 from tryon_masks.ports import EncodedImage
 from tryon_masks.schema.requests import read_options
+from tryon_masks.sheet.card import SIDE, card_of
 from tryon_masks.telemetry import step
 
 PHOTOS_KEPT = 24
 SHAPES = ("masks", "profile", "expand", "edge", "max_side")
 """What can be chosen without seeing the photo again."""
+CARD_OPTIONS = ("masks", "profile", "expand", "edge")
 
 
 class Studio:
@@ -47,6 +49,26 @@ class Studio:
         BadRequest
         """
         return self._keep(uuid4().hex, photo, self._maker(photo))
+
+    def card(self, photo: bytes, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Make the card of a photo that is one of many, and keep nothing.
+
+        Parameters
+        ----------
+        given
+            Options, without ``max_side``.
+
+        Raises
+        ------
+        InvalidRequest
+        """
+        _check_names(given, CARD_OPTIONS)
+        read_options(given)
+        try:
+            outcome: Result | TryonMasksError = self._maker(photo, max_side=SIDE, **given)
+        except TryonMasksError as error:
+            outcome = error
+        return card_of("", outcome).as_json()
 
     def choose(self, number: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """See the photo again for another of its people, the one in ``body["person_box"]``.
@@ -111,8 +133,7 @@ class Studio:
     def _shaped(
         self, number: str, body: Mapping[str, Any]
     ) -> tuple[Result, dict[str, EncodedImage]]:
-        if unknown := sorted(set(body) - {*SHAPES, "format"}):
-            raise InvalidRequest(f"Unknown: {', '.join(unknown)}.")
+        _check_names(body, {*SHAPES, "format"})
         options = read_options(body)
         _, seen = self._find(number)
         result = seen.reshape(**{name: body[name] for name in SHAPES if name in body})
@@ -156,6 +177,11 @@ class Studio:
                 raise NotFound("This photo is no longer kept: open it again.")
             self._kept.move_to_end(number)
             return self._kept[number]
+
+
+def _check_names(given: Mapping[str, Any], allowed: Collection[str]) -> None:
+    if unknown := sorted(set(given) - set(allowed)):
+        raise InvalidRequest(f"Unknown: {', '.join(unknown)}.")
 
 
 def _steps(result: Result) -> list[dict[str, Any]]:

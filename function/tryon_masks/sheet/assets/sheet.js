@@ -22,7 +22,7 @@ export function swatch(kind) {
   return element;
 }
 
-export const percent = (share) => `${Math.round(100 * share)} %`;
+export const percent = (share) => `${Math.round(100 * share)}\u00a0%`;
 
 const byName = (one, other) => one.name.localeCompare(other.name, undefined, { numeric: true });
 const byRank = (one, other) => one.rank - other.rank || byName(one, other);
