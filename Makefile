@@ -58,8 +58,8 @@ sbom: $(TOOLS) $(MODELS) ## what the image is made of, as CycloneDX, beside the 
 emulator: $(TOOLS) $(MODELS) $(SAM) ## the handler under the runtime emulator, without a container
 	$(BIN)/python -m pytest -m stack tests/stack/test_runtime_emulator.py
 
-browser: $(BROWSER) $(MODELS) ## the page of `tryon-masks serve` in chromium, which must be there
-	$(BIN)/python -m pytest -m browser tests/browser
+browser: $(BROWSER) $(MODELS) ## the page and the sheet in chromium, which must be there
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m browser tests/browser
 
 stack: $(TOOLS) $(MODELS) $(SAM) $(AWS) ## build the image, call it, deploy it: needs docker or root
 	AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .sam/bin/sam validate --lint

@@ -17,6 +17,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +66,20 @@ def page(blank: Any, address: str) -> Iterator[Any]:
     assert [url for url in asked if not url.startswith((address, "blob:", "data:"))] == []
 
 
-def photo(pattern: str) -> Path:
+@cache
+def photo(pattern: str, side: int = 768) -> Path:
+    """A demo photo, made smaller where it has more than ``side`` pixels a side."""
     (path,) = folder().glob(pattern)
-    return path
+    made = SHOTS / "photos" / f"{side}-{path.name}"
+    made.parent.mkdir(parents=True, exist_ok=True)
+    with Image.open(path) as image:
+        image.thumbnail((side, side))
+        image.save(made)
+    return made
 
 
-def open_photo(page: Any, pattern: str) -> None:
-    page.set_input_files("#file", photo(pattern))
+def open_photo(page: Any, path: Path) -> None:
+    page.set_input_files("#file", path)
     expect(page.locator("#status")).to_contain_text("from photo to masks")
 
 
@@ -91,7 +99,7 @@ def changes(page: Any, change: Callable[[], object]) -> None:
 
 
 def test_a_photo_becomes_masks_and_controls_change_their_shapes(page: Any) -> None:
-    open_photo(page, STANDING)
+    open_photo(page, photo(STANDING))
     expect(page.locator("#status")).to_contain_text("All masks are made")
     expect(page.locator("#sure-upper")).to_contain_text("%")
 
@@ -108,7 +116,7 @@ def test_a_photo_becomes_masks_and_controls_change_their_shapes(page: Any) -> No
 
 
 def test_controls_of_the_view_change_what_is_drawn(page: Any) -> None:
-    open_photo(page, STANDING)
+    open_photo(page, photo(STANDING))
     for change in (
         lambda: page.get_by_label("Confidence").uncheck(),
         lambda: page.locator("#opacity").fill("80"),
@@ -122,7 +130,7 @@ def test_controls_of_the_view_change_what_is_drawn(page: Any) -> None:
 
 
 def test_zooming_shows_the_pixels_of_the_photos_own_masks(page: Any) -> None:
-    open_photo(page, STANDING)
+    open_photo(page, photo(STANDING, 3000))
     with page.expect_response("**/masks") as shaped:
         page.locator("#zoom").fill("8")
     assert "max_side" not in shaped.value.request.post_data_json
@@ -136,7 +144,7 @@ def test_zooming_shows_the_pixels_of_the_photos_own_masks(page: Any) -> None:
 
 
 def test_the_steps_are_shown_with_their_times(page: Any) -> None:
-    open_photo(page, STANDING)
+    open_photo(page, photo(STANDING))
     page.locator("summary").click()
     steps = page.locator("#steps li").all_text_contents()
     assert {"decode_image", "find_people", "parse_person", "shape_mask"} <= {
@@ -147,14 +155,12 @@ def test_the_steps_are_shown_with_their_times(page: Any) -> None:
 WORST_FIRST = ("damaged", "ada/both", "ada/half", "ada/standing")
 
 
-def small(tmp_path: Path, **photos: str) -> Path:
-    """A folder of small copies of the photos, by name, and a file that is no photo."""
+def people(tmp_path: Path, **photos: str) -> Path:
+    """A folder of photos by name, with a file that is damaged and one that is no photo."""
     made = tmp_path / "people" / "ada"
     made.mkdir(parents=True)
     for name, pattern in photos.items():
-        with Image.open(photo(pattern)) as image:
-            image.thumbnail((768, 768))
-            image.save(made / f"{name}.jpg")
+        shutil.copy(photo(pattern), made / f"{name}.jpg")
     (made.parent / "damaged.jpg").write_bytes(b"no photo")
     (made.parent / "notes.txt").write_text("nothing to see")
     return made.parent
@@ -170,7 +176,7 @@ def drop(page: Any, path: Path) -> None:
 
 @pytest.mark.parametrize("way", ["drop", "choose"])
 def test_a_folder_makes_a_sheet_with_the_worst_first(page: Any, way: str, tmp_path: Path) -> None:
-    made = small(tmp_path, both=TWO_FIGURES, standing=STANDING, half=HALF_BODY)
+    made = people(tmp_path, both=TWO_FIGURES, standing=STANDING, half=HALF_BODY)
     if way == "drop":
         drop(page, made)
     else:
@@ -191,7 +197,7 @@ def test_a_folder_makes_a_sheet_with_the_worst_first(page: Any, way: str, tmp_pa
 
 
 def test_many_photos_can_be_stopped(page: Any, tmp_path: Path) -> None:
-    made = small(tmp_path, a=STANDING, b=STANDING)
+    made = people(tmp_path, a=STANDING, b=STANDING)
     page.route("**/page/cards*", lambda route: None)
     page.set_input_files("#file", [made / "damaged.jpg", made / "ada/a.jpg", made / "ada/b.jpg"])
     page.get_by_role("button", name="Stop").click()
@@ -200,7 +206,7 @@ def test_many_photos_can_be_stopped(page: Any, tmp_path: Path) -> None:
 
 
 def test_masks_are_taken_away_as_files(page: Any) -> None:
-    open_photo(page, STANDING)
+    open_photo(page, photo(STANDING))
 
     with page.expect_download() as one:
         page.get_by_role("button", name="Save upper").click()
@@ -213,7 +219,7 @@ def test_masks_are_taken_away_as_files(page: Any) -> None:
 
 
 def test_of_two_people_one_is_clicked(page: Any) -> None:
-    open_photo(page, TWO_FIGURES)
+    open_photo(page, photo(TWO_FIGURES))
     expect(page.locator("#refused")).to_contain_text("Click the person that you mean")
     page.screenshot(path=SHOTS / f"two-people-{page.viewport_size['width']}.png", full_page=True)
 
@@ -226,7 +232,7 @@ def test_of_two_people_one_is_clicked(page: Any) -> None:
 
 
 def test_a_refusal_says_what_to_do(page: Any) -> None:
-    open_photo(page, HALF_BODY)
+    open_photo(page, photo(HALF_BODY))
     expect(page.locator("#refused")).to_contain_text("Step back")
 
 
@@ -262,7 +268,7 @@ def test_a_photo_is_taken_with_the_camera(page: Any) -> None:
 @pytest.mark.parametrize("language", ["curl", "python", "javascript"])
 def test_the_copied_call_makes_the_same_masks(page: Any, language: str, tmp_path: Path) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    open_photo(page, STANDING)
+    open_photo(page, photo(STANDING))
     page.select_option("#language", language)
     page.get_by_role("button", name="Copy").click()
     expect(page.locator("#status")).to_contain_text("Copied")
@@ -279,7 +285,7 @@ def test_the_copied_call_makes_the_same_masks(page: Any, language: str, tmp_path
 
 
 def test_it_can_be_used_from_the_keyboard(page: Any) -> None:
-    open_photo(page, STANDING)
+    open_photo(page, photo(STANDING))
     page.locator("#file").focus()
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.value") == "upper"
@@ -290,6 +296,6 @@ def test_it_can_be_used_from_the_keyboard(page: Any) -> None:
 
 def test_axe_finds_nothing(page: Any) -> None:
     assert violations(page) == ""
-    open_photo(page, TWO_FIGURES)
+    open_photo(page, photo(TWO_FIGURES))
     page.locator("summary").click()
     assert violations(page) == ""

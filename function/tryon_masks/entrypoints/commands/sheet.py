@@ -38,9 +38,7 @@ def sheet(
     masks: given.Kinds = None,
     profile: given.ProfileName = None,
     person: given.WhichPerson = None,
-    jobs: Annotated[
-        int, typer.Option(min=1, max=256, metavar="N", help="Photos at a time.")
-    ] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=256, metavar="N", help="Photos at a time.")] = 1,
     _verbose: given.Verbose = False,
 ) -> int:
     """Show many photos with their masks on one HTML page, the worst first.

@@ -335,34 +335,20 @@ class _Call:
     """
 
     service: MaskService
-    submission_here: Submission | None
+    submission: Submission
     caller: Caller
     log: RequestLog
     mapping: str = ""
     started: float = field(default_factory=time.perf_counter)
 
-    @property
-    def submission(self) -> Submission:
-        """Return where jobs, uploads and batches are submitted.
-
-        Raises
-        ------
-        NotFound
-            A server on somebody's own machine has none.
-        """
-        if self.submission_here is None:
-            raise NotFound("Jobs, uploads and batches need a deployed stack.")
-        return self.submission_here
-
     def owner(self) -> str:
-        """Return the owner of the caller's jobs, uploads and batches, where a stack has these.
+        """Return the owner of the caller's jobs, uploads and batches.
 
         Raises
         ------
-        NotFound, NotSignedIn
+        NotSignedIn
         """
         with step("check_request", "api"):
-            _ = self.submission
             return self.caller.known()
 
     def identify(self, user_id: str | None) -> str:
@@ -438,12 +424,9 @@ resolver.exception_handler(Exception)(_raise)
 
 
 def create_handler(
-    service: MaskService, submission: Submission | None, step_log: StepLog | None = None
+    service: MaskService, submission: Submission, step_log: StepLog | None = None
 ) -> Handler:
-    """Return the Lambda handler for API Gateway's HTTP APIs, its REST APIs and function URLs.
-
-    ``submission`` is None where nothing can be handed in to be done later.
-    """
+    """Return the Lambda handler for API Gateway's HTTP APIs, its REST APIs and function URLs."""
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         try:

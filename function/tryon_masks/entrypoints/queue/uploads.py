@@ -6,14 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tryon_masks.adapters.s3 import S3Objects
 from tryon_masks.domain.errors import InvalidRequest
 from tryon_masks.domain.identity import ANONYMOUS, check_user_id
 from tryon_masks.entrypoints.queue.notices import Upload
 from tryon_masks.jobs.progress import JobTracker
 from tryon_masks.jobs.run import JobRunner
 from tryon_masks.jobs.task import JOB_METADATA, OPTIONS_METADATA
-from tryon_masks.ports import USER_METADATA, Job, UploadTask
+from tryon_masks.ports import USER_METADATA, Job, Objects, UploadTask
 from tryon_masks.schema.requests import photo_of_document, read_options
 from tryon_masks.service import MaskRequest
 from tryon_masks.telemetry import RequestLog, request_log, step
@@ -39,7 +38,7 @@ class Uploads:
     def __init__(
         self,
         runner: JobRunner,
-        objects: S3Objects,
+        objects: Objects,
         jobs: JobTracker,
         *,
         results_prefix: str,
