@@ -265,14 +265,20 @@ def test_a_photo_is_taken_with_the_camera(page: Any) -> None:
     assert page.locator("#finder").is_hidden()
 
 
-@pytest.mark.parametrize("language", ["curl", "python", "javascript"])
-def test_the_copied_call_makes_the_same_masks(page: Any, language: str, tmp_path: Path) -> None:
+def copied_call(page: Any, language: str) -> str:
+    """The call of an opened photo, from the clipboard."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     open_photo(page, photo(STANDING))
     page.select_option("#language", language)
     page.get_by_role("button", name="Copy").click()
     expect(page.locator("#status")).to_contain_text("Copied")
     copied: str = page.evaluate("navigator.clipboard.readText()")
+    return copied
+
+
+@pytest.mark.parametrize("language", ["curl", "python", "javascript"])
+def test_the_copied_call_makes_the_same_masks(page: Any, language: str, tmp_path: Path) -> None:
+    copied = copied_call(page, language)
     shutil.copy(photo(STANDING), tmp_path / "photo.jpg")
     program = {"curl": ["bash"], "python": [sys.executable, "-"], "javascript": NODE}[language]
 
@@ -282,6 +288,12 @@ def test_the_copied_call_makes_the_same_masks(page: Any, language: str, tmp_path
 
     assert "/upper.png" in ran.stdout
     assert "/lower.png" in ran.stdout
+
+
+def test_the_call_in_dart_asks_for_the_same(page: Any, address: str) -> None:
+    copied = copied_call(page, "dart")
+    assert f"Uri.parse('{address}/v1/masks')" in copied
+    assert '"masks":["upper","lower"],"profile":"body"' in copied
 
 
 def test_it_can_be_used_from_the_keyboard(page: Any) -> None:
