@@ -428,17 +428,17 @@ def preview(rgb: NDArray[np.uint8], side: int) -> EncodedImage:
     return EncodedImage(file.getvalue(), "image/webp", "webp")
 
 
-def stencil(grey: NDArray[np.uint8], side: int) -> EncodedImage:
-    """Write a mask (h, w) as a PNG that is clear where the mask is under 128, and black elsewhere.
+def stencil(grey: NDArray[np.uint8], edge: Edge) -> EncodedImage:
+    """Write a mask (h, w) as a black PNG whose alpha is the mask: a page lays it over a photo.
 
-    It has one bit a pixel, and at most ``side`` pixels a side: a page lays it over a photo.
+    ``hard``: it has one bit a pixel, and is opaque from 128 on.
     """
-    height, width = grey.shape
-    small = cv2.resize(grey, _shrunk(width, height, side), interpolation=cv2.INTER_AREA)
-    image = Image.fromarray((small >= 128).astype(np.uint8))
-    image.putpalette(bytes(6))
+    hard = edge == "hard"
+    alpha = bytes((0, 255)) if hard else bytes(range(256))
+    image = Image.fromarray(grey >> 7 if hard else grey)
+    image.putpalette(bytes(3 * len(alpha)))
     file = BytesIO()
-    image.save(file, "PNG", bits=1, transparency=0)
+    image.save(file, "PNG", bits=1 if hard else 8, transparency=alpha)
     return EncodedImage(file.getvalue(), "image/png", "png")
 
 

@@ -17,7 +17,7 @@ from tryon_masks.adapters.memory_jobs import (
 from tryon_masks.domain.errors import InvalidRequest, PhotoNotFound, PhotoTooLarge
 from tryon_masks.ports import JobState, MaskTask
 
-TASK = MaskTask("https://example.com/a.jpg", "user-1", {})
+TASK = MaskTask("https://example.com/a.jpg", "ada", {"masks": ["upper"]})
 NOTHING: dict[JobState, int] = dict.fromkeys(
     ("running", "success", "partial", "refused", "error"), 0
 )

@@ -109,7 +109,7 @@ def test_a_photo_becomes_masks_and_controls_change_their_shapes(page: Any) -> No
         lambda: page.select_option("#edge", "soft"),
         lambda: page.get_by_label("feet").check(),
     ):
-        with page.expect_response("**/masks") as shaped:
+        with page.expect_response("**/view") as shaped:
             changes(page, change)
         assert shaped.value.ok
     expect(page.locator("#sure-feet")).to_contain_text("%")
@@ -131,7 +131,7 @@ def test_controls_of_the_view_change_what_is_drawn(page: Any) -> None:
 
 def test_zooming_shows_the_pixels_of_the_photos_own_masks(page: Any) -> None:
     open_photo(page, photo(STANDING, 3000))
-    with page.expect_response("**/masks") as shaped:
+    with page.expect_response("**/view") as shaped:
         page.locator("#zoom").fill("8")
     assert "max_side" not in shaped.value.request.post_data_json
     expect(page.locator("#status")).to_contain_text("Shaped in")
@@ -265,14 +265,20 @@ def test_a_photo_is_taken_with_the_camera(page: Any) -> None:
     assert page.locator("#finder").is_hidden()
 
 
-@pytest.mark.parametrize("language", ["curl", "python", "javascript"])
-def test_the_copied_call_makes_the_same_masks(page: Any, language: str, tmp_path: Path) -> None:
+def copied_call(page: Any, language: str) -> str:
+    """The call of an opened photo, from the clipboard."""
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     open_photo(page, photo(STANDING))
     page.select_option("#language", language)
     page.get_by_role("button", name="Copy").click()
     expect(page.locator("#status")).to_contain_text("Copied")
     copied: str = page.evaluate("navigator.clipboard.readText()")
+    return copied
+
+
+@pytest.mark.parametrize("language", ["curl", "python", "javascript"])
+def test_the_copied_call_makes_the_same_masks(page: Any, language: str, tmp_path: Path) -> None:
+    copied = copied_call(page, language)
     shutil.copy(photo(STANDING), tmp_path / "photo.jpg")
     program = {"curl": ["bash"], "python": [sys.executable, "-"], "javascript": NODE}[language]
 
@@ -284,12 +290,21 @@ def test_the_copied_call_makes_the_same_masks(page: Any, language: str, tmp_path
     assert "/lower.png" in ran.stdout
 
 
+def test_the_call_in_dart_asks_for_the_same(page: Any, address: str) -> None:
+    copied = copied_call(page, "dart")
+    assert f"Uri.parse('{address}/v1/masks')" in copied
+    assert '"masks":["upper","lower"],"profile":"body"' in copied
+
+
 def test_it_can_be_used_from_the_keyboard(page: Any) -> None:
     open_photo(page, photo(STANDING))
     page.locator("#file").focus()
+    for reached in ("folder", "camera", "frame"):
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.id") == reached
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.value") == "upper"
-    with page.expect_response("**/masks"):
+    with page.expect_response("**/view"):
         page.keyboard.press("Space")
     expect(page.locator("#sure-upper")).to_be_empty()
 

@@ -102,9 +102,9 @@ def crowd(monkeypatch: pytest.MonkeyPatch) -> Iterator[Local]:
     yield from started(fakes.FakeVision(people=2), monkeypatch)
 
 
-def png(data: bytes) -> np.ndarray[Any, Any]:
+def png(data: bytes, mode: str | None = None) -> np.ndarray[Any, Any]:
     with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image)
+        return np.asarray(image.convert(mode))
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/masks"])
@@ -346,20 +346,34 @@ def test_a_photo_is_seen_once_and_its_masks_shaped_again_and_again(local: Local)
     assert (kept["width"], kept["height"], kept["chosen"]) == (300, 400, 0)
     assert kept["keypoints"]["nose"][:2] == [150, 55]
 
-    path = f"/page/photos/{kept['id']}/masks"
+    path = f"/page/photos/{kept['id']}/view"
     _, body = local.post(path, masks=["upper", "feet"], max_side=200)
     _, hull = local.post(path, masks=["upper"], profile="hull", expand={"top": 0.3}, edge="soft")
 
     assert len(local.vision.shown) == seen
     assert body["masks"].keys() == {"upper", "feet"}
-    assert png(base64.b64decode(body["masks"]["upper"])).shape == (200, 150)
-    upper = png(base64.b64decode(hull["masks"]["upper"]))
-    assert upper.shape == (400, 300)
+    upper = png(base64.b64decode(body["masks"]["upper"]), "RGBA")
+    assert upper.shape == (200, 150, 4)
+    assert set(np.unique(upper[:, :, 3]).tolist()) == {0, 255}
+    across, down = body["middles"]["upper"]
+    assert upper[round(200 * down), round(150 * across), 3] == 255
+    soft = png(base64.b64decode(hull["masks"]["upper"]), "RGBA")
+    assert soft.shape == (400, 300, 4)
+    assert len(np.unique(soft[:, :, 3])) > 2
     assert hull["quality"]["upper"]["coverage"] > body["quality"]["upper"]["coverage"]
     steps = [one["step"] for one in hull["steps"]]
     assert set(steps) == {"read_request", "shape_mask", "scale_masks"}
     assert all(one["start"] >= 0 and one["seconds"] >= 0 for one in kept["steps"])
     assert {"find_people", "parse_person"} <= {one["step"] for one in kept["steps"]}
+
+
+def test_the_page_saves_masks_as_the_api_makes_them(local: Local) -> None:
+    kept = local.open()
+    options = {"masks": ["upper"], "profile": "hull"}
+    _, saved = local.post(f"/page/photos/{kept['id']}/masks", **options)
+    _, made = local.post("/v1/masks", image=base64.b64encode(fakes.photo()).decode(), **options)
+    _, _, file = local.ask("GET", made["masks"]["upper"].partition(str(local.port))[2])
+    assert base64.b64decode(saved["upper"]) == file
 
 
 def test_a_zip_holds_the_masks_at_full_size_and_the_overlay(local: Local) -> None:
@@ -385,7 +399,7 @@ def test_one_photo_of_many_becomes_a_card_and_is_not_kept(local: Local) -> None:
 
     card = json.loads(answer)
     assert (status, card["status"], list(card["made"])) == (200, "success", ["upper"])
-    assert png(base64.b64decode(card["pictures"]["masks"]["upper"])).shape == (512, 384)
+    assert png(base64.b64decode(card["pictures"]["masks"]["upper"]), "L").shape == (512, 384)
 
 
 @pytest.mark.parametrize(
@@ -419,14 +433,14 @@ def test_of_several_people_one_can_be_chosen(crowd: Local) -> None:
     kept = crowd.open()
     path = f"/page/photos/{kept['id']}"
     assert (len(kept["people"]), kept["chosen"]) == (2, None)
-    _, refused = crowd.post(f"{path}/masks", masks=["upper"])
+    _, refused = crowd.post(f"{path}/view", masks=["upper"])
     assert [one["code"] for one in refused["refused"]] == ["SEVERAL_PEOPLE"]
     assert crowd.ask("GET", f"{path}/parts.png")[0] == 404
 
     status, chosen = crowd.post(f"{path}/person", person_box=kept["people"][1]["box"])
 
     assert (status, chosen["chosen"], chosen["id"]) == (200, 1, kept["id"])
-    assert crowd.post(f"{path}/masks", masks=["upper"])[1]["status"] == "success"
+    assert crowd.post(f"{path}/view", masks=["upper"])[1]["status"] == "success"
 
 
 @pytest.mark.parametrize(
@@ -435,6 +449,7 @@ def test_of_several_people_one_can_be_chosen(crowd: Local) -> None:
         ("masks", b"{", 400),
         ("masks", b"[]", 400),
         ("masks", b'{"masks": 5}', 400),
+        ("view", b'{"masks": 5}', 400),
         ("masks", b'{"profile": "loose"}', 400),
         ("masks", b'{"person": "largest"}', 400),
         ("masks", b'{"colour": "red"}', 400),

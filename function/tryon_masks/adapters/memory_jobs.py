@@ -157,15 +157,15 @@ class MemoryBatchFiles:
     def __init__(self, base_url: str, files: MemoryFiles, max_batches: int = MAX_BATCHES) -> None:
         self._base_url = base_url
         self._files = files
-        self._items: _Recent[list[MaskTask]] = _Recent(max_batches)
+        self._items: _Recent[Sequence[MaskTask]] = _Recent(max_batches)
 
     def put_items(self, batch_id: str, items: Sequence[MaskTask]) -> None:
         """Keep the items."""
-        self._items[batch_id] = list(items)
+        self._items[batch_id] = items
 
     def items(self, batch_id: str) -> list[MaskTask]:
         """Return the items that were kept, in order."""
-        return self._items.get(batch_id, [])
+        return list(self._items.get(batch_id, ()))
 
     def put_results(self, batch_id: str, lines: Iterable[Mapping[str, Any]]) -> str:
         """Write all answers, one a line, and return the file's key."""

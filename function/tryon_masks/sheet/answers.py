@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
@@ -15,7 +16,7 @@ from tryon_masks import images
 from tryon_masks.domain.errors import InvalidRequest, PhotoFetchFailed, TryonMasksError
 from tryon_masks.domain.identity import ANONYMOUS
 from tryon_masks.service import RefusedMask
-from tryon_masks.sheet.card import Card, CardStatus, Made, Pictures, draw, rank
+from tryon_masks.sheet.card import SIDE, Card, CardStatus, Made, Pictures, draw, rank
 from tryon_masks.telemetry import request_log, step
 
 
@@ -88,6 +89,7 @@ def read_pictures(
         None: it lies elsewhere.
     """
     notes: list[str] = []
+    limits = replace(limits, working_side=SIDE)
     rgb = _read("The photo", photo, limits, notes)
     if rgb is None:
         return None, notes

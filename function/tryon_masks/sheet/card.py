@@ -115,14 +115,14 @@ def rank(status: CardStatus, made: Mapping[str, Made]) -> float:
 
 
 def draw(rgb: NDArray[np.uint8], masks: Mapping[str, NDArray[np.uint8]]) -> Pictures:
-    """Return the pictures of a photo (h, w, 3) and its masks (h, w), whatever their sizes."""
+    """Return the pictures of a photo (h, w, 3) of any size, and of its masks (h, w) in theirs."""
     with step("draw_card", "sheet"):
         height, width = rgb.shape[:2]
         return Pictures(
             width,
             height,
             images.preview(rgb, SIDE).data,
-            {kind: images.stencil(mask, SIDE).data for kind, mask in masks.items()},
+            {kind: images.stencil(mask, "hard").data for kind, mask in masks.items()},
         )
 
 

@@ -156,7 +156,8 @@ class _Page:
             Route("/page/photos", self._answering(self._see), methods=["POST"]),
             Route("/page/cards", self._answering(self._card), methods=["POST"]),
             Route(f"{one}/person", self._answering(self._choose), methods=["POST"]),
-            Route(f"{one}/masks", self._answering(self._shape), methods=["POST"]),
+            Route(f"{one}/view", self._answering(self._view), methods=["POST"]),
+            Route(f"{one}/masks", self._answering(self._give), methods=["POST"]),
             Route(f"{one}/zip", self._answering(self._pack), methods=["POST"]),
             Route(f"{one}/parts.png", self._answering(self._parts), methods=["GET"]),
         ]
@@ -190,9 +191,13 @@ class _Page:
             await run_in_threadpool(self._studio.choose, number, body), 200, HEADERS
         )
 
-    async def _shape(self, request: Request) -> Response:
+    async def _view(self, request: Request) -> Response:
         body, number = await _read_json(request), request.path_params["number"]
-        return JSONResponse(await run_in_threadpool(self._studio.shape, number, body), 200, HEADERS)
+        return JSONResponse(await run_in_threadpool(self._studio.view, number, body), 200, HEADERS)
+
+    async def _give(self, request: Request) -> Response:
+        body, number = await _read_json(request), request.path_params["number"]
+        return JSONResponse(await run_in_threadpool(self._studio.files, number, body), 200, HEADERS)
 
     async def _pack(self, request: Request) -> Response:
         body, number = await _read_json(request), request.path_params["number"]

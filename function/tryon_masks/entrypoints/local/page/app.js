@@ -5,9 +5,9 @@ import { COLOURS, Sheet, make, percent, swatch } from "/static/sheet/sheet.js";
 
 const KINDS = Object.keys(COLOURS);
 const SIDES = ["top", "bottom", "left", "right"];
-const VIEW_SIDE = 1024; // of the masks that are shown, in pixels, until zooming shows more
-const SAMPLED = 7; // every so many pixels tell where a mask's middle is
-const VIEW = ["opacity", "wipe", "zoom", "layer-sure", "layer-parts", "layer-bones"];
+const MOST_SIDE = 1024; // of the masks that are shown, in pixels, until zooming shows more
+const STEP_SIDE = 256;
+const VIEW = ["opacity", "wipe", "layer-sure", "layer-bones"];
 const ADVICE = {
   NO_PERSON: { do: "Take a photo in which face and torso can be seen." },
   PERSON_TOO_SMALL: { do: "Come closer, or cut the photo around the person." },
@@ -27,9 +27,9 @@ const $ = (id) => document.getElementById(id);
 const picture = $("picture");
 let kept = null;          // what the server said of the photo
 let photo = null;         // ImageBitmap
-let masks = {};           // kind -> canvas in the mask's colour, and where its middle is
-let quality = {};         // kind -> coverage and confidence
-let side = VIEW_SIDE;     // of the masks' grid; null: the photo's own
+let masks = {};           // kind -> canvas in the mask's colour
+let told = null;          // what the server said of the masks
+let side = null;          // of the masks' grid, in pixels; null: the photo's own
 let parts = null;         // ImageBitmap of the part map
 let opened = 0;           // how many photos were opened: answers about older ones are dropped
 let shaping = null;       // the question that is on its way
@@ -81,8 +81,9 @@ async function open(file) {
     if (mine !== opened) return;
     kept = answer;
     masks = {};
+    told = null;
     $("zoom").value = 1;
-    side = VIEW_SIDE;
+    side = wantedSide();
     photo = await shown(file);
     $("drop").className = "small";
     $("frame").hidden = false;
@@ -105,11 +106,18 @@ async function shown(file) {
 async function look() {
   showPeople();
   parts = null;
-  if (kept.chosen !== null) {
+  await Promise.all([shape(), showParts()]);
+}
+
+// The part map is fetched once somebody wants to see it.
+async function showParts() {
+  if ($("layer-parts").checked && parts === null && kept.chosen !== null) {
+    const asked = kept;
     const answer = await fetch(`/page/photos/${kept.id}/parts.png`);
-    parts = await createImageBitmap(await answer.blob());
+    const bitmap = await createImageBitmap(await answer.blob());
+    if (kept === asked) parts = bitmap;
   }
-  await shape();
+  draw();
 }
 
 // One question at a time: a slider moves faster than answers come, and the last place counts.
@@ -131,22 +139,19 @@ async function shapeOnce() {
   for (const button of [$("zip"), $("copy")]) button.disabled = wanted.masks.length === 0;
   if (wanted.masks.length === 0) {
     masks = {};
-    quality = {};
     show({ masks: {}, refused: [], quality: {}, steps: [] });
     say("Choose at least one mask.");
     return;
   }
   const started = performance.now();
   try {
-    const answer = await (await askJson("masks", { ...wanted, ...(side && { max_side: side }) })).json();
-    const made = {};
-    for (const [kind, png] of Object.entries(answer.masks)) made[kind] = await tinted(kind, png);
+    const answer = await (await askJson("view", { ...wanted, ...(side && { max_side: side }) })).json();
+    const made = await Promise.all(Object.entries(answer.masks).map(async ([kind, png]) => [kind, await tinted(kind, png)]));
     if (kept !== asked) return;
-    masks = made;
-    quality = answer.quality;
+    masks = Object.fromEntries(made);
     show(answer);
-    const told = { success: "All masks are made.", partial: "Some masks are refused.", refused: "No mask is made." };
-    say(`${told[answer.status]} Shaped in ${Math.round(performance.now() - started)} ms.`);
+    const became = { success: "All masks are made.", partial: "Some masks are refused.", refused: "No mask is made." };
+    say(`${became[answer.status]} Shaped in ${Math.round(performance.now() - started)} ms.`);
   } catch (error) {
     say(error.message);
   }
@@ -156,28 +161,16 @@ async function tinted(kind, base64) {
   const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
   const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
   const canvas = make("canvas", { width: bitmap.width, height: bitmap.height });
-  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const context = canvas.getContext("2d");
   context.drawImage(bitmap, 0, 0);
-  const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
-  // A pixel is one number: its lowest byte is red, its highest alpha.
-  const words = new Uint32Array(pixels.data.buffer);
-  const [red, green, blue] = COLOURS[kind];
-  const colour = (blue << 16) | (green << 8) | red;
-  for (let n = 0; n < words.length; n += 1) words[n] = ((words[n] & 255) << 24) | colour;
-  let [count, across, down] = [0, 0, 0];
-  for (let n = 0; n < words.length; n += SAMPLED) {
-    if (words[n] >>> 31) {
-      count += 1;
-      across += n % canvas.width;
-      down += n / canvas.width;
-    }
-  }
-  context.putImageData(pixels, 0, 0);
-  const middle = [across / count / canvas.width, down / count / canvas.height];
-  return { canvas, middle };
+  context.globalCompositeOperation = "source-in";
+  context.fillStyle = `rgb(${COLOURS[kind]})`;
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  return canvas;
 }
 
 function show(answer) {
+  told = answer;
   draw();
   const reasons = Map.groupBy(answer.refused, (one) => ADVICE[one.code]?.says ?? one.message);
   $("refused").replaceChildren(...[...reasons].map(([says, ones]) =>
@@ -228,7 +221,7 @@ function draw() {
   context.clip();
   context.globalAlpha = Number($("opacity").value) / 100;
   if ($("layer-parts").checked && parts) context.drawImage(parts, 0, 0, width, height);
-  for (const { canvas } of Object.values(masks)) context.drawImage(canvas, 0, 0, width, height);
+  for (const canvas of Object.values(masks)) context.drawImage(canvas, 0, 0, width, height);
   context.globalAlpha = 1;
   if ($("layer-sure").checked) confidences(context, width, height);
   context.restore();
@@ -240,8 +233,8 @@ function confidences(context, width, height) {
   context.font = "600 14px system-ui, sans-serif";
   context.textAlign = "center";
   context.textBaseline = "middle";
-  for (const [kind, { middle }] of Object.entries(masks)) {
-    const text = `${kind} ${percent(quality[kind].confidence)}`;
+  for (const [kind, middle] of Object.entries(told?.middles ?? {})) {
+    const text = `${kind} ${percent(told.quality[kind].confidence)}`;
     const wide = context.measureText(text).width + 16;
     const [x, y] = [middle[0] * width, middle[1] * height];
     context.fillStyle = "rgb(0 0 0 / 0.75)";
@@ -253,19 +246,27 @@ function confidences(context, width, height) {
   }
 }
 
-// What is in the middle stays there. Masks of the photo's own size are asked for once more of
-// their pixels can be seen than there are.
+// As large as they are seen, in steps; once that is larger than most screens, as the photo is.
+function wantedSide() {
+  const seen = Math.max(kept.width, kept.height) * scale();
+  return seen > MOST_SIDE ? null : Math.ceil(seen / STEP_SIDE) * STEP_SIDE;
+}
+
+function refine() {
+  draw();
+  if (wantedSide() === side) return;
+  side = wantedSide();
+  shape();
+}
+
+// What is in the middle of the frame stays there.
 function zoomed() {
   const frame = $("frame");
   const across = (frame.scrollLeft + frame.clientWidth / 2) / frame.scrollWidth;
   const down = (frame.scrollTop + frame.clientHeight / 2) / frame.scrollHeight;
   draw();
   frame.scrollTo(across * frame.scrollWidth - frame.clientWidth / 2, down * frame.scrollHeight - frame.clientHeight / 2);
-  draw();
-  const wanted = Math.max(kept.width, kept.height) * scale() > VIEW_SIDE ? null : VIEW_SIDE;
-  if (wanted === side) return;
-  side = wanted;
-  shape();
+  refine();
 }
 
 function bones(context, zoom) {
@@ -330,7 +331,7 @@ function save(blob, name) {
 async function download(kind) {
   const format = $("format").value;
   const answer = await (await askJson("masks", { ...options(), masks: [kind], format })).json();
-  const bytes = Uint8Array.from(atob(answer.masks[kind]), (letter) => letter.charCodeAt(0));
+  const bytes = Uint8Array.from(atob(answer[kind]), (letter) => letter.charCodeAt(0));
   save(new Blob([bytes], { type: `image/${format}` }), `${kind}.${format}`);
 }
 
@@ -451,6 +452,7 @@ $("controls").addEventListener("input", (event) => {
   if (!kept) return;
   if (["format", "language"].includes(event.target.id)) return;
   if (event.target.id === "zoom") zoomed();
+  else if (event.target.id === "layer-parts") showParts();
   else if (VIEW.includes(event.target.id)) draw();
   else shape();
 });
@@ -467,7 +469,7 @@ $("stop").addEventListener("click", () => {
   $("stop").hidden = true;
 });
 $("frame").addEventListener("scroll", () => draw());
-addEventListener("resize", () => kept && draw());
+addEventListener("resize", () => kept && refine());
 addEventListener("paste", (event) => {
   const files = [...event.clipboardData.files];
   if (files.length) take(files.map((file) => ({ name: file.name, file })));
