@@ -90,9 +90,9 @@ def test_photos_are_sorted_by_a_masks_figures(page: Any) -> None:
 
 def test_a_mask_lies_over_its_photo_until_it_is_switched_off(page: Any) -> None:
     page.get_by_label("Name contains").fill("0002")
-    mask = page.locator(".cards > li:not([hidden]) .stack span")
+    mask = page.locator(".cards > li .stack span")
     expect(mask).to_be_visible()
-    red = page.locator(".cards > li:not([hidden]) .stack")
+    red = page.locator(".cards > li .stack")
     before = red.screenshot()
     page.get_by_role("checkbox", name="upper").uncheck()
     expect(mask).to_be_hidden()
