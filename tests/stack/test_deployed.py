@@ -355,7 +355,7 @@ def test_a_user_of_an_imported_account_is_served_and_erased(
 
 
 def kept(stack: Deployed) -> set[str]:
-    """What lies in the buckets, the tables and Firestore, by name."""
+    """What lies in the buckets, the tables and Firestore, by name; of the log, users' requests."""
     s3, dynamodb = stack.aws.client("s3"), stack.aws.client("dynamodb")
     names = set()
     for bucket in ("PhotoBucketName", "MaskBucketName"):
@@ -366,9 +366,13 @@ def kept(stack: Deployed) -> set[str]:
         names |= {item["id"]["S"] for item in items}
     client: Any = firestore.Client(project=PROJECT)
     with closing(client):
-        for collection in ("users", "vton_logs"):
-            found = client.collection(collection).stream()
-            names |= {document.reference.path for document in found}
+        names |= {document.reference.path for document in client.collection("users").stream()}
+        # Whoever asks for a job is logged as well.
+        logs = {
+            log.reference.path: log.get("user_id")
+            for log in client.collection("vton_logs").stream()
+        }
+        names |= {path for path, user in logs.items() if user.startswith(IMPORTED)}
     return names
 
 
