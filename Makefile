@@ -8,7 +8,7 @@ OUT ?= out
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint audit sbom emulator browser stack bench models docs sam aws lock openapi clean
+.PHONY: help demo test lint audit sbom emulator browser stack local parts bench models docs sam aws lock openapi clean
 
 BIN := .venv/bin
 PIP := -m pip --disable-pip-version-check --no-input
@@ -26,7 +26,8 @@ BROWSER := .venv/browser
 EXTRAS := --extra cli --extra aws --extra cloudinary --extra firestore
 # What the site is made of, laid out as in the repository, so that the same links hold in both.
 PAGES := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE docs template.yaml \
-  benchmarks/README.md models/README.md models/cards models/garment_parser/README.md tests/README.md
+  benchmarks/README.md models/README.md models/cards models/garment_parser/README.md tests/README.md \
+  examples/README.md examples/flutter/README.md
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
@@ -58,12 +59,20 @@ sbom: $(TOOLS) $(MODELS) ## what the image is made of, as CycloneDX, beside the 
 emulator: $(TOOLS) $(MODELS) $(SAM) ## the handler under the runtime emulator, without a container
 	$(BIN)/python -m pytest -m stack tests/stack/test_runtime_emulator.py
 
-browser: $(BROWSER) $(MODELS) ## the page of `tryon-masks serve` in chromium, which must be there
-	$(BIN)/python -m pytest -m browser tests/browser
+browser: $(BROWSER) $(MODELS) ## the page and the sheet in chromium, which must be there
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m browser tests/browser
 
-stack: $(TOOLS) $(MODELS) $(SAM) $(AWS) ## build the image, call it, deploy it: needs docker or root
+stack: ## build the image, call it, deploy it: needs docker or root
+	@$(PYTHON) -m tests.stack.can_run
+	@$(MAKE) --no-print-directory $(TOOLS) $(MODELS) $(SAM) $(AWS)
 	AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .sam/bin/sam validate --lint
-	$(BIN)/python -m pytest -m stack tests/stack
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m stack tests/stack
+
+local: parts $(TOOLS) $(MODELS) $(SAM) $(AWS) ## the whole service on this machine until Ctrl-C: needs root
+	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/python -m tests.stack.local
+
+parts:
+	@$(PYTHON) -m tests.stack.parts
 
 bench: $(TOOLS) $(MODELS) ## time and memory of each stage, and what a photo costs
 	$(BIN)/python -m benchmarks.speed

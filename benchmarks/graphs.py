@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import runpy
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
@@ -20,9 +19,9 @@ import numpy as np
 import onnx
 import onnx.helper
 import onnx.numpy_helper
+from models.convert import quantise, resize_late
 from numpy.typing import NDArray
 
-CONVERTER = Path(__file__).resolve().parents[1] / "models" / "convert.py"
 SEED = 5
 MANIFEST = "manifest.json"
 GAIN = 0.2
@@ -344,7 +343,6 @@ def make_set(folder: Path, published: Path) -> None:
     if (folder / MANIFEST).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    resize_late = runpy.run_path(str(CONVERTER))["resize_late"]
     for name in ("yolox_l.onnx", "dw-ll_ucoco_384.onnx"):
         _share(published / name, folder / name)
     for name, side in (("parsing_atr.onnx", 512), ("parsing_lip.onnx", 473)):
@@ -361,7 +359,6 @@ def make_int8_set(folder: Path, floats: Path) -> None:
     if (folder / MANIFEST).exists():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    quantise = runpy.run_path(str(CONVERTER))["quantise"]
     random = np.random.default_rng(SEED)
     _share(floats / "dw-ll_ucoco_384.onnx", folder / "dw-ll_ucoco_384.onnx")
     for name, tensor, side, largest in (

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
 import cv2
 from rich.console import Console
@@ -31,9 +32,14 @@ from benchmarks.scorecard import (
     summarise,
     worst_photos,
 )
-from benchmarks.sheet import SHEET_HELP, Entry, sheet_path, write_sheet
 from tryon_masks.domain.errors import StartError
-from tryon_masks.service import MaskOptions
+from tryon_masks.domain.identity import ANONYMOUS
+from tryon_masks.images import Limits
+from tryon_masks.service import MaskOptions, RefusedMask
+from tryon_masks.sheet.answers import read_pictures
+from tryon_masks.sheet.card import Card, CardStatus, Made
+from tryon_masks.sheet.report import write_report
+from tryon_masks.telemetry import request_log
 
 MAX_COVERAGE = 0.6
 """Fraction of the frame from which a mask is a failure."""
@@ -185,17 +191,38 @@ def _rounded(values: Mapping[str, float | None]) -> dict[str, float | None]:
     return {name: None if value is None else round(value, 4) for name, value in values.items()}
 
 
-def worst_entries(report: Report, photos: Mapping[str, Path], masks: Path) -> list[Entry]:
-    """The worst photos for a contact sheet, each with its figure."""
+def worst_cards(report: Report, photos: Mapping[str, Path], masks: Path) -> list[Card]:
+    """Return the worst photos' cards for a sheet, worst first, each with its figure."""
     return [
-        Entry(
-            photo=photos[one.photo],
-            title=f"{one.photo}  {one.mask}.{one.figure.name} {one.value:.3f}",
-            masks={mask: mask_file(masks, one.photo, mask) for mask in MASKS},
-            refused=report.refused.get(one.photo, {}),
-        )
-        for one in report.worst
+        _card(place, one, photos[one.photo], masks, report.refused.get(one.photo, {}))
+        for place, one in enumerate(report.worst)
     ]
+
+
+def _card(place: int, worst: Worst, photo: Path, masks: Path, codes: Refused) -> Card:
+    files = {mask: mask_file(masks, worst.photo, mask) for mask in MASKS}
+    made: dict[str, Made] = {}
+    refused: list[RefusedMask] = []
+    for mask, file in files.items():
+        try:
+            made[mask] = Made(float((read_mask(file) >= REPAINT).mean()))
+        except FileNotFoundError:
+            refused.append(RefusedMask(mask, codes.get(mask, "MISSING"), "There is no mask."))
+        except UnreadableMask:
+            refused.append(RefusedMask(mask, "UNREADABLE", "The mask's file cannot be read."))
+    status: CardStatus = "refused" if not made else "partial" if refused else "success"
+    with request_log(uuid4().hex, ANONYMOUS):
+        pictures, notes = read_pictures(photo, {mask: files[mask] for mask in made}, Limits())
+    figure = f"{worst.mask}.{worst.figure.name} {worst.value:.3f}"
+    note = " ".join([figure, *notes])
+    return Card(worst.photo, status, place, made, refused, None, pictures, note)
+
+
+def _html(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() != ".html":
+        raise ValueError
+    return path
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -208,7 +235,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     where.add_argument("--out", type=Path, metavar="DIR", help="keep the masks that are made")
     parser.add_argument("--jobs", type=positive, default=1, metavar="N", help="processes")
     parser.add_argument(
-        "--sheet", type=sheet_path, metavar="FILE", help=f"draw the worst photos, {SHEET_HELP}"
+        "--sheet", type=_html, metavar="FILE", help="show the worst photos on an HTML page"
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     args = parser.parse_args(argv)
@@ -233,7 +260,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         report = evaluate(dataset, folder, args.ending, refused)
         print(json.dumps(as_json(report)) if args.json else as_text(report))
         if args.sheet is not None:
-            write_sheet(worst_entries(report, photos, folder), args.sheet, columns=2)
+            args.sheet.parent.mkdir(parents=True, exist_ok=True)
+            write_report(args.sheet, worst_cards(report, photos, folder), args.sheet.stem)
     return 0
 
 

@@ -1,6 +1,6 @@
 """The model sets side by side, and the way that others run DWPose and SCHP.
 
-``python -m benchmarks.model_sets``. Each contestant is a process of its own with its models loaded;
+``python -m benchmarks.model_sets``. Each variant is a process of its own with its models loaded;
 they take turns at the same photo. The classic pair runs on graphs of the real layers' shapes with
 random weights (:mod:`benchmarks.graphs`), made once and kept in the user's cache folder.
 """
@@ -52,7 +52,7 @@ CPU = "CPU time, all threads"
 REFERENCE = "reference"
 PUBLISHED = "published"
 """The folder of the graphs that it runs."""
-CLASSIC: dict[str, dict[str, Any]] = {
+DWPOSE_SCHP: dict[str, dict[str, Any]] = {
     "dwpose-schp": {},
     "on a crop": {"view": "person"},
     "without LIP": {"lip": False},
@@ -62,7 +62,7 @@ CLASSIC: dict[str, dict[str, Any]] = {
 """The classic pair: as it is set up, and with its options."""
 INT8 = {"int8", "int8 without LIP"}
 """Those that run the graphs of the set ``dwpose-schp-int8``."""
-CONTESTANTS = ("compact", *CLASSIC, REFERENCE)
+VARIANTS = ("compact", *DWPOSE_SCHP, REFERENCE)
 
 Seconds = dict[str, float]
 """By stage."""
@@ -83,7 +83,7 @@ def product(model_set: str, threads: int) -> Serve:
     return lambda photo: _serve(vision, photo)
 
 
-def classic(folder: Path, threads: int, options: Mapping[str, Any]) -> Serve:
+def dwpose_schp(folder: Path, threads: int, options: Mapping[str, Any]) -> Serve:
     """The classic pair with ``options`` of :class:`DwposeSchpVision`.
 
     Raises
@@ -169,19 +169,19 @@ class Reference:
         return labels
 
 
-def opened(contestant: str, graphs: Path, threads: int) -> Serve:
-    """A contestant with its models loaded; ``graphs`` holds a folder for each set of graphs.
+def opened(variant: str, graphs: Path, threads: int) -> Serve:
+    """A variant with its models loaded; ``graphs`` holds a folder for each set of graphs.
 
     Raises
     ------
     ModelSetError
     """
-    if contestant == REFERENCE:
+    if variant == REFERENCE:
         return Reference(graphs / PUBLISHED, threads).serve
-    if contestant in CLASSIC:
-        folder = "dwpose-schp-int8" if contestant in INT8 else "dwpose-schp"
-        return classic(graphs / folder, threads, CLASSIC[contestant])
-    return product(contestant, threads)
+    if variant in DWPOSE_SCHP:
+        folder = "dwpose-schp-int8" if variant in INT8 else "dwpose-schp"
+        return dwpose_schp(graphs / folder, threads, DWPOSE_SCHP[variant])
+    return product(variant, threads)
 
 
 @dataclass
@@ -192,16 +192,16 @@ class Figures:
     peak_mb: float = 0.0
 
     def median(self, stage: str) -> float:
-        """Seconds; 0 where the contestant has no such stage."""
+        """Seconds; 0 where the variant has no such stage."""
         return float(np.median(self.stages.get(stage, [0.0])))
 
 
-def _work(pipe: Connection, contestant: str, graphs: Path, threads: int) -> None:
+def _work(pipe: Connection, variant: str, graphs: Path, threads: int) -> None:
     """Serve photos from ``pipe`` until it brings None."""
     # The log's lines are no part of the result.
     with Path(os.devnull).open("w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
-    serve = opened(contestant, graphs, threads)
+    serve = opened(variant, graphs, threads)
     pipe.send(None)
     while (photo := pipe.recv()) is not None:
         started, used = time.perf_counter(), time.process_time()
@@ -212,18 +212,18 @@ def _work(pipe: Connection, contestant: str, graphs: Path, threads: int) -> None
 
 
 def measure(
-    photo: bytes, contestants: Sequence[str], graphs: Path, threads: int, runs: int
+    photo: bytes, variants: Sequence[str], graphs: Path, threads: int, runs: int
 ) -> dict[str, Figures]:
     """Let all serve the photo in turn, once to warm up and then ``runs`` times.
 
     Raises
     ------
     EOFError
-        A contestant's process died; it says why on stderr.
+        A variant's process died; it says why on stderr.
     """
     context = get_context("spawn")
     pipes, processes = {}, []
-    for name in contestants:
+    for name in variants:
         pipes[name], theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, name, graphs, threads), daemon=True)
         process.start()
@@ -231,7 +231,7 @@ def measure(
         processes.append(process)
     for pipe in pipes.values():
         pipe.recv()
-    figures = {name: Figures() for name in contestants}
+    figures = {name: Figures() for name in variants}
     for run in range(runs + 1):
         for name, pipe in pipes.items():
             pipe.send(photo)
@@ -285,9 +285,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=positive, default=RUNS, metavar="N", help="of each size")
     parser.add_argument("--threads", type=positive, default=2, metavar="N")
     parser.add_argument("--sizes", type=_size, nargs="+", default=list(SIZES), metavar="WxH")
-    parser.add_argument(
-        "--only", nargs="+", choices=CONTESTANTS, default=CONTESTANTS, metavar="NAME"
-    )
+    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=VARIANTS, metavar="NAME")
     parser.add_argument(
         "--slim",
         type=positive,

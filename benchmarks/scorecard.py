@@ -280,8 +280,8 @@ class Worst:
     value: float
 
 
-def worst_photos(scores: Mapping[str, Scores], most: int) -> list[Worst]:
-    """At most ``most`` photos that miss a bound, the furthest off first."""
+def worst_photos(scores: Mapping[str, Scores], count: int) -> list[Worst]:
+    """At most ``count`` photos that miss a bound, the furthest off first."""
     found = []
     for photo, one in scores.items():
         candidates = [
@@ -292,7 +292,7 @@ def worst_photos(scores: Mapping[str, Scores], most: int) -> list[Worst]:
         ]
         if candidates:
             found.append(max(candidates, key=_excess))
-    return sorted(found, key=_excess, reverse=True)[:most]
+    return sorted(found, key=_excess, reverse=True)[:count]
 
 
 def _excess(one: Worst) -> float:

@@ -30,7 +30,7 @@ from tryon_masks.service import MaskOptions, MaskService
 P = ParamSpec("P")
 T = TypeVar("T")
 
-SEEING = {
+INFERENCE_STEPS = {
     "compact": ("parse_garments",),
     "dwpose-schp": ("parse_atr", "parse_lip"),
     "dwpose-schp-int8": ("parse_atr", "parse_lip"),
@@ -165,7 +165,7 @@ def serve(service: MaskService, photo: bytes) -> dict[str, float]:
     cpu = time.process_time() - cpu_before
     if result.status != "success":
         raise RuntimeError(f"the photo is no good for a benchmark: {result.refused}")
-    stages = (*BEFORE, *SEEING[service.vision.model_set], *AFTER)
+    stages = (*BEFORE, *INFERENCE_STEPS[service.vision.model_set], *AFTER)
     return {**{stage: log.timings[stage] for stage in stages}, TOTAL: seconds, CPU: cpu}
 
 
@@ -301,7 +301,7 @@ def as_json(found: Sequence[Measured], memory_sizes: Sequence[int], machine: str
     }
 
 
-def beside(found: Sequence[Measured], other: dict[str, Any], name: str) -> str:
+def compare(found: Sequence[Measured], other: dict[str, Any], name: str) -> str:
     """A table of this model set beside another, ``name``, whose JSON is ``other``."""
     rows = [
         _row(f"this set / {name}", "whole request, s", "ratio", "peak memory, MB", "ratio"),
@@ -397,7 +397,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(as_text(found, args.memory, machine))
     if args.beside:
         other = _of_another_set(args.beside, args.runs, args.threads)
-        print(f"\n{beside(found, other, args.beside)}")
+        print(f"\n{compare(found, other, args.beside)}")
     print(f"\n{json.dumps(as_json(found, args.memory, machine))}")
     return 0
 

@@ -10,6 +10,8 @@ from pathlib import Path
 BUILD = Path(__file__).parents[1] / "models" / "build.py"
 STANDING = "*4793290.jpg"
 """One full figure, standing on one leg with her arms raised, barefoot: more than 10 MP."""
+SITTING = "*cliff-booth-4056969.jpg"
+"""One full figure, sitting on the floor."""
 HALF_BODY = "*mart-production-8032742.jpg"
 """One figure down to the waist."""
 TWO_FIGURES = "person.jpg"

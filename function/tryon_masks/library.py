@@ -6,7 +6,7 @@
     result = maker("me.jpg", masks=["upper", "lower"])
     result.masks["upper"]              # uint8, shape (H, W): 255 = repaint, 0 = keep
     result.reshape(profile="hull")     # no model runs again
-    result.outputs("agnostic")         # pictures and keypoints of the same look at the photo
+    result.outputs("agnostic")         # pictures and keypoints from the same analysis
     result.target("catvton").files     # what a try-on model reads
 
 Every step is a record of the standard logger ``tryon_masks``.
@@ -51,10 +51,10 @@ from tryon_masks.service import (
     RefusedMask,
     Status,
     analyse_photo,
+    mask_shaper,
     quality_of,
     shape_mask,
     shape_masks,
-    shaper_of,
     status_of,
 )
 from tryon_masks.settings import Settings
@@ -401,6 +401,11 @@ class Result:
         """Return the same person on the smaller grid that the models work on."""
         return self._kept.analysis.person
 
+    @property
+    def small_photo(self) -> NDArray[np.uint8]:
+        """Return the upright photo on that grid: shape (h, w, 3), uint8, sRGB."""
+        return self._kept.photo.rgb
+
     def overlay(self) -> Image.Image:
         """Draw the masks over the photo, on the smaller grid that the models work on."""
         with request_log(self.request_id, ANONYMOUS), step("draw_overlay", "images"):
@@ -471,7 +476,7 @@ class Result:
                 options = read_options(given)
             (kind,) = options.masks
             analysis = self._kept.analysis
-            made = shape_mask(analysis, kind, shaper_of(analysis, options))
+            made = shape_mask(analysis, kind, mask_shaper(analysis, options))
             with step("draw_target", "outputs", mask=kind.value):
                 chosen = TargetName(name)
                 drawn = target_files(self._kept.parsed_photo(), made, chosen, NAME)

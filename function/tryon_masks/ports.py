@@ -457,6 +457,28 @@ class UploadForms(Protocol):
         """
 
 
+class Objects(Protocol):
+    """Files that somebody uploaded, and what is written beside them."""
+
+    def get(self, bucket: str, key: str, max_bytes: int) -> tuple[bytes, dict[str, str]]:
+        """Return an object's bytes and its metadata.
+
+        Raises
+        ------
+        PhotoTooLarge, PhotoNotFound, PhotoFetchFailed, PhotoFetchTimeout
+        """
+
+    def put_json(
+        self, bucket: str, key: str, document: object, metadata: Mapping[str, str]
+    ) -> None:
+        """Write ``document`` as a JSON object, replacing what is there.
+
+        Raises
+        ------
+        StoreFailed, StoreTimeout
+        """
+
+
 class StepLog(Protocol):
     """A second home for the log records, beside stdout."""
 

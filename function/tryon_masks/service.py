@@ -365,7 +365,7 @@ def shape_masks(
     """Shape every mask that was asked for, or say why it is not made. No model runs."""
     made: list[Mask] = []
     refused: list[RefusedMask] = []
-    shaper = shaper_of(analysis, options)
+    shaper = mask_shaper(analysis, options)
     for kind in options.masks:
         try:
             made.append(shape_mask(analysis, kind, shaper))
@@ -375,7 +375,7 @@ def shape_masks(
     return made, refused
 
 
-def shaper_of(analysis: PhotoAnalysis, options: MaskOptions) -> MaskShaper | None:
+def mask_shaper(analysis: PhotoAnalysis, options: MaskOptions) -> MaskShaper | None:
     """Return what shapes the masks of the chosen person; None where nobody could be chosen."""
     if analysis.person is None:
         return None

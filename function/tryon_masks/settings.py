@@ -41,6 +41,8 @@ UPLOADS = "uploads/"
 """What the keys of uploads begin with. The template's notification and roles name it too."""
 MANIFESTS = "manifests/"
 """What the keys of lists begin with."""
+RESULTS = "results/"
+"""What the keys of the workers' answers begin with. The template's roles name it too."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,6 @@ class Settings:
         Seconds for one photo, and for one upload with all its tries.
     photo_time_s
         How long seeing and shaping one photo can take here; a call with less left is refused.
-    results_prefix
-        Where the S3 worker writes its answers; ends with a slash.
     idempotency_table, idempotency_ttl_s
         The DynamoDB table that remembers for so many seconds what was made, so that the same
         request is not served twice. Needed on Lambda; elsewhere nothing is remembered without it.
@@ -121,7 +121,6 @@ class Settings:
     fetch_timeout_s: float = 6.0
     upload_timeout_s: float = 5.0
     photo_time_s: float = 9.0
-    results_prefix: str = "results/"
     idempotency_table: str | None = None
     idempotency_ttl_s: int = 1800
     jobs_table: str | None = None
@@ -187,7 +186,6 @@ class Settings:
             fetch_timeout_s=read.seconds("FETCH_TIMEOUT_S", cls.fetch_timeout_s),
             upload_timeout_s=read.seconds("UPLOAD_TIMEOUT_S", cls.upload_timeout_s),
             photo_time_s=read.seconds("PHOTO_TIME_S", cls.photo_time_s),
-            results_prefix=read.text("RESULTS_PREFIX", _PREFIX + "/") or cls.results_prefix,
             idempotency_table=read.text("IDEMPOTENCY_TABLE", _TABLE),
             idempotency_ttl_s=read.whole("IDEMPOTENCY_TTL_S", cls.idempotency_ttl_s, 60, _WEEK_S),
             jobs_table=read.text("JOBS_TABLE", _TABLE),

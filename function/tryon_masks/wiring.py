@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +19,8 @@ from tryon_masks.adapters.addresses import AddressRules
 from tryon_masks.adapters.model_builder import CHECKOUT, build_model_set, cache_folder
 from tryon_masks.domain.errors import SettingsError
 from tryon_masks.images import Limits
+from tryon_masks.jobs.progress import BatchTracker, JobTracker
+from tryon_masks.jobs.submit import BatchSubmitter, JobSubmitter, Submission
 from tryon_masks.model_sets import ModelSetInfo, model_sets
 from tryon_masks.ports import (
     BatchFiles,
@@ -31,7 +33,7 @@ from tryon_masks.ports import (
     WorkQueue,
 )
 from tryon_masks.service import MaskService
-from tryon_masks.settings import MANIFESTS, UPLOADS, Settings
+from tryon_masks.settings import MANIFESTS, RESULTS, UPLOADS, Settings
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import load_model_set
 
@@ -42,12 +44,16 @@ if TYPE_CHECKING:
     from tryon_masks.adapters.firestore import FirestoreLog
     from tryon_masks.adapters.idempotency import DynamoIdempotency
     from tryon_masks.adapters.jobs import DynamoJobs
-    from tryon_masks.adapters.memory import MemoryMaskStore
+    from tryon_masks.adapters.memory import MemoryFiles
+    from tryon_masks.adapters.memory_jobs import MemoryQueue, MemoryUploads
     from tryon_masks.adapters.s3 import S3MaskStore
 
 T = TypeVar("T")
 
+MASKS_PATH = "/masks"
+"""Where a server on somebody's own machine answers for masks."""
 SECRET_TIMEOUT_S = 5.0
+"""Seconds for one call to Secrets Manager, at the start."""
 STATE_TIMEOUT_S = 0.5
 STATE_TRIES = 2
 """Seconds and tries of a call to DynamoDB or SQS: it must fit beside everything else in one API
@@ -182,17 +188,59 @@ def build_service(
     return MaskService(vision, store, photos, profiles, limits, idempotency, settings.photo_time_s)
 
 
-def build_local(
-    settings: Settings, vision: Vision, base_url: str
-) -> tuple[MaskService, MemoryMaskStore]:
-    """Build the use case for a server on somebody's own machine: masks stay in its memory."""
-    from tryon_masks.adapters.http import HttpPhotoSource
-    from tryon_masks.adapters.memory import MemoryMaskStore
+@dataclass(frozen=True)
+class LocalParts:
+    """What a server on somebody's own machine is made of; all of it is in its memory.
 
-    store = MemoryMaskStore(base_url)
+    ``masks`` and ``files`` hold the masks, and uploads with the results of batches. ``queue`` has
+    the work that is done later, and ``tracker`` is its worker's.
+    """
+
+    service: MaskService
+    masks: MemoryFiles
+    files: MemoryFiles
+    uploads: MemoryUploads
+    queue: MemoryQueue
+    submission: Submission
+    tracker: JobTracker
+
+
+def build_local(settings: Settings, vision: Vision, base_url: str) -> LocalParts:
+    """Build the parts of a server on somebody's own machine, which answers at ``base_url``."""
+    from tryon_masks.adapters.http import HttpPhotoSource
+    from tryon_masks.adapters.memory import MemoryFiles, MemoryMaskStore
+    from tryon_masks.adapters.memory_jobs import (
+        MemoryBatches,
+        MemoryBatchFiles,
+        MemoryJobs,
+        MemoryQueue,
+        MemoryUploads,
+        NoCallbacks,
+    )
+
+    masks, files, queue = MemoryFiles(), MemoryFiles(), MemoryQueue()
     rules = AddressRules(settings.allow_http, settings.allowed_image_hosts)
     photos = HttpPhotoSource(settings.max_photo_bytes, settings.fetch_timeout_s, rules)
-    return MaskService(vision, store, photos, limits=build_limits(settings)), store
+    store = MemoryMaskStore(f"{base_url}{MASKS_PATH}", masks)
+    jobs, batches = MemoryJobs(), MemoryBatches()
+    batch_files = MemoryBatchFiles(base_url, files)
+    uploads = MemoryUploads(
+        base_url, files, queue, settings.max_photo_bytes, settings.upload_form_ttl_s
+    )
+    return LocalParts(
+        service=MaskService(vision, store, photos, limits=build_limits(settings)),
+        masks=masks,
+        files=files,
+        uploads=uploads,
+        queue=queue,
+        submission=Submission(
+            JobSubmitter(jobs, queue, uploads, calls_back=False),
+            BatchSubmitter(queue, batches, batch_files, runs=None),
+        ),
+        tracker=JobTracker(
+            jobs, queue, NoCallbacks(), BatchTracker(jobs, queue, batches, batch_files)
+        ),
+    )
 
 
 def build_jobs(settings: Settings, timeout_s: float = STATE_TIMEOUT_S) -> DynamoJobs:
@@ -240,7 +288,7 @@ def build_batch_files(settings: Settings) -> BatchFiles:
         return S3BatchFiles(
             _needed("PHOTO_BUCKET", settings.photo_bucket),
             s3_client(settings.upload_timeout_s),
-            settings.results_prefix,
+            RESULTS,
             settings.upload_form_ttl_s,
         )
 
@@ -355,7 +403,7 @@ def _build_lines(settings: Settings) -> UserData | None:
         return S3UserLines(
             settings.photo_bucket,
             s3_client(settings.upload_timeout_s),
-            (MANIFESTS, BATCHES, f"{settings.results_prefix}{BATCHES}"),
+            (MANIFESTS, BATCHES, f"{RESULTS}{BATCHES}"),
         )
 
 
@@ -369,7 +417,7 @@ def _build_uploads(settings: Settings) -> UserData | None:
             settings.photo_bucket,
             s3_client(settings.upload_timeout_s),
             (UPLOADS, MANIFESTS),
-            settings.results_prefix,
+            RESULTS,
         )
 
 

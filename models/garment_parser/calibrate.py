@@ -15,12 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+
 from models.garment_parser import partial
 from models.garment_parser.data import NOBODY, Example, labelled
 from models.garment_parser.partial import body_parts
 from models.garment_parser.rules import evidence_of
-from numpy.typing import NDArray
-
 from tryon_masks.domain import anatomy
 from tryon_masks.domain.anatomy import Points
 from tryon_masks.domain.shapes import grow

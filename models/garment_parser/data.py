@@ -75,13 +75,13 @@ RARE = {
     Class.SCARF: 2,
 }
 """How many more times a photo is shown that has much of a rare class."""
-MUCH = 400
+MIN_PIXELS = 400
 """Pixels."""
 
 
-FAINT = 26
+FAINT_OUTLINE = 26
 """Value of the outline, 0 to 255, up to which the pose model sees nobody."""
-ENOUGH = 0.25
+MIN_FREE_COLUMNS = 0.25
 """Share of a photo's columns that are free of anybody from which they make a background."""
 CHEST = 0.45
 """Height above the hips, in T, from which a dress would have to be seen."""
@@ -156,7 +156,7 @@ def outfit_factors(outfit: frozenset[Class] | None) -> NDArray[np.float32]:
     return factors
 
 
-def laid_out(answer: ClassProbabilities, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def resample(answer: ClassProbabilities, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """The parser's answer for all pixels of its grid of ``shape`` (H, W): (20, H, W)."""
     pixels = Points.of(np.ones(shape, bool))
     return answer.at(CLASSES, pixels.x, pixels.y).reshape(-1, *shape)
@@ -176,7 +176,7 @@ def labelled(
     """The labelled photos, either those of the validation or all others.
 
     ``people``: what the module of that name wrote; photos in which it saw nobody are left out.
-    ``as_labelled``: with skirts that are called dresses left so, see :func:`part_skirts`.
+    ``as_labelled``: with skirts that are called dresses left so, see :func:`split_skirts`.
     """
     names: list[str] = json.loads((ccp / "labels.json").read_text())
     about = json.loads((ccp / "regions.json").read_text())
@@ -197,7 +197,7 @@ def labelled(
         skeleton = known_skeleton(known)
         if skeleton.torso is not None:
             if not as_labelled:
-                part_skirts(labels, skeleton)
+                split_skirts(labels, skeleton)
             outline, box = np.asarray(Image.open(seen)), body_box(labels, skeleton)
             examples.append(Example(path.stem, rgb, labels, outline, skeleton, box))
     return examples
@@ -217,16 +217,16 @@ def pseudo_labelled(ccp: Path, people: Path, folder: Path) -> list[Example]:
     known = json.loads((people / "people.json").read_text())
     examples = []
     for path in sorted(folder.glob("*.png")):
-        skeleton = as_skeleton(known[f"{path.stem}.jpg"])
+        skeleton = read_skeleton(known[f"{path.stem}.jpg"])
         rgb = np.asarray(Image.open(ccp / "unlabelled" / f"{path.stem}.jpg").convert("RGB"))
         labels = np.array(Image.open(path))
-        part_skirts(labels, skeleton)
+        split_skirts(labels, skeleton)
         outline, box = np.asarray(Image.open(people / path.name)), body_box(labels, skeleton)
         examples.append(Example(path.stem, rgb, labels, outline, skeleton, box))
     return examples
 
 
-def part_skirts(labels: NDArray[np.uint8], skeleton: Skeleton) -> None:
+def split_skirts(labels: NDArray[np.uint8], skeleton: Skeleton) -> None:
     """Call a dress a skirt, in place, where a top covers the whole chest.
 
     Nearly a third of what the data set calls a dress is a skirt, and a parser that learns from it
@@ -237,29 +237,29 @@ def part_skirts(labels: NDArray[np.uint8], skeleton: Skeleton) -> None:
         return
     chest = labels[axis.height(*anatomy.grid(labels.shape)) > CHEST * unit]
     top, dress = (chest == Class.TOP).sum(), (chest == Class.DRESS).sum()
-    if top > max(MUCH, COVERED * (top + dress)):
+    if top > max(MIN_PIXELS, COVERED * (top + dress)):
         labels[labels == Class.DRESS] = Class.SKIRT
 
 
-def as_skeleton(person: dict[str, dict[str, list[float]]]) -> Skeleton:
+def read_skeleton(person: dict[str, dict[str, list[float]]]) -> Skeleton:
     """What :mod:`models.garment_parser.people` wrote of one photo."""
     return Skeleton({name: Keypoint(*point) for name, point in person["points"].items()})
 
 
-def empty(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def background(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return where ``labels`` (H, W) shows nobody."""
     return np.asarray((labels == Class.BACKGROUND) | (labels == NOBODY))
 
 
-def body_of(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def foreground(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return where ``labels`` (H, W) shows somebody."""
-    return np.asarray(~empty(labels) & (labels != IGNORE))
+    return np.asarray(~background(labels) & (labels != IGNORE))
 
 
 def body_box(labels: NDArray[np.uint8], skeleton: Skeleton) -> Box:
     """The box that holds the labelled person and the joints in the photo."""
     height, width = labels.shape
-    x, y, w, h = cv2.boundingRect(body_of(labels).astype(np.uint8))
+    x, y, w, h = cv2.boundingRect(foreground(labels).astype(np.uint8))
     points = [point for name in LANDMARKS if (point := skeleton.get(name)) is not None]
     corners = np.array([(x, y), (x + w, y + h), *points]).clip(0, [width, height])
     return Box(*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist())
@@ -270,7 +270,7 @@ def weights(examples: list[Example]) -> torch.Tensor:
     shown = []
     for example in examples:
         counts = np.bincount(example.labels.ravel(), minlength=256)
-        shown.append(1 + sum(more for cls, more in RARE.items() if counts[cls] > MUCH))
+        shown.append(1 + sum(more for cls, more in RARE.items() if counts[cls] > MIN_PIXELS))
     return torch.tensor(shown, dtype=torch.double)
 
 
@@ -307,30 +307,30 @@ class Samples(torch.utils.data.Dataset[View]):
 
     def __getitem__(self, index: int) -> View:
         cv2.setNumThreads(1)
-        rng = np.random.default_rng(torch.randint(2**62, (1,)).item())
+        rng = np.random.default_rng(int(torch.randint(2**62, (1,)).item()))
         example = self.examples[index]
         dyed = bool(rng.random() < self.mix.dyed)
         if dyed:
-            example = dye(example, rng)
+            example = dye_garment(example, rng)
         if rng.random() < 0.2:
             guest = self.examples[int(rng.integers(len(self.examples)))]
-            example = with_guest(example, guest, rng)
+            example = paste_person(example, guest, rng)
         draw = rng.random()
         if draw >= self.mix.kept + self.mix.moved:
-            example = posed(example, rng)
+            example = bend_limbs(example, rng)
         if draw >= self.mix.kept:
             example = self._elsewhere(example, rng)
-        example = cut(example, rng)
+        example = crop_frame(example, rng)
         if rng.random() < 0.5:
-            example = mirrored(example)
+            example = flip_horizontally(example)
         matrix = crop_matrix(example.box, example.skeleton, self.size)
-        matrix = shaken(matrix, self.size, rng)
-        skeleton, outline = jittered(example.skeleton, rng), smudged(example, rng)
+        matrix = random_affine(matrix, self.size, rng)
+        skeleton, outline = jitter_keypoints(example.skeleton, rng), corrupt_outline(example, rng)
         inputs = tensor(example.rgb, outline, skeleton, matrix, self.size)[0]
         image = np.ascontiguousarray(
             np.round((inputs[:3] + 1) * 127.5).transpose(1, 2, 0), np.uint8
         )
-        image = degraded(recoloured(image, rng), rng)
+        image = degrade_camera(jitter_colours(image, rng), rng)
         inputs[:3] = image.transpose(2, 0, 1) / np.float32(127.5) - 1
         half = (self.size[1] // 2, self.size[0] // 2)
         halved = matrix / 2
@@ -345,17 +345,17 @@ class Samples(torch.utils.data.Dataset[View]):
         """The person before a plain wall, or before what is beside somebody else."""
         shape = example.labels.shape
         host = self.hosts[int(rng.integers(len(self.hosts)))]
-        ground = wall(shape, rng) if rng.random() < 0.4 else surroundings(host, shape)
-        return on_ground(example, wall(shape, rng) if ground is None else ground)
+        ground = studio_wall(shape, rng) if rng.random() < 0.4 else stretch_background(host, shape)
+        return replace_background(example, studio_wall(shape, rng) if ground is None else ground)
 
 
-def dye(example: Example, rng: np.random.Generator) -> Example:
+def dye_garment(example: Example, rng: np.random.Generator) -> Example:
     """Give one garment the colours of another, or make all dark or light.
 
     What tells the garments of such an outfit apart is its folds, seams and hems.
     """
     counts = np.bincount(example.labels.ravel(), minlength=256)
-    worn = [cls for cls in DYED if counts[cls] > MUCH]
+    worn = [cls for cls in DYED if counts[cls] > MIN_PIXELS]
     if not worn:
         return example
     lab = cv2.cvtColor(example.rgb, cv2.COLOR_RGB2LAB).astype(np.float32)
@@ -382,7 +382,7 @@ def dye(example: Example, rng: np.random.Generator) -> Example:
     return replace(example, rgb=np.asarray(rgb))
 
 
-def with_guest(example: Example, guest: Example, rng: np.random.Generator) -> Example:
+def paste_person(example: Example, guest: Example, rng: np.random.Generator) -> Example:
     """Somebody else beside, behind or partly before the person: background to the parser."""
     unit, other = example.skeleton.torso, guest.skeleton.torso
     ours, theirs = example.skeleton.neck_base, guest.skeleton.neck_base
@@ -395,26 +395,26 @@ def with_guest(example: Example, guest: Example, rng: np.random.Generator) -> Ex
     turn = np.diag([flip * scale, scale])
     matrix = np.column_stack([turn, to - turn @ np.array(theirs)])
     size = (example.labels.shape[1], example.labels.shape[0])
-    body = body_of(guest.labels).astype(np.uint8)
+    body = foreground(guest.labels).astype(np.uint8)
     there = cv2.warpAffine(body, matrix, size, flags=cv2.INTER_NEAREST) > 0
     if rng.random() < 0.75:
-        there &= empty(example.labels)
+        there &= background(example.labels)
     rgb = np.where(there[..., None], cv2.warpAffine(guest.rgb, matrix, size), example.rgb)
     labels = np.where(there, np.uint8(Class.BACKGROUND), example.labels)
     outline = np.where(there, np.uint8(0), example.outline)
     return replace(example, rgb=rgb, labels=labels, outline=outline)
 
 
-def on_ground(example: Example, ground: NDArray[np.floating]) -> Example:
+def replace_background(example: Example, ground: NDArray[np.floating]) -> Example:
     """The person before ``ground`` (H, W, 3), 0 to 255."""
-    nobody = empty(example.labels)
+    nobody = background(example.labels)
     alpha = cv2.GaussianBlur(nobody.astype(np.float32), (0, 0), 1.0)[..., None]
     rgb = alpha * ground + (1 - alpha) * example.rgb
     labels = np.where(nobody, np.uint8(Class.BACKGROUND), example.labels)
     return replace(example, rgb=rgb.clip(0, 255).astype(np.uint8), labels=labels)
 
 
-def wall(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.floating]:
+def studio_wall(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.floating]:
     """A studio's wall: one colour, shaded from one corner to another. (H, W, 3), float32."""
     height, width = shape
     base = np.full(3, rng.uniform(20, 255)) if rng.random() < 0.7 else rng.uniform(0, 255, 3)
@@ -422,15 +422,15 @@ def wall(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.floatin
     return np.asarray(cv2.resize(corners.astype(np.float32), (width, height)))
 
 
-def surroundings(host: Example, shape: tuple[int, ...]) -> NDArray[np.floating] | None:
+def stretch_background(host: Example, shape: tuple[int, ...]) -> NDArray[np.floating] | None:
     """What is left and right of the host, joined and stretched: (H, W, 3); None for too little."""
-    free = np.asarray(empty(host.labels).all(0) & (host.outline < FAINT).all(0))
-    if free.sum() < ENOUGH * len(free):
+    free = np.asarray(background(host.labels).all(0) & (host.outline < FAINT_OUTLINE).all(0))
+    if free.sum() < MIN_FREE_COLUMNS * len(free):
         return None
     return np.asarray(cv2.resize(host.rgb[:, free], shape[::-1]), np.float32)
 
 
-def posed(example: Example, rng: np.random.Generator) -> Example:
+def bend_limbs(example: Example, rng: np.random.Generator) -> Example:
     """The person with limbs turned at their joints, thighs now and then foreshortened.
 
     The picture follows the bones as a rigid moving least squares deformation (Schaefer, McPhail and
@@ -536,7 +536,7 @@ def _warp_maps(
     step = 16
     y, x = np.mgrid[0 : height + step : step, 0 : width + step : step]
     places = x + 1j * y
-    origins = rigid(target, source, places, near)
+    origins = rigid_deformation(target, source, places, near)
     away = np.abs(places[..., None] - target).min(-1) - np.abs(origins[..., None] - source).min(-1)
     from_x, from_y, torn = (
         np.asarray(
@@ -553,7 +553,7 @@ def _warp_maps(
     return from_x, from_y, torn
 
 
-def rigid(
+def rigid_deformation(
     here: NDArray[np.complex128],
     there: NDArray[np.complex128],
     points: NDArray[np.complex128],
@@ -572,7 +572,7 @@ def rigid(
     return np.asarray(moved.reshape(points.shape))
 
 
-def cut(example: Example, rng: np.random.Generator) -> Example:
+def crop_frame(example: Example, rng: np.random.Generator) -> Example:
     """A photo's frame: the whole, half a body, or a close-up, always with both shoulders.
 
     Some frames cut the head off, as catalogues do; the pose model then invents one.
@@ -615,7 +615,7 @@ def cut(example: Example, rng: np.random.Generator) -> Example:
     return replace(example, rgb=rgb, labels=labels, outline=outline, skeleton=skeleton, box=box)
 
 
-def mirrored(example: Example) -> Example:
+def flip_horizontally(example: Example) -> Example:
     """Left for right; the planes do not tell sides, so the names may stay."""
     width = example.labels.shape[1]
     keypoints = {
@@ -632,7 +632,7 @@ def mirrored(example: Example) -> Example:
     )
 
 
-def shaken(
+def random_affine(
     matrix: NDArray[np.float64], size: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """The view turned, scaled and moved a little."""
@@ -646,7 +646,7 @@ def shaken(
     return result
 
 
-def jittered(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
+def jitter_keypoints(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
     """Joints as a pose model might have them: a little off, some lost, now and then a limb."""
     unit = skeleton.torso or 0.0
     spread = 0.02 if rng.random() < 0.8 else 0.08
@@ -659,7 +659,7 @@ def jittered(skeleton: Skeleton, rng: np.random.Generator) -> Skeleton:
     return Skeleton(keypoints)
 
 
-def smudged(example: Example, rng: np.random.Generator) -> NDArray[np.uint8]:
+def corrupt_outline(example: Example, rng: np.random.Generator) -> NDArray[np.uint8]:
     """The outline as a pose model might see it: now and then moved, or a piece lost or added."""
     draw, unit = rng.random(), example.skeleton.torso
     if draw < 0.5 or unit is None:
@@ -677,7 +677,7 @@ def smudged(example: Example, rng: np.random.Generator) -> NDArray[np.uint8]:
     return outline
 
 
-def recoloured(rgb: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def jitter_colours(rgb: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Other light: gain and colour cast, gamma, saturation."""
     ramp = np.linspace(0, 1, 256)
     gain = np.exp(rng.normal(0, 0.15) + rng.normal(0, 0.07, 3))
@@ -690,7 +690,7 @@ def recoloured(rgb: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.u
     return np.asarray(cv2.addWeighted(result, saturation, grey, 1 - saturation, 0))
 
 
-def degraded(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def degrade_camera(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     """A worse camera, one time in three: low resolution, blur, noise, JPEG. (H, W, 3)."""
     if rng.random() > 0.35:
         return image

@@ -24,22 +24,22 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
+
 from models.garment_parser.cloth import ClothSegmenter
 from models.garment_parser.data import (
     IF_WORN,
     IGNORE,
     Example,
     body_of,
-    dye,
+    dye_garment,
     labelled,
-    laid_out,
+    resample,
     view,
 )
-from models.garment_parser.partial import NAMES, allowed, body_parts, skins
+from models.garment_parser.partial import NAMES, allowed, body_parts, skin_labels
 from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
-from numpy.typing import NDArray
-
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
 from tryon_masks.vision.compact.classes import CLASSES, Class
@@ -75,7 +75,7 @@ MERGED: dict[str, Sequence[Class]] = {
 }
 
 
-class Tally:
+class ConfusionTable:
     """Confusions over many photos, and the same within the bands along boundaries."""
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -117,11 +117,11 @@ def _band(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def mean_iou(model: torch.nn.Module, examples: list[Example], size: tuple[int, int]) -> float:
     """Mean IoU over the classes, of weights in training."""
     device = next(model.parameters()).device
-    tally = Tally([cls.name for cls in CLASSES])
+    tally = ConfusionTable([cls.name for cls in CLASSES])
     for example in examples:
         inputs, matrix = view(example, size)
         probabilities = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
-        found = laid_out(ClassProbabilities.of(probabilities, matrix), example.labels.shape).argmax(
+        found = resample(ClassProbabilities.of(probabilities, matrix), example.labels.shape).argmax(
             0
         )
         tally.add(example.labels, found, bands=False)
@@ -132,20 +132,20 @@ def mean_iou(model: torch.nn.Module, examples: list[Example], size: tuple[int, i
 def partial_accuracy(
     model: torch.nn.Module, examples: list[Example], size: tuple[int, int]
 ) -> dict[str, float]:
-    """Accuracy at set labels, of weights in training; see :class:`Allowed`."""
+    """Accuracy at set labels, of weights in training; see :class:`AllowedAccuracy`."""
     device = next(model.parameters()).device
-    tally = Allowed()
+    tally = AllowedAccuracy()
     for example in examples:
         inputs, matrix = view(example, size)
         probabilities = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
         tally.add(
             example.labels,
-            laid_out(ClassProbabilities.of(probabilities, matrix), example.labels.shape),
+            resample(ClassProbabilities.of(probabilities, matrix), example.labels.shape),
         )
     return tally.accuracy()
 
 
-class Allowed:
+class AllowedAccuracy:
     """How often the likeliest class is one that a pixel's set label allows, a label."""
 
     def __init__(self) -> None:
@@ -163,7 +163,7 @@ class Allowed:
         return {name: round(float(right[i] / seen[i]), 4) for i, name in NAMES.items() if seen[i]}
 
 
-class Worn:
+class WornAccuracy:
     """How often what the parser calls a garment is one that the person wears, a class."""
 
     def __init__(self) -> None:
@@ -213,7 +213,7 @@ def main() -> None:
     if args.parts:
         _allowed_table(args, body_parts(*args.parts, validation=True)[: args.photos])
     if args.skin:
-        _allowed_table(args, skins(*args.skin, validation=True)[: args.photos])
+        _allowed_table(args, skin_labels(*args.skin, validation=True)[: args.photos])
     if args.dyed:
         _dyed_table(args, examples)
     if args.teachers:
@@ -223,7 +223,7 @@ def main() -> None:
 
 def _own_table(args: argparse.Namespace, examples: list[Example]) -> None:
     parser = GarmentParser(args.parser, args.threads)
-    tally = Tally([cls.name.lower() for cls in CLASSES])
+    tally = ConfusionTable([cls.name.lower() for cls in CLASSES])
     counts, hits, sums = np.zeros(BINS), np.zeros(BINS), np.zeros(BINS)
     likelihood = dict.fromkeys((0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5), 0.0)
     for example in examples:
@@ -263,7 +263,11 @@ def _own_table(args: argparse.Namespace, examples: list[Example]) -> None:
 
 
 def _allowed_table(args: argparse.Namespace, examples: list[Example]) -> None:
-    parser, tally, worn = GarmentParser(args.parser, args.threads), Allowed(), Worn()
+    parser, tally, worn = (
+        GarmentParser(args.parser, args.threads),
+        AllowedAccuracy(),
+        WornAccuracy(),
+    )
     for example in examples:
         probabilities = _parse(parser, example)
         tally.add(example.labels, probabilities)
@@ -279,8 +283,8 @@ def _allowed_table(args: argparse.Namespace, examples: list[Example]) -> None:
 
 def _dyed_table(args: argparse.Namespace, examples: list[Example]) -> None:
     parser, rng = GarmentParser(args.parser, args.threads), np.random.default_rng(7)
-    dyed = [dye(example, rng) for example in examples]
-    tallies = [Tally([cls.name for cls in CLASSES]) for _ in range(2)]
+    dyed = [dye_garment(example, rng) for example in examples]
+    tallies = [ConfusionTable([cls.name for cls in CLASSES]) for _ in range(2)]
     for tally, some in zip(tallies, (examples, dyed), strict=True):
         for example in some:
             found = _parse(parser, example).argmax(0).astype(np.uint8)
@@ -293,7 +297,7 @@ def _dyed_table(args: argparse.Namespace, examples: list[Example]) -> None:
 
 def _parse(parser: GarmentParser, example: Example) -> Floats:
     answer = parser.parse(example.rgb, example.outline, example.box, example.skeleton)
-    return laid_out(answer, example.labels.shape)
+    return resample(answer, example.labels.shape)
 
 
 def _beside(
@@ -307,7 +311,7 @@ def _beside(
     table = np.full(256, IGNORE, np.uint8)
     for i, classes in enumerate(task.values()):
         table[list(classes)] = i
-    tallies = {"ours": Tally(list(task)), teacher: Tally(list(task))}
+    tallies = {"ours": ConfusionTable(list(task)), teacher: ConfusionTable(list(task))}
     seconds: dict[str, list[float]] = {"ours": [], teacher: []}
     for example in examples:
         labels = table[example.labels]

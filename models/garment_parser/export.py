@@ -14,8 +14,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from models.garment_parser.network import Parser
 
+from models.garment_parser.network import Parser
 from tryon_masks.vision.compact.input import CHANNELS, HEIGHT, WIDTH
 
 OPSET = 17

@@ -48,8 +48,8 @@ class FineHead(nn.Module):
         )
         self.mix = nn.ModuleList(nn.Conv2d(FINE, FINE, 1) for _ in range(2))
         self.name = nn.Conv2d(FINE, len(CLASSES), 1)
-        nn.init.zeros_(self.name.weight)
-        nn.init.zeros_(self.name.bias)
+        for parameter in self.name.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(
         self, top: torch.Tensor, edges: torch.Tensor, outline: torch.Tensor
@@ -113,14 +113,15 @@ class Parser(nn.Module):
             up = functional.interpolate(top, scale_factor=2, mode="nearest")
             top = self.smooth[level](seen[level] + up)
         rough = functional.interpolate(self.head(top), scale_factor=2, mode="bilinear")
-        return rough + self.fine(top, edges, functional.avg_pool2d(outline, 2))
+        result: torch.Tensor = rough + self.fine(top, edges, functional.avg_pool2d(outline, 2))
+        return result
 
     @torch.no_grad()
     def temper(self, temperature: float) -> None:
         """Divide all logits."""
         for last in (self.head, self.fine.name):
-            last.weight /= temperature
-            last.bias /= temperature
+            for parameter in last.parameters():
+                parameter.div_(temperature)
 
     def begin_with_export(self, path: Path) -> None:
         """Take the weights of an exported file, in which every norm is part of its convolution.
@@ -140,8 +141,9 @@ class Parser(nn.Module):
             if norm:
                 state[f"{norm}.weight"] = torch.ones_like(bias)
                 state[f"{norm}.running_mean"] = torch.zeros_like(bias)
-                epsilon = self.get_submodule(norm).eps
-                state[f"{norm}.running_var"] = torch.full_like(bias, 1 - epsilon)
+                module = self.get_submodule(norm)
+                assert isinstance(module, nn.BatchNorm2d)
+                state[f"{norm}.running_var"] = torch.full_like(bias, 1 - module.eps)
         self.load_state_dict(state)
 
     def norms(self) -> list[nn.Module]:
@@ -208,7 +210,7 @@ def _conv(inputs: int, outputs: int, size: int) -> nn.Module:
     )
 
 
-def _widened(stem: nn.Module, extra: int) -> nn.Module:
+def _widened(stem: nn.Conv2d, extra: int) -> nn.Conv2d:
     """The stem with ``extra`` more input planes, which start without any say."""
     more = torch.zeros(stem.weight.shape[0], extra, *stem.weight.shape[2:])
     stem.weight = nn.Parameter(torch.cat([stem.weight.data, more], 1))

@@ -21,13 +21,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from models.garment_parser.data import IGNORE, NOBODY, Example, as_skeleton, body_box
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.garment_parser.data import IGNORE, NOBODY, Example, body_box, read_skeleton
 from tryon_masks.domain.person import Box
 from tryon_masks.vision.compact.blazepose import (
-    SURE,
+    DETECTION_THRESHOLD,
     Crop,
     PersonDetector,
     PoseModel,
@@ -151,7 +151,7 @@ def body_parts(folder: Path, people: Path, *, validation: bool) -> list[Example]
     return _load(folder, people, "labels", _parts_of, validation=validation)
 
 
-def skins(folder: Path, people: Path, *, validation: bool) -> list[Example]:
+def skin_labels(folder: Path, people: Path, *, validation: bool) -> list[Example]:
     """Load the cut-out photos with skin marked, either those of the validation or all others."""
     return _load(folder, people, "skin", _skin_of, validation=validation)
 
@@ -167,7 +167,7 @@ def _load(
             continue
         rgb = np.asarray(Image.open(folder / "photos" / f"{name}.jpg").convert("RGB"))
         raw = np.asarray(Image.open(folder / labels / f"{name}.png").convert("L"))
-        skeleton = as_skeleton(known[name])
+        skeleton = read_skeleton(known[name])
         if skeleton.torso is None:
             continue
         marked = read(rgb, raw)
@@ -185,13 +185,13 @@ def _parts_of(_: NDArray[np.uint8], raw: NDArray[np.uint8]) -> NDArray[np.uint8]
 
 def _skin_of(rgb: NDArray[np.uint8], raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
     # The outermost pixels are half black.
-    figure = cv2.erode(figure_of(rgb).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    figure = cv2.erode(silhouette(rgb).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     labels = np.where(raw > 127, SKIN, NO_SKIN).astype(np.uint8)
     labels[~figure] = Class.BACKGROUND
     return without_borders(labels)
 
 
-def figure_of(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def silhouette(rgb: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return where a cut-out photo shows the person: what is not black, and holes in it."""
     smallest = SMALLEST * rgb.shape[0] * rgb.shape[1]
     lit = (rgb.max(2) > BLACK).astype(np.uint8)
@@ -223,10 +223,10 @@ def main() -> None:
         rgb = np.asarray(Image.open(path).convert("RGB"))
         frame = (rgb.shape[0], rgb.shape[1])
         label = folder / "labels" / f"{path.stem}.png"
-        body = np.asarray(Image.open(label)) > 0 if label.exists() else figure_of(rgb)
+        body = np.asarray(Image.open(label)) > 0 if label.exists() else silhouette(rgb)
         best, found = None, AGREEMENT
-        sure = [one.crop for one in detector.find(rgb) if one.score >= SURE]
-        for crop in [*sure, *crops_about(body)]:
+        confident = [one.crop for one in detector.find(rgb) if one.score >= DETECTION_THRESHOLD]
+        for crop in [*confident, *crops_around(body)]:
             pose = poses.infer(rgb, crop)
             if pose is None or (one := to_candidate(pose, frame)) is None:
                 continue
@@ -247,7 +247,7 @@ def main() -> None:
     print(f"{len(people)} found, {missed} missed")
 
 
-def crops_about(body: NDArray[np.bool_]) -> list[Crop]:
+def crops_around(body: NDArray[np.bool_]) -> list[Crop]:
     """Return squares about a labelled person in which the pose model may see what it missed."""
     x, y, width, height = cv2.boundingRect(body.astype(np.uint8))
     centre = x + width / 2, y + height / 2

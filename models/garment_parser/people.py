@@ -16,14 +16,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from models.garment_parser.data import known_skeleton
 from PIL import Image
 
+from models.garment_parser.data import known_skeleton
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import Refusal
 from tryon_masks.domain.person import Candidate
 from tryon_masks.domain.skeleton import Skeleton
-from tryon_masks.vision.compact.blazepose import SURE, PersonDetector, PoseModel, to_candidate
+from tryon_masks.vision.compact.blazepose import (
+    DETECTION_THRESHOLD,
+    PersonDetector,
+    PoseModel,
+    to_candidate,
+)
 from tryon_masks.vision.compact.people import PoseCandidate, outline_of
 
 ASTRAY = 0.5
@@ -48,8 +53,8 @@ def main() -> None:
     for path in [*paths, *sorted((ccp / "unlabelled").glob("*.jpg"))]:
         rgb = np.asarray(Image.open(path).convert("RGB"))
         frame = (rgb.shape[0], rgb.shape[1])
-        sure = [one.crop for one in detector.find(rgb) if one.score >= SURE]
-        looks = [pose for crop in sure if (pose := poses.infer(rgb, crop))]
+        confident = [one.crop for one in detector.find(rgb) if one.score >= DETECTION_THRESHOLD]
+        looks = [pose for crop in confident if (pose := poses.infer(rgb, crop))]
         people = [
             PoseCandidate(one.box, one.score, one.skeleton, pose)
             for pose in looks
@@ -72,8 +77,8 @@ def main() -> None:
 
 def _choose(people: Sequence[Candidate], height: int, known: Skeleton | None) -> Candidate | None:
     if known is not None:
-        nearest = min(people, key=lambda one: _apart(one.skeleton, known), default=None)
-        astray = nearest is not None and _apart(nearest.skeleton, known) > ASTRAY
+        nearest = min(people, key=lambda one: _distance(one.skeleton, known), default=None)
+        astray = nearest is not None and _distance(nearest.skeleton, known) > ASTRAY
         return None if astray else nearest
     try:
         return fitness.choose(people, height, largest=True)
@@ -81,7 +86,7 @@ def _choose(people: Sequence[Candidate], height: int, known: Skeleton | None) ->
         return None
 
 
-def _apart(one: Skeleton, other: Skeleton) -> float:
+def _distance(one: Skeleton, other: Skeleton) -> float:
     """Mean distance of the trunks' corners, in T; infinite where none can be compared."""
     pairs = [(one.get(name), other.get(name)) for name in COMPARED]
     apart = [np.hypot(*np.subtract(a, b)) for a, b in pairs if a is not None and b is not None]

@@ -14,22 +14,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from models.garment_parser.data import IGNORE, as_skeleton, laid_out
-from models.garment_parser.network import flip_tta, starting
-from models.garment_parser.selfie import SelfieSegmenter
-from models.garment_parser.teachers import on_photo
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.garment_parser.data import IGNORE, read_skeleton, resample
+from models.garment_parser.network import flip_tta, starting
+from models.garment_parser.selfie import SelfieSegmenter
+from models.garment_parser.teachers import on_photo
 from tryon_masks.domain.person import Box
 from tryon_masks.vision.compact.classes import CLASSES, Class
 from tryon_masks.vision.compact.garment_parser import ClassProbabilities
 from tryon_masks.vision.compact.input import crop_matrix, tensor
 from tryon_masks.vision.runtime import Floats
 
-SURE = 0.6
+MIN_PROBABILITY = 0.6
 """Probability from which the parser's label is believed."""
-OBJECTION = 0.8
+CONTRADICTION = 0.8
 """Probability from which the teacher's is, where the two differ in kind."""
 
 NOTHING, HAIR, SKIN, CLOTHES = range(4)
@@ -56,29 +56,29 @@ def main() -> None:
     people = json.loads((args.people / "people.json").read_text())
     for name, person in people.items():
         rgb = np.asarray(Image.open(args.ccp / "unlabelled" / name).convert("RGB"))
-        box, skeleton = Box(*person["box"]), as_skeleton(person)
+        box, skeleton = Box(*person["box"]), read_skeleton(person)
         outline = np.asarray(Image.open(args.people / f"{Path(name).stem}.png"))
         matrix = crop_matrix(box, skeleton, size)
         inputs = torch.from_numpy(tensor(rgb, outline, skeleton, matrix, size)).to(device)
         (probabilities,) = flip_tta(model, inputs).cpu().numpy()
-        planes = laid_out(ClassProbabilities.of(probabilities, matrix), outline.shape)
+        planes = resample(ClassProbabilities.of(probabilities, matrix), outline.shape)
         labels = planes.argmax(0).astype(np.uint8)
-        labels[planes.max(0) < SURE] = IGNORE
-        labels[objected(labels, kinds_of(on_photo(teacher, rgb, box)))] = IGNORE
+        labels[planes.max(0) < MIN_PROBABILITY] = IGNORE
+        labels[contradicted(labels, kind_probabilities(on_photo(teacher, rgb, box)))] = IGNORE
         Image.fromarray(labels).save(args.out / f"{Path(name).stem}.png")
 
 
-def kinds_of(probabilities: Floats) -> Floats:
+def kind_probabilities(probabilities: Floats) -> Floats:
     """What kind of thing the selfie model sees: (H, W, 6) -> (H, W, 4)."""
     background, hair, body, face, clothes, _ = np.moveaxis(probabilities, -1, 0)
     return np.stack([background, hair, body + face, clothes], -1)
 
 
-def objected(labels: NDArray[np.uint8], kinds: Floats) -> NDArray[np.bool_]:
+def contradicted(labels: NDArray[np.uint8], kinds: Floats) -> NDArray[np.bool_]:
     """Where the teacher is sure of another kind of thing: shape (H, W)."""
     known = labels != IGNORE
     own = KINDS[np.where(known, labels, 0)]
-    sure = kinds > OBJECTION
+    sure = kinds > CONTRADICTION
     other = sure.any(-1) & (kinds.argmax(-1) != own)
     nameless = np.isin(labels, ANYTHING)
     return np.asarray(known & np.where(nameless, sure[..., NOTHING], other))

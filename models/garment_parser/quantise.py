@@ -13,7 +13,6 @@ from pathlib import Path
 
 from models.convert import INT8_OPERATORS, quantise
 from models.garment_parser.data import labelled, view
-
 from tryon_masks.vision.compact.input import HEIGHT, WIDTH
 
 KEPT = ("/stem/", "/Clip", "/blocks.0/", "/blocks.1/")

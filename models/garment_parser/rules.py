@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from models.garment_parser.data import IGNORE, Example, labelled
-from models.garment_parser.partial import allowed, body_parts
 from numpy.typing import NDArray
 
+from models.garment_parser.data import IGNORE, Example, labelled
+from models.garment_parser.partial import allowed, body_parts
 from tryon_masks.vision.compact.garment_parser import GarmentParser
 from tryon_masks.vision.compact.part_map import CLASS_OF, RULES, Evidence, decide, gather
 from tryon_masks.vision.runtime import Floats

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from models.garment_parser.cloth import ClothSegmenter
-from models.garment_parser.selfie import SelfieSegmenter
 from numpy.typing import NDArray
 
+from models.garment_parser.cloth import ClothSegmenter
+from models.garment_parser.selfie import SelfieSegmenter
 from tryon_masks.domain.person import Box
 from tryon_masks.vision.runtime import Floats
 

@@ -19,9 +19,13 @@ import time
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
+from torch.nn import functional
+from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
+
 from models.garment_parser.data import (
     IGNORE,
     NOT_WORN,
@@ -34,10 +38,7 @@ from models.garment_parser.data import (
 )
 from models.garment_parser.evaluate import mean_iou, partial_accuracy
 from models.garment_parser.network import Parser, exported, starting
-from models.garment_parser.partial import SETS, allowed, body_parts, skins
-from torch.nn import functional
-from torch.utils.data import ConcatDataset, DataLoader, WeightedRandomSampler
-
+from models.garment_parser.partial import SETS, allowed, body_parts, skin_labels
 from tryon_masks.vision.compact.classes import CLASSES, Class
 
 GROUPS = (
@@ -48,7 +49,7 @@ GROUPS = (
     (Class.BACKGROUND,),
 )
 """What the masks tell apart: a slip inside a group costs less than one across."""
-EMPHASIS = {
+CLASS_LOSS_WEIGHTS = {
     Class.BACKGROUND: 0.6,
     Class.HAT: 1.5,
     Class.EYEWEAR: 1.5,
@@ -63,13 +64,13 @@ EMPHASIS = {
     Class.SCARF: 2.0,
 }
 """What a pixel of a class counts in the cross-entropy; 1 where nothing is said."""
-FIRST_SET = min(SETS)
+FIRST_PARTIAL_LABEL = min(SETS)
 """The least label that stands for a set of classes: nobody."""
-SURE = 0.15
+MIN_TEACHER_PROBABILITY = 0.15
 """Probability that the teacher must give to the classes of a set to choose among them."""
-WARM_UP = 0.06
+WARM_UP_FRACTION = 0.06
 """Share of the training in which the rate rises."""
-SHARES = {"ccp": 0.55, "parts": 0.3, "skin": 0.15, "pseudo": 0.3}
+SAMPLING_WEIGHTS = {"ccp": 0.55, "parts": 0.3, "skin": 0.15, "pseudo": 0.3}
 """How often a view is of each set, relative to the others."""
 CCP_MIX = Mix(0.5, 0.25, 0.3)
 PARTS_MIX = Mix(0.75, 0.1)
@@ -141,7 +142,7 @@ def train(args: argparse.Namespace) -> None:
     # OpenCV's pool does not survive the fork into workers: the second stage would wait for ever.
     cv2.setNumThreads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    data, held_back = TrainingData.of(args), HeldBack.of(args)
+    data, held_back = TrainingData.of(args), ValidationData.of(args)
     heights = [height for height, epochs in args.epochs for _ in range(epochs)]
     trainer = Trainer(args, steps=len(heights) * (data.number // args.batch))
     height = 0
@@ -178,16 +179,16 @@ class TrainingData:
         """Load the sets that the command line names."""
         ccp = labelled(args.ccp, args.people, validation=False)[: args.photos]
         sets = [(ccp, CCP_MIX)]
-        often = [SHARES["ccp"] * _normed(weights(ccp))]
-        for name, load, mix in (("parts", body_parts, PARTS_MIX), ("skin", skins, SKIN_MIX)):
+        often = [SAMPLING_WEIGHTS["ccp"] * _normed(weights(ccp))]
+        for name, load, mix in (("parts", body_parts, PARTS_MIX), ("skin", skin_labels, SKIN_MIX)):
             if folders := getattr(args, name):
                 examples = load(*folders, validation=False)[: args.photos]
                 sets.append((examples, mix))
-                often.append(SHARES[name] * _normed(torch.ones(len(examples))))
+                often.append(SAMPLING_WEIGHTS[name] * _normed(torch.ones(len(examples))))
         if args.pseudo:
             pseudo = pseudo_labelled(args.ccp, args.people, args.pseudo)
             sets.append((pseudo, CCP_MIX))
-            often.append(SHARES["pseudo"] * _normed(weights(pseudo)))
+            often.append(SAMPLING_WEIGHTS["pseudo"] * _normed(weights(pseudo)))
         all_often = torch.cat(often).tolist()
         number = args.samples or len(all_often)
         return cls(sets, all_often, number, args.batch, args.workers)
@@ -212,14 +213,14 @@ def _normed(weight: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class HeldBack:
+class ValidationData:
     """The validation photos, which are only looked at."""
 
     ccp: list[Example]
     parts: list[Example]
 
     @classmethod
-    def of(cls, args: argparse.Namespace) -> HeldBack:
+    def of(cls, args: argparse.Namespace) -> ValidationData:
         """Load the sets that the command line names."""
         ccp = labelled(args.ccp, args.people, validation=True)[: args.photos]
         parts = body_parts(*args.parts, validation=True)[: args.photos] if args.parts else []
@@ -258,9 +259,10 @@ class Trainer:
         self._table = torch.from_numpy(allowed()).to(self._device)
 
     def _load(self, path: Path | None) -> Parser:
-        model = starting(path)
-        model.to(self._device, memory_format=torch.channels_last)
-        return model
+        # torch's own types know no memory format of a module.
+        model: Any = starting(path)
+        placed: Parser = model.to(self._device, memory_format=torch.channels_last)
+        return placed
 
     def resume(self) -> int:
         """Take up what was saved; return the number of epochs that are done."""
@@ -291,12 +293,12 @@ class Trainer:
         for step, (inputs, labels, dyed, factors) in enumerate(loader):
             now = (epoch - 1) * len(loader) + step
             for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
-                group["lr"] = peak * rate_at(now / self._steps)
+                group["lr"] = peak * learning_rate_factor(now / self._steps)
             inputs = inputs.to(self._device, memory_format=torch.channels_last)
             tables = self._table * factors.to(self._device)[:, None]
             loss = self._loss(inputs, labels.to(self._device), dyed, tables)
             self._optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
             self._optimizer.step()
             update_ema(self.average, self.model, min(0.998, (1 + now) / (10 + now)))
@@ -308,29 +310,32 @@ class Trainer:
     ) -> torch.Tensor:
         logits = self.model(inputs)
         loss = partial_loss(logits, labels, tables)
-        if (labels < FIRST_SET).any():
+        if (labels < FIRST_PARTIAL_LABEL).any():
             loss = loss + criterion(logits, labels)
         if self._teacher is None:
             return loss
         with torch.no_grad():
             targets = self._teacher(inputs).softmax(1)
         # Of dyed garments the teacher knows no better than the labels.
-        own = ~is_set(labels).flatten(1).any(1) & ~dyed.to(self._device)
+        own = ~is_partial(labels).flatten(1).any(1) & ~dyed.to(self._device)
         if own.any():
             loss = loss + own.float().mean() * distillation_loss(logits[own], targets[own])
         return loss + 0.5 * partial_distillation_loss(logits, targets, labels, tables)
 
 
-def rate_at(done: float) -> float:
+def learning_rate_factor(done: float) -> float:
     """Return the share of the peak rate when a share ``done`` of the training is over."""
-    if done < WARM_UP:
-        return max(0.04, done / WARM_UP)
-    return 0.01 + 0.99 * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
+    if done < WARM_UP_FRACTION:
+        return max(0.04, done / WARM_UP_FRACTION)
+    return (
+        0.01
+        + 0.99 * (1 + math.cos(math.pi * (done - WARM_UP_FRACTION) / (1 - WARM_UP_FRACTION))) / 2
+    )
 
 
-def is_set(labels: torch.Tensor) -> torch.Tensor:
+def is_partial(labels: torch.Tensor) -> torch.Tensor:
     """Return where ``labels`` stands for a set of classes."""
-    return (labels >= FIRST_SET) & (labels != IGNORE)
+    return (labels >= FIRST_PARTIAL_LABEL) & (labels != IGNORE)
 
 
 def _weights_of(labels: torch.Tensor, known: torch.Tensor, tables: torch.Tensor) -> torch.Tensor:
@@ -345,12 +350,12 @@ def partial_loss(logits: torch.Tensor, labels: torch.Tensor, tables: torch.Tenso
     ``logits`` (N, 20, h, w); ``labels`` (N, h, w); ``tables`` (N, 256, 20), see
     ``partial.allowed``, one a view.
     """
-    known = is_set(labels)
+    known = is_partial(labels)
     if not known.any():
         return logits.sum() * 0
     probabilities = logits.permute(0, 2, 3, 1)[known].softmax(1)
     right = (probabilities * _weights_of(labels, known, tables)).sum(1)
-    weight = torch.where(labels[known] == FIRST_SET, 0.6, 1.0)
+    weight = torch.where(labels[known] == FIRST_PARTIAL_LABEL, 0.6, 1.0)
     return -(weight * (right + 1e-5).log()).sum() / weight.sum()
 
 
@@ -360,15 +365,16 @@ def partial_distillation_loss(
     """Return the mean divergence from the teacher's choice among the classes that a set allows.
 
     A pixel counts where the teacher gives these classes, without those that the outfit has not,
-    more than :data:`SURE` together. So the names of garments stay those that full labels taught.
+    more than :data:`MIN_TEACHER_PROBABILITY` together. So the names of garments stay those that
+    full labels taught.
     """
-    known = is_set(labels)
+    known = is_partial(labels)
     if not known.any():
         return logits.sum() * 0
     worn = _weights_of(labels, known, tables) > NOT_WORN
     goals = targets.permute(0, 2, 3, 1)[known] * worn
     together = goals.sum(1)
-    sure = together > SURE
+    sure = together > MIN_TEACHER_PROBABILITY
     log = logits.permute(0, 2, 3, 1)[known][sure].log_softmax(1)
     goals = goals[sure] / together[sure, None]
     return functional.kl_div(log, goals, reduction="sum") / max(1, len(goals))
@@ -389,8 +395,10 @@ def criterion(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     labels = labels.where(known, torch.full_like(labels, IGNORE))
     target = labels.where(known, torch.zeros_like(labels))
     log = logits.contiguous().log_softmax(1)
-    emphasis = torch.tensor([EMPHASIS.get(cls, 1.0) for cls in CLASSES], device=labels.device)
-    loss = functional.nll_loss(log, labels, emphasis, ignore_index=IGNORE)
+    class_weights = torch.tensor(
+        [CLASS_LOSS_WEIGHTS.get(cls, 1.0) for cls in CLASSES], device=labels.device
+    )
+    loss = functional.nll_loss(log, labels, class_weights, ignore_index=IGNORE)
 
     share = log.exp()
     member = torch.zeros(len(CLASSES), len(GROUPS), device=labels.device)

@@ -399,8 +399,8 @@ def test_without_the_time_for_it_nothing_is_uploaded(
 def test_what_was_made_for_a_user_is_found_and_erased_and_the_cdn_told(
     cloudinary: CloudinaryStandIn, log: RequestLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cloudinary_adapter, "_PAGE", 3)
-    monkeypatch.setattr(cloudinary_adapter, "_BATCH", 2)
+    monkeypatch.setattr(cloudinary_adapter, "PAGE_SIZE", 3)
+    monkeypatch.setattr(cloudinary_adapter, "MAX_DELETIONS", 2)
     store = store_for(cloudinary.url)
     for key in ("u1/a", "u1/b", "u1/c", "u2/a"):
         user, _, what = key.partition("/")

@@ -12,14 +12,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.clock import google_retries_at_once
-from tests.standins.firestore import FirestoreEmulator, NodeMissingError
+from tests.standins.firestore import FirestoreEmulator, service_account
+from tests.standins.npm import NodeMissingError
 
 from tryon_masks import telemetry
 from tryon_masks.adapters import firestore as firestore_adapter
-from tryon_masks.adapters.firestore import BATCH, FirestoreLog
+from tryon_masks.adapters.firestore import MAX_WRITES, FirestoreLog
 from tryon_masks.adapters.powertools import Powertools
 from tryon_masks.domain.errors import (
     InvalidRequest,
@@ -148,7 +147,7 @@ def test_records_after_a_flush_follow_those_before_it(firestore: Any) -> None:
 
 def test_more_records_than_one_commit_takes_stay_in_order(firestore: Any) -> None:
     request_id = unique("request")
-    records = [{"step": f"step {n}", "user_id": "marie"} for n in range(BATCH + 2)]
+    records = [{"step": f"step {n}", "user_id": "marie"} for n in range(MAX_WRITES + 2)]
     FirestoreLog(PROJECT, timeout_s=30).write(request_id, records)
     saved = saved_steps(firestore, request_id)
     assert [one["step"] for one in saved.values()] == [one["step"] for one in records]
@@ -319,18 +318,7 @@ def test_a_secret_that_is_no_service_account_stops_the_start_and_is_not_quoted()
 
 
 def test_a_service_account_is_taken_as_it_is() -> None:
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    account = {
-        "type": "service_account",
-        "client_email": "masks@demo-tryon.iam.gserviceaccount.com",
-        "private_key": key.decode(),
-        "token_uri": "https://oauth2.googleapis.com/token",
-    }
-    FirestoreLog(PROJECT, json.dumps(account))
+    FirestoreLog(PROJECT, service_account())
 
 
 def test_no_credentials_at_all_stop_the_start(
@@ -386,7 +374,7 @@ def test_a_profile_of_nothing_but_masks_is_erased_whole(firestore: Any) -> None:
 def test_more_steps_than_one_commit_takes_are_erased(
     firestore: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(firestore_adapter, "BATCH", 3)
+    monkeypatch.setattr(firestore_adapter, "MAX_WRITES", 3)
     log, user, request_id = FirestoreLog(PROJECT), unique("ada"), unique("request")
     with request_log(request_id, user, log):
         for _ in range(5):

@@ -474,20 +474,27 @@ def test_entries_of_a_list_in_json_are_erased_too(client: Any) -> None:
     assert client.get_object(Bucket=BUCKET, Key="results/b.jsonl")["Body"].read() == b"[1\n"
 
 
+class WrittenMeanwhile:
+    """A client; whatever is read through it, somebody else writes at once."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def get_object(self, **asked: str) -> Any:
+        answer = self._client.get_object(**asked)
+        put(self._client, asked["Key"], b'{"user_id": "u1"}\n{"user_id": "u2"}\n')
+        return answer
+
+
 def test_lines_that_were_written_meanwhile_are_not_lost(client: Any) -> None:
     put(client, "batches/1.jsonl", b'{"user_id": "u1"}\n')
-    lines = S3UserLines(BUCKET, client, ("batches/",))
-    found = lines.find("u1")
-    read = lines._read
+    found = S3UserLines(BUCKET, client, ("batches/",)).find("u1")
 
-    def meanwhile(key: str) -> tuple[list[str], str]:
-        was = read(key)
-        put(client, key, b'{"user_id": "u1"}\n{"user_id": "u2"}\n')
-        return was
-
-    lines._read = meanwhile  # type: ignore[method-assign]
     with pytest.raises(StoreFailed):
-        lines.erase(found)
+        S3UserLines(BUCKET, WrittenMeanwhile(client), ("batches/",)).erase(found)
 
     assert b"u2" in client.get_object(Bucket=BUCKET, Key="batches/1.jsonl")["Body"].read()
 

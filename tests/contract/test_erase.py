@@ -114,21 +114,21 @@ class House:
     def serve(self, user: str) -> None:
         """A call, a job, a batch, an upload by a form and one by the app, all of one user."""
         image = base64.b64encode(fakes.photo()).decode()
-        assert self._call(user, "api-masks", {"image": image})["status"] == "success"
-        self._call(user, "api-masks-later", {"user_image_url": "https://example.com/a.jpg"})
-        self._call(user, "api-upload", {"content_type": "image/jpeg"})
+        assert self.call(user, "api-masks", {"image": image})["status"] == "success"
+        self.call(user, "api-masks-later", {"user_image_url": "https://example.com/a.jpg"})
+        self.call(user, "api-upload", {"content_type": "image/jpeg"})
         for key in (f"uploads/{user}/photo", f"uploads/by-the-app-{user}.jpg"):
             boto3.client("s3").put_object(
                 Bucket=PHOTOS, Key=key, Body=fakes.photo(), Metadata={"user-id": user}
             )
             self._notify(key)
 
-        self._call(user, "api-batches", {"items": [{"photo": FORBIDDEN}]})
+        self.call(user, "api-batches", {"items": [{"photo": FORBIDDEN}]})
         self.work()
 
     def upload_by_form(self, user: str) -> None:
         """As a browser does it."""
-        answer = self._call(user, "api-upload", {"content_type": "image/jpeg"})
+        answer = self.call(user, "api-upload", {"content_type": "image/jpeg"})
         start = "x-amz-meta-"
         fields = answer["upload"]["fields"]
         metadata = {
@@ -165,7 +165,7 @@ class House:
             sent.clear()
         sent += waiting
 
-    def _call(self, user: str, event: str, body: dict[str, Any]) -> dict[str, Any]:
+    def call(self, user: str, event: str, body: dict[str, Any]) -> dict[str, Any]:
         sent = read_event(event) | {"body": json.dumps(body)}
         sent["requestContext"]["authorizer"]["jwt"]["claims"]["sub"] = user
         answer: dict[str, Any] = json.loads(self._api(sent, fakes.FakeContext())["body"])
@@ -349,7 +349,7 @@ def test_a_user_of_any_id_is_served_and_erased(
     without = all_kept()
 
     house.upload_by_form(user)
-    house._call(user, "api-masks-later", {"user_image_url": "https://example.com/a.jpg"})
+    house.call(user, "api-masks-later", {"user_image_url": "https://example.com/a.jpg"})
     ran = erase(capsys, AWS, "--yes", user=user)
 
     assert ran.found == dict(zip(PLACES, [0, 0, 2, 2, 1, 2, None], strict=True))

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.contract.event_files import event_names
+from tests.contract.pages import shell_blocks
 from tests.contract.template_file import PARAMETERS, RESOURCES, TEMPLATE, of_type
 
 from tryon_masks.domain.errors import Refusal, StartError, TryonMasksError
@@ -31,6 +33,8 @@ PAGES = [
     ROOT / "models" / "README.md",
     ROOT / "models" / "garment_parser" / "README.md",
     ROOT / "tests" / "README.md",
+    ROOT / "examples" / "README.md",
+    ROOT / "examples" / "flutter" / "README.md",
 ]
 SHOWN: dict[type, Callable[[Any], str]] = {
     bool: lambda value: str(int(value)),
@@ -132,10 +136,11 @@ def test_the_readme_can_be_read_in_one_go() -> None:
 
 def test_every_setting_says_how_it_is_set_on_a_stack() -> None:
     said = {row[0].strip("`"): row[3] for row in table("settings", "variable")}
-    variables = {
+    declared = {
         **TEMPLATE["Globals"]["Function"]["Environment"]["Variables"],
         **RESOURCES["ApiFunction"]["Properties"]["Environment"]["Variables"],
     }
+    variables = {k: v for k, v in declared.items() if v != {"Ref": "AWS::NoValue"}}
     for name, value in variables.items():
         if isinstance(value, dict) and value.get("Ref") in PARAMETERS:
             assert said[name] == f"`{value['Ref']}`"
@@ -160,7 +165,9 @@ def test_every_route_is_listed() -> None:
 
 def test_every_event_is_listed() -> None:
     listed = names([row[0] for row in table("local", "event")])
-    assert sorted(listed) == sorted(path.name for path in (ROOT / "events").glob("*.json"))
+    assert sorted(listed) == sorted(f"{name}.json" for name in event_names())
+    commands = "\n".join(shell_blocks("local", "sam local"))
+    assert sorted(re.findall(r"events/([\w-]+)\.json.*", commands)) == event_names()
 
 
 def test_every_module_of_the_architecture_is_there() -> None:

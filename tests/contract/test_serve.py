@@ -8,10 +8,12 @@ import io
 import json
 import socket
 import threading
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -20,22 +22,25 @@ from PIL import Image
 from tests import fakes
 
 from tryon_masks.entrypoints import cli
-from tryon_masks.entrypoints.local.app import JSON_BYTES, MASKS, create_app
+from tryon_masks.entrypoints.local.app import JSON_BYTES, create_app
 from tryon_masks.library import MaskMaker
 from tryon_masks.settings import Settings
 from tryon_masks.wiring import build_local
 
 MOST = 200_000
+TRIES = 2
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
 JSON = {"content-type": "application/json"}
 JPEG = {"content-type": "image/jpeg"}
+CALLBACK = "https://app.example.com/answer"
 
 
 class Local:
     """The server on a fake vision, and a client."""
 
-    def __init__(self, vision: fakes.FakeVision, port: int) -> None:
+    def __init__(self, vision: fakes.FakeVision, photos: fakes.FakePhotos, port: int) -> None:
         self.vision = vision
+        self.photos = photos
         self.port = port
 
     def ask(
@@ -62,7 +67,10 @@ class Local:
 
 
 def started(vision: fakes.FakeVision, monkeypatch: pytest.MonkeyPatch) -> Iterator[Local]:
+    photos = fakes.FakePhotos({})
     monkeypatch.setattr("tryon_masks.library.build_vision", lambda settings: vision)
+    monkeypatch.setattr("tryon_masks.adapters.http.HttpPhotoSource", lambda *_: photos)
+    monkeypatch.setattr("tryon_masks.entrypoints.queue.messages.PAUSES_S", (0,))
     monkeypatch.setenv("MAX_PHOTO_BYTES", str(MOST))
     maker = MaskMaker()
     with socket.socket() as listening:
@@ -70,14 +78,15 @@ def started(vision: fakes.FakeVision, monkeypatch: pytest.MonkeyPatch) -> Iterat
         listening.listen()
         port = listening.getsockname()[1]
         host = f"127.0.0.1:{port}"
-        settings = Settings.from_env({"MAX_PHOTO_BYTES": str(MOST)}, on_lambda=False)
-        service, store = build_local(settings, maker.vision, f"http://{host}{MASKS}")
-        app = create_app(maker, service, store, [host])
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
+        environ = {"MAX_PHOTO_BYTES": str(MOST), "WORK_TRIES": str(TRIES)}
+        settings = Settings.from_env(environ, on_lambda=False)
+        parts = build_local(settings, maker.vision, f"http://{host}")
+        app = create_app(maker, parts, [host], settings.work_tries)
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="on"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
-            yield Local(vision, port)
+            yield Local(vision, photos, port)
         finally:
             server.should_exit = True
             thread.join()
@@ -93,9 +102,9 @@ def crowd(monkeypatch: pytest.MonkeyPatch) -> Iterator[Local]:
     yield from started(fakes.FakeVision(people=2), monkeypatch)
 
 
-def png(data: bytes) -> np.ndarray[Any, Any]:
+def png(data: bytes, mode: str | None = None) -> np.ndarray[Any, Any]:
     with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image)
+        return np.asarray(image.convert(mode))
 
 
 @pytest.mark.parametrize("path", ["/", "/v1/masks"])
@@ -140,19 +149,142 @@ def test_health_and_the_document_are_those_of_lambda(local: Local) -> None:
     assert (status, json.loads(document)) == (200, json.loads(DOCUMENT.read_text()))
 
 
+def wait_for(local: Local, path: str, *ends: str) -> dict[str, Any]:
+    """Ask until the state under ``path`` is one of ``ends``; the answer."""
+    while True:
+        status, headers, answer = local.ask("GET", path)
+        assert status == 200, answer
+        found: dict[str, Any] = json.loads(answer)
+        if found["state"] in ends:
+            assert headers["retry-after"] is None
+            return found
+        assert headers["retry-after"] == "2"
+        time.sleep(0.05)
+
+
+ANSWERED = ("success", "partial", "refused", "error")
+
+
+def form(fields: dict[str, str], file: bytes | None = None) -> tuple[bytes, dict[str, str]]:
+    """A form as browsers send it, and its headers."""
+    parts = [f'"{name}"\r\n\r\n{text}'.encode() for name, text in fields.items()]
+    if file is not None:
+        parts.append(b'"file"; filename="me.jpg"\r\ncontent-type: image/jpeg\r\n\r\n' + file)
+    start = b"--mark\r\ncontent-disposition: form-data; name="
+    body = b"".join(start + part + b"\r\n" for part in parts) + b"--mark--\r\n"
+    return body, {"content-type": "multipart/form-data; boundary=mark"}
+
+
+def upload(local: Local, file: bytes, **chosen: Any) -> dict[str, Any]:
+    """Upload a file as clients do; where it goes."""
+    status, given = local.post("/v1/uploads", content_type="image/jpeg", **chosen)
+    assert status == 201, given
+    assert given["upload"]["url"] == f"http://127.0.0.1:{local.port}/uploads"
+    body, headers = form(given["upload"]["fields"], file)
+    assert local.ask("POST", "/uploads", body, **headers)[0] == 204
+    return given
+
+
+def test_an_upload_becomes_a_job_with_an_answer(local: Local) -> None:
+    given = upload(local, fakes.photo(), masks=["upper"], user_id="ada")
+    job = wait_for(local, given["job"], *ANSWERED)
+
+    assert (job["state"], job["answer"]["status"]) == ("success", "success")
+    address = job["answer"]["masks"]["upper"]
+    assert local.ask("GET", address.partition(str(local.port))[2])[0] == 200
+    status, _, beside = local.ask("GET", f"/results/{given['key']}.json")
+    assert (status, json.loads(beside)) == (200, job["answer"])
+
+
+def test_an_upload_that_is_no_photo_has_its_error(local: Local) -> None:
+    given = upload(local, b"no photo")
+    answer = wait_for(local, given["job"], *ANSWERED)["answer"]
+    assert answer["error"]["code"] == "UNSUPPORTED_PHOTO"
+
+
 @pytest.mark.parametrize(
-    ("method", "path"),
-    [("GET", f"/v1/jobs/{'0' * 32}"), ("POST", "/v1/uploads"), ("POST", "/v1/batches")],
+    ("change", "file", "status", "code"),
+    [
+        ({"token": "0" * 32}, b"photo", 400, "INVALID_REQUEST"),
+        ({"key": "uploads/local/another"}, b"photo", 400, "INVALID_REQUEST"),
+        ({"Content-Type": "text/html"}, b"photo", 400, "INVALID_REQUEST"),
+        ({}, None, 400, "INVALID_REQUEST"),
+        ({}, b" " * (MOST + 1), 413, "PHOTO_TOO_LARGE"),
+        ({}, b" " * (MOST + JSON_BYTES), 413, "PHOTO_TOO_LARGE"),
+    ],
 )
-def test_what_is_done_later_needs_a_stack(local: Local, method: str, path: str) -> None:
-    bodies = {
-        "/v1/uploads": {"content_type": "image/jpeg"},
-        "/v1/batches": {"items": [{"photo": "https://example.com/me.jpg"}]},
-    }
-    body = json.dumps(bodies[path]).encode() if path in bodies else None
-    status, _, answer = local.ask(method, path, body, **JSON)
-    assert status == 404
-    assert "deployed stack" in json.loads(answer)["error"]["message"]
+def test_a_form_that_was_not_handed_out_is_refused(
+    local: Local, change: dict[str, str], file: bytes | None, status: int, code: str
+) -> None:
+    _, given = local.post("/v1/uploads", content_type="image/jpeg")
+    body, headers = form({**given["upload"]["fields"], **change}, file)
+    told, _, answer = local.ask("POST", "/uploads", body, **headers)
+    assert (told, json.loads(answer)["error"]["code"]) == (status, code)
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data", "multipart/x"])
+def test_what_is_no_form_is_refused(local: Local, kind: str) -> None:
+    status, _, answer = local.ask("POST", "/uploads", b"{}", content_type=kind)
+    assert (status, json.loads(answer)["error"]["code"]) == (400, "INVALID_REQUEST")
+
+
+def test_a_photo_by_address_is_made_later(local: Local) -> None:
+    local.photos.known = {"https://photos.example.com/me.jpg": fakes.photo()}
+    body = json.dumps({"user_image_url": "https://photos.example.com/me.jpg"}).encode()
+    status, headers, _ = local.ask("POST", "/v1/masks", body, prefer="respond-async", **JSON)
+    assert status == 202
+    assert wait_for(local, headers["location"], *ANSWERED)["state"] == "success"
+
+
+def test_what_may_pass_is_tried_again_before_it_is_an_error(local: Local) -> None:
+    address = "https://photos.example.com/nothing.jpg"
+    body = json.dumps({"user_image_url": address}).encode()
+    _, headers, _ = local.ask("POST", "/v1/masks", body, prefer="respond-async", **JSON)
+    answer = wait_for(local, headers["location"], *ANSWERED)["answer"]
+    assert answer["error"]["code"] == "PHOTO_FETCH_FAILED"
+    assert local.photos.asked == [address] * TRIES
+
+
+def test_a_batch_has_its_answers_in_one_file(local: Local) -> None:
+    addresses = {name: f"https://photos.example.com/{name}.jpg" for name in "ab"}
+    local.photos.known = {addresses["a"]: fakes.photo(), addresses["b"]: b"no photo"}
+    items = [{"photo": address, "id": name} for name, address in addresses.items()]
+    status, given = local.post("/v1/batches", items=items)
+    assert status == 202
+
+    batch = wait_for(local, f"/v1/batches/{given['batch_id']}", "done")
+
+    assert (batch["counts"]["success"], batch["counts"]["error"]) == (1, 1)
+    (address,) = batch["results"]
+    status, headers, results = local.ask("GET", address.partition(str(local.port))[2])
+    assert (status, headers["content-type"]) == (200, "application/jsonl")
+    answers = {line["id"]: line["status"] for line in map(json.loads, results.splitlines())}
+    assert answers == {"a": "success", "b": "error"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        ("/v1/uploads", {"content_type": "image/jpeg", "callback_url": CALLBACK}, "callback_url"),
+        ("/v1/masks", {"user_image_url": CALLBACK, "callback_url": CALLBACK}, "callback_url"),
+        ("/v1/batches", {"manifest": "manifests/local/list.jsonl"}, "manifest"),
+    ],
+)
+def test_callbacks_and_lists_need_a_stack(
+    local: Local, path: str, body: dict[str, Any], says: str
+) -> None:
+    status, _, answer = local.ask(
+        "POST", path, json.dumps(body).encode(), prefer="respond-async", **JSON
+    )
+    error = json.loads(answer)["error"]
+    assert (status, error["code"]) == (400, "INVALID_REQUEST")
+    assert error["message"].startswith(f"{says} needs a deployed stack")
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs/", "/v1/batches/"])
+def test_a_job_that_is_not_there_is_not_found(local: Local, path: str) -> None:
+    status, _, answer = local.ask("GET", path + "0" * 32)
+    assert (status, json.loads(answer)["error"]["code"]) == (404, "NOT_FOUND")
 
 
 def test_the_page_loads_nothing_from_elsewhere(local: Local) -> None:
@@ -160,8 +292,8 @@ def test_the_page_loads_nothing_from_elsewhere(local: Local) -> None:
     assert status == 200
     assert headers["content-type"].startswith("text/html")
     assert "default-src 'self'" in headers["content-security-policy"]
-    for name in ("app.js", "style.css"):
-        assert f"/static/{name}".encode() in page
+    for name in ("app.js", "style.css", "many.js", "sheet/sheet.js", "sheet/sheet.css"):
+        assert name in ("many.js", "sheet/sheet.js") or f"/static/{name}".encode() in page
         status, headers, text = local.ask("GET", f"/static/{name}")
         assert status == 200
         assert headers["x-content-type-options"] == "nosniff"
@@ -214,20 +346,34 @@ def test_a_photo_is_seen_once_and_its_masks_shaped_again_and_again(local: Local)
     assert (kept["width"], kept["height"], kept["chosen"]) == (300, 400, 0)
     assert kept["keypoints"]["nose"][:2] == [150, 55]
 
-    path = f"/page/photos/{kept['id']}/masks"
+    path = f"/page/photos/{kept['id']}/view"
     _, body = local.post(path, masks=["upper", "feet"], max_side=200)
     _, hull = local.post(path, masks=["upper"], profile="hull", expand={"top": 0.3}, edge="soft")
 
     assert len(local.vision.shown) == seen
     assert body["masks"].keys() == {"upper", "feet"}
-    assert png(base64.b64decode(body["masks"]["upper"])).shape == (200, 150)
-    upper = png(base64.b64decode(hull["masks"]["upper"]))
-    assert upper.shape == (400, 300)
+    upper = png(base64.b64decode(body["masks"]["upper"]), "RGBA")
+    assert upper.shape == (200, 150, 4)
+    assert set(np.unique(upper[:, :, 3]).tolist()) == {0, 255}
+    across, down = body["middles"]["upper"]
+    assert upper[round(200 * down), round(150 * across), 3] == 255
+    soft = png(base64.b64decode(hull["masks"]["upper"]), "RGBA")
+    assert soft.shape == (400, 300, 4)
+    assert len(np.unique(soft[:, :, 3])) > 2
     assert hull["quality"]["upper"]["coverage"] > body["quality"]["upper"]["coverage"]
     steps = [one["step"] for one in hull["steps"]]
     assert set(steps) == {"read_request", "shape_mask", "scale_masks"}
     assert all(one["start"] >= 0 and one["seconds"] >= 0 for one in kept["steps"])
     assert {"find_people", "parse_person"} <= {one["step"] for one in kept["steps"]}
+
+
+def test_the_page_saves_masks_as_the_api_makes_them(local: Local) -> None:
+    kept = local.open()
+    options = {"masks": ["upper"], "profile": "hull"}
+    _, saved = local.post(f"/page/photos/{kept['id']}/masks", **options)
+    _, made = local.post("/v1/masks", image=base64.b64encode(fakes.photo()).decode(), **options)
+    _, _, file = local.ask("GET", made["masks"]["upper"].partition(str(local.port))[2])
+    assert base64.b64decode(saved["upper"]) == file
 
 
 def test_a_zip_holds_the_masks_at_full_size_and_the_overlay(local: Local) -> None:
@@ -246,6 +392,33 @@ def test_a_zip_holds_the_masks_at_full_size_and_the_overlay(local: Local) -> Non
         assert png(files.read("lower.webp")).shape == (400, 300, 3)
 
 
+def test_one_photo_of_many_becomes_a_card_and_is_not_kept(local: Local) -> None:
+    path = "/page/cards?options=" + quote('{"masks": ["upper"], "profile": "hull"}')
+
+    status, _, answer = local.ask("POST", path, fakes.photo(width=900, height=1200), **JPEG)
+
+    card = json.loads(answer)
+    assert (status, card["status"], list(card["made"])) == (200, "success", ["upper"])
+    assert png(base64.b64decode(card["pictures"]["masks"]["upper"]), "L").shape == (512, 384)
+
+
+@pytest.mark.parametrize(
+    ("photo", "options", "status", "code"),
+    [
+        (b"no photo", "{}", 200, "UNSUPPORTED_PHOTO"),
+        (b"", '{"masks": ["hat"]}', 400, "INVALID_REQUEST"),
+        (b"", '{"max_side": 100}', 400, "INVALID_REQUEST"),
+        (b"", "[]", 400, "INVALID_REQUEST"),
+        (b" " * (MOST + 1), "{}", 413, "PHOTO_TOO_LARGE"),
+    ],
+)
+def test_of_a_photo_that_fails_the_card_says_why(
+    local: Local, photo: bytes, options: str, status: int, code: str
+) -> None:
+    told, _, answer = local.ask("POST", f"/page/cards?options={quote(options)}", photo, **JPEG)
+    assert (told, json.loads(answer)["error"]["code"]) == (status, code)
+
+
 def test_the_part_map_is_a_picture_clear_where_nobody_is(local: Local) -> None:
     kept = local.open()
 
@@ -260,14 +433,14 @@ def test_of_several_people_one_can_be_chosen(crowd: Local) -> None:
     kept = crowd.open()
     path = f"/page/photos/{kept['id']}"
     assert (len(kept["people"]), kept["chosen"]) == (2, None)
-    _, refused = crowd.post(f"{path}/masks", masks=["upper"])
+    _, refused = crowd.post(f"{path}/view", masks=["upper"])
     assert [one["code"] for one in refused["refused"]] == ["SEVERAL_PEOPLE"]
     assert crowd.ask("GET", f"{path}/parts.png")[0] == 404
 
     status, chosen = crowd.post(f"{path}/person", person_box=kept["people"][1]["box"])
 
     assert (status, chosen["chosen"], chosen["id"]) == (200, 1, kept["id"])
-    assert crowd.post(f"{path}/masks", masks=["upper"])[1]["status"] == "success"
+    assert crowd.post(f"{path}/view", masks=["upper"])[1]["status"] == "success"
 
 
 @pytest.mark.parametrize(
@@ -276,6 +449,7 @@ def test_of_several_people_one_can_be_chosen(crowd: Local) -> None:
         ("masks", b"{", 400),
         ("masks", b"[]", 400),
         ("masks", b'{"masks": 5}', 400),
+        ("view", b'{"masks": 5}', 400),
         ("masks", b'{"profile": "loose"}', 400),
         ("masks", b'{"person": "largest"}', 400),
         ("masks", b'{"colour": "red"}', 400),

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 from tests import fakes
 from tests.contract.event_files import read_event
-from tests.standins.firestore import FirestoreEmulator, NodeMissingError
+from tests.standins.firestore import FirestoreEmulator
+from tests.standins.npm import NodeMissingError
 
 from tryon_masks import telemetry
 from tryon_masks.adapters.directory import DirectoryMaskStore

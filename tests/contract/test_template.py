@@ -18,7 +18,7 @@ from tryon_masks.adapters.powertools import NAMESPACE
 from tryon_masks.adapters.s3 import BATCHES
 from tryon_masks.entrypoints.http.routes import HEALTH, METHODS
 from tryon_masks.service import ANSWER_S, STORE_S
-from tryon_masks.settings import MANIFESTS, UPLOADS, Settings
+from tryon_masks.settings import MANIFESTS, RESULTS, UPLOADS, Settings
 
 SOURCES = ROOT / "function"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -311,10 +311,23 @@ def test_a_missing_setting_stops_the_deployment(given: dict[str, str], said: str
 
 def test_environment_names_are_settings() -> None:
     known = {name.upper() for name in Settings.__dataclass_fields__}
-    given = set(GLOBALS["Environment"]["Variables"]) | set(OF_THE_API)
+    given = Deployment(**GOOD).environment().keys() | OF_THE_API.keys()
     assert "Environment" not in FUNCTIONS["WorkerFunction"]
     assert given <= known
     assert not given & {"ALLOW_HTTP", "CLOUDINARY_URL"}
+
+
+def test_sam_local_gets_every_variable_that_a_stack_would_name() -> None:
+    declared = GLOBALS["Environment"]["Variables"] | OF_THE_API
+    (given,) = json.loads((ROOT / "events" / "env.local.json").read_text()).values()
+
+    # SAM drops the others, and makes names out of references to resources.
+    assert given.keys() <= declared.keys()
+    assert {
+        name for name, value in declared.items() if _references([value]) & RESOURCES.keys()
+    } <= (given.keys() | {"MASK_BUCKET"})
+    settings = Settings.from_env({**given, "AWS_ENDPOINT_URL": ""}, on_lambda=True)
+    assert settings.mask_store == "cloudinary"
 
 
 def test_the_api_has_the_routes_that_the_code_answers() -> None:
@@ -473,8 +486,7 @@ def test_the_worker_may_do_just_this() -> None:
 
 def test_the_prefixes_in_the_roles_are_those_that_the_code_uses() -> None:
     store = {"mask_store": "s3", "mask_bucket": "the-bucket"}
-    settings = Settings.from_env(Deployment(**GOOD).environment() | MADE, on_lambda=True)
-    assert settings.results_prefix == "results/"
+    assert f"PhotoBucket.Arn/{RESULTS}*" in _allowed(Deployment(**GOOD), "WorkerRole")
     in_s3 = Deployment(AuthMode="IAM", MaskStore="s3").environment()
     assert Settings.from_env(in_s3 | MADE, on_lambda=True, **store).mask_prefix == "masks"
 

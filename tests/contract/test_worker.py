@@ -342,6 +342,22 @@ def test_an_archived_upload_is_answered_at_once(s3: Any) -> None:
     assert worker.answer("uploads/a.jpg")["error"]["code"] == "PHOTO_NOT_FOUND"
 
 
+@pytest.mark.parametrize(
+    ("key", "code"), [(f"uploads/shop/{JOB}", "PHOTO_NOT_FOUND"), (f"uploads/other/{JOB}", None)]
+)
+def test_an_upload_that_is_gone_is_its_jobs_answer(s3: Any, key: str, code: str | None) -> None:
+    worker = Worker(s3)
+    worker.jobs.add(JOB, "shop", UploadTask(f"uploads/shop/{JOB}", "auth0|5f7c"))
+
+    assert worker.notify(key) == []
+
+    answer = worker.jobs.kept[JOB].answer
+    assert (answer and answer["error"]["code"]) == code
+    assert worker.answer(key)["error"]["code"] == "PHOTO_NOT_FOUND"
+    written = s3.head_object(Bucket=BUCKET, Key=f"results/{key}.json")["Metadata"]
+    assert written == ({"user-id": "auth0%7C5f7c"} if code else {})
+
+
 @pytest.mark.parametrize("key", ["uploads/", "uploads/anna/", "uploads/anna_$folder$"])
 def test_a_folder_is_no_upload(s3: Any, key: str) -> None:
     worker = Worker(s3)

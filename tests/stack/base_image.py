@@ -96,6 +96,18 @@ def ensure(engine: Engine, emulator: Path) -> None:
         _import(engine, root)
 
 
+def check_parts() -> None:
+    """Check that this machine has what the stand-in is made of.
+
+    Raises
+    ------
+    PartMissingError
+    """
+    python_prefix()
+    if shutil.which("mmdebstrap") is None:
+        raise PartMissingError("mmdebstrap is not installed")
+
+
 def python_prefix() -> Path:
     """Where this machine's CPython of the base image's version lives.
 
@@ -119,8 +131,6 @@ def python_prefix() -> Path:
 
 
 def _debian(root: Path) -> None:
-    if shutil.which("mmdebstrap") is None:
-        raise PartMissingError("mmdebstrap is not installed")
     suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
     _call(
         "mmdebstrap",

@@ -34,6 +34,11 @@ def pytest_terminal_summary(
             terminalreporter.write_line(line)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of `make local` first: two engines cannot share the images."""
+    items.sort(key=lambda item: item.path.name != "test_local.py")
+
+
 @contextmanager
 def or_skip() -> Iterator[None]:
     """Skip the test where a part is missing."""

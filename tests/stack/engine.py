@@ -2,12 +2,13 @@
 
 A private engine keeps its images in the user's cache folder, so that a second run is quick, and
 everything else in a temporary folder. It listens on a unix socket only and is stopped by its
-process id.
+process id. What it does to the machine's network is undone.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,9 @@ from pathlib import Path
 
 START_S = 60
 STOP_S = 60
+TABLES = ("nat", "filter")
+BRIDGE = Path("/sys/class/net/docker0")
+FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
 
 class PartMissingError(Exception):
@@ -63,12 +67,30 @@ def engine() -> Iterator[Engine]:
     PartMissingError
         No engine is reachable and none can be started here.
     """
+    check()
     found = _reachable()
     if found is not None:
         yield found
         return
-    with _private_engine() as started:
+    with _network_restored(), _private_engine() as started:
         yield started
+
+
+def check() -> bool:
+    """Make sure that there is an engine, or that a private one can be started: then True.
+
+    Raises
+    ------
+    PartMissingError
+    """
+    if _reachable() is not None:
+        return False
+    if os.geteuid() != 0:
+        raise PartMissingError("no container engine is reachable, and only root can start one")
+    for tool in ("dockerd", "iptables"):
+        if shutil.which(tool) is None:
+            raise PartMissingError(f"no container engine is reachable, and there is no {tool}")
+    return True
 
 
 def cache_folder() -> Path:
@@ -93,13 +115,6 @@ def _reachable() -> Engine | None:
 
 @contextmanager
 def _private_engine() -> Iterator[Engine]:
-    if os.geteuid() != 0:
-        raise PartMissingError("no container engine is reachable, and only root can start one")
-    daemon = shutil.which("dockerd")
-    if daemon is None or shutil.which("iptables") is None:
-        raise PartMissingError(
-            "no container engine is reachable, and dockerd or iptables is missing"
-        )
     images = cache_folder() / "docker"
     images.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="tryon-masks-engine-") as name:
@@ -108,7 +123,7 @@ def _private_engine() -> Iterator[Engine]:
         with (folder / "dockerd.log").open("w") as log:
             process = subprocess.Popen(
                 [
-                    daemon,
+                    "dockerd",
                     *("--data-root", images),
                     *("--exec-root", folder / "exec"),
                     *("--pidfile", folder / "pid"),
@@ -123,6 +138,44 @@ def _private_engine() -> Iterator[Engine]:
         finally:
             process.terminate()
             process.wait(STOP_S)
+
+
+@contextmanager
+def _network_restored() -> Iterator[None]:
+    """Take away what the engine adds to the network and leaves: its bridge, and rules about it."""
+    bridged = BRIDGE.exists()
+    forwarding = FORWARDING.read_text()
+    before = {table: _rules(table) for table in TABLES}
+    try:
+        yield
+    finally:
+        for table in TABLES:
+            left = [rule for rule in _rules(table) if rule not in before[table]]
+            # Rules first: a chain that one of them leads to cannot be deleted.
+            for rule in left:
+                kind, *rest = shlex.split(rule)
+                if kind == "-A":
+                    _iptables(table, "-D", *rest)
+            for rule in left:
+                kind, chain, *_ = shlex.split(rule)
+                if kind == "-N":
+                    _iptables(table, "-X", chain)
+            for rule in before[table]:
+                kind, *rest = shlex.split(rule)
+                if kind == "-P":
+                    _iptables(table, "-P", *rest)
+        FORWARDING.write_text(forwarding)
+        if not bridged and BRIDGE.exists():
+            subprocess.run(["ip", "link", "delete", BRIDGE.name], check=True)
+
+
+def _rules(table: str) -> list[str]:
+    return _iptables(table, "-S").splitlines()
+
+
+def _iptables(table: str, *arguments: str) -> str:
+    command = ["iptables", "--wait", "--table", table, *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def _wait_for(started: Engine, process: subprocess.Popen[bytes], log: Path) -> Engine:

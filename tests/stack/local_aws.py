@@ -55,6 +55,12 @@ class LocalAws:
             config=Config(read_timeout=120, retries={"total_max_attempts": 1}),
         )
 
+    def secret(self, name: str, value: str) -> str:
+        """The ARN of a new secret."""
+        made = self.client("secretsmanager").create_secret(Name=name, SecretString=value)
+        arn: str = made["ARN"]
+        return arn
+
 
 @contextmanager
 def local_aws(engine: Engine, port: int, folder: Path) -> Iterator[LocalAws]:

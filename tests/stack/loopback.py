@@ -63,6 +63,20 @@ def photo_server(files: Mapping[str, bytes]) -> Iterator[int]:
         thread.join()
 
 
+def check() -> None:
+    """Make sure that addresses can be led to loopback here.
+
+    Raises
+    ------
+    PartMissingError
+    """
+    if os.geteuid() != 0:
+        raise PartMissingError("only root can lead a public address to loopback")
+    for tool in ("ip", "iptables"):
+        if shutil.which(tool) is None:
+            raise PartMissingError(f"{tool} is not installed")
+
+
 @contextmanager
 def from_processes(ports: Mapping[int, int]) -> Iterator[str]:
     """Lead :data:`FOR_PROCESSES` to loopback for this machine's processes; yields that address.
@@ -76,10 +90,11 @@ def from_processes(ports: Mapping[int, int]) -> Iterator[str]:
     ------
     PartMissingError
     """
-    _require_root()
+    check()
     with ExitStack() as undo:
         address = [f"{FOR_PROCESSES}/32", "dev", "lo"]
-        _run("ip", "address", "add", *address)
+        # Replaced where a run that was killed has left it.
+        _run("ip", "address", "replace", *address)
         undo.callback(_run, "ip", "address", "del", *address)
         for public, port in ports.items():
             undo.enter_context(_led_to_loopback(["OUTPUT"], FOR_PROCESSES, public, port))
@@ -90,11 +105,15 @@ def from_processes(ports: Mapping[int, int]) -> Iterator[str]:
 def from_containers(engine: Engine, ports: Mapping[int, int]) -> Iterator[str]:
     """Make the network :data:`NETWORK`, whose gateway leads to loopback; yields that address.
 
+    It leads there for this machine's own processes, too: what a function answers can be read here.
+
     Raises
     ------
     PartMissingError
     """
-    _require_root()
+    check()
+    # A run that was killed has left it.
+    engine.run("network", "rm", NETWORK, check=False)
     with ExitStack() as undo:
         engine.run(
             *("network", "create", "--driver", "bridge", "--subnet", CONTAINER_SUBNET),
@@ -104,8 +123,8 @@ def from_containers(engine: Engine, ports: Mapping[int, int]) -> Iterator[str]:
         undo.callback(engine.run, "network", "rm", NETWORK)
         Path("/proc/sys/net/ipv4/conf", BRIDGE, "route_localnet").write_text("1")
         for public, port in ports.items():
-            chain = ["PREROUTING", "--in-interface", BRIDGE]
-            undo.enter_context(_led_to_loopback(chain, FOR_CONTAINERS, public, port))
+            for chain in (["PREROUTING", "--in-interface", BRIDGE], ["OUTPUT"]):
+                undo.enter_context(_led_to_loopback(chain, FOR_CONTAINERS, public, port))
         yield FOR_CONTAINERS
 
 
@@ -118,14 +137,6 @@ def _led_to_loopback(chain: list[str], address: str, public: int, port: int) -> 
         yield
     finally:
         _run("iptables", "--table", "nat", "--delete", *rule)
-
-
-def _require_root() -> None:
-    if os.geteuid() != 0:
-        raise PartMissingError("only root can lead a public address to loopback")
-    for tool in ("ip", "iptables"):
-        if shutil.which(tool) is None:
-            raise PartMissingError(f"{tool} is not installed")
 
 
 def _run(*command: str) -> None:

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 import requests
 from botocore.exceptions import ClientError
+from google.cloud import firestore
+from tests.contract.event_files import read_event
 from tests.stack import calls, many_photos
 from tests.stack.conftest import MODEL_SET, Report, or_skip
 from tests.stack.deployed import (
     FORM_S,
     HIDDEN_S,
+    ORIGIN,
+    PROJECT,
     TRIES,
     WORKERS,
     Answer,
     Caller,
     Deployed,
     deployed,
+    deployed_beside,
     wait_until,
 )
 from tests.stack.sam import Sam
@@ -35,8 +44,8 @@ from tryon_masks.ports import user_folder
 
 pytestmark = pytest.mark.stack
 
-DONE_S = 60
-BATCH_S = 300
+DONE_S = 300
+BATCH_S = 900
 BAD_ITEMS = {
     7: "BROKEN_PHOTO",
     19: "UNSUPPORTED_PHOTO",
@@ -50,6 +59,11 @@ KILLED_AFTER = 10
 """Photos of a batch that are stored when its workers are killed."""
 POISON = json.dumps({"nobody": "sends this"})
 MASKS = ("upper", "lower")
+IMPORTED = "auth0|5f7c8ec7c33c6c004bbafe82"
+"""A user whom Firebase took over from elsewhere."""
+ELSEWHERE = "https://elsewhere.example.com"
+MAPPED = "tryon"
+"""The key of a custom domain's API mapping."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +89,17 @@ def scene(built: Sam, tmp_path_factory: pytest.TempPathFactory, report: Report) 
             if bad is not None:
                 stack.photos[f"/bad/{code}.jpg"] = bad
         backend = stack.caller("backend")
-        # The emulator counts a container's start as part of its first call.
-        health = stack.call(None, "GET", "/v1/health")
-        assert (health.status, health.body["model_set"]) == (200, MODEL_SET)
+        assert stack.wait_until_ready().body["model_set"] == MODEL_SET
         form = take_form(stack, backend, "early")
         yield Scene(stack, backend, form["upload"], time.time())
+
+
+@pytest.fixture(scope="module")
+def other(built: Sam, scene: Scene) -> Deployed:
+    """A second stack: its masks are kept in S3, and its steps in Firestore."""
+    stack = deployed_beside(built, scene.stack)
+    stack.wait_until_ready()
+    return stack
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +275,9 @@ def test_an_event_that_comes_three_times_is_one_inference(scene: Scene, report: 
 def nobody_working(stack: Deployed) -> Iterator[None]:
     """The queue keeps what comes while the block runs."""
     functions = stack.aws.client("lambda")
-    (source,) = functions.list_event_source_mappings()["EventSourceMappings"]
+    name = stack.physical("WorkerFunction")
+    sources = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+    (source,) = sources
     functions.update_event_source_mapping(UUID=source["UUID"], Enabled=False)
     try:
         yield
@@ -288,6 +310,215 @@ def test_two_identical_calls_at_once_are_one_inference(scene: Scene, report: Rep
     times = {one.public_id.rpartition("/")[2]: one.times for one in stored(stack, "twice")}
     assert times == dict.fromkeys(MASKS, 1)
     report(f"two identical calls at once: {statuses}, 1 inference, 1 upload a mask")
+
+
+def test_a_user_of_an_imported_account_is_served_and_erased(
+    scene: Scene, other: Deployed, monkeypatch: pytest.MonkeyPatch, report: Report
+) -> None:
+    stack = other
+    monkeypatch.setenv("FIRESTORE_EMULATOR_HOST", stack.firestore.host)
+    # Somebody whose things must stay.
+    wanted = {"user_image_url": stack.photo_url("/good/6.jpg"), "user_id": f"{IMPORTED}0"}
+    assert stack.call(scene.backend, "POST", "/v1/masks", wanted).status == 200
+    before = kept(stack)
+
+    taken = take_form(stack, scene.backend, IMPORTED)
+    assert stack.upload(taken["upload"], stack.photos["/good/6.jpg"]).status_code == 204
+    wanted = {"user_image_url": stack.photo_url("/good/7.jpg"), "user_id": IMPORTED}
+    called = stack.call(scene.backend, "POST", "/v1/masks", wanted)
+    assert called.status == 200, called.body
+    wanted = {"user_image_url": stack.photo_url("/good/8.jpg"), "user_id": IMPORTED}
+    job = stack.call(scene.backend, "POST", "/v1/masks", wanted, Prefer="respond-async")
+    jobs = [taken["job"], job.headers["Location"]]
+    wait_until(lambda: all(ended(stack, scene.backend, one) for one in jobs), DONE_S, "the jobs")
+    states = [stack.call(scene.backend, "GET", one).body["state"] for one in jobs]
+    assert states == ["success"] * 2
+    assert f"users/{IMPORTED}" in kept(stack) - before
+
+    looked, ran, again = (erase(stack, *options) for options in ([], ["--yes"], ["--yes"]))
+
+    found = {place["place"]: place["found"] for place in looked["places"]}
+    assert found.pop("profile and step log") >= 4  # the user's document, and each request's
+    assert found == {
+        "lines of lists": 0,
+        "batches": 0,
+        "jobs": 2,
+        "uploads and results": 2,
+        "repeated answers": 3,
+        "masks": 3 * len(MASKS),
+    }
+    assert (ran["status"], {place["state"] for place in ran["places"]}) == ("erased", {"erased"})
+    assert {place["found"] for place in again["places"]} == {0}
+    assert kept(stack) == before
+    assert stack.call(scene.backend, "GET", taken["job"]).status == 404
+    report(f"{IMPORTED}, by upload, call and job: {sum(found.values())} things kept, all erased")
+
+
+def kept(stack: Deployed) -> set[str]:
+    """What lies in the buckets, the tables and Firestore, by name; of the log, users' requests."""
+    s3, dynamodb = stack.aws.client("s3"), stack.aws.client("dynamodb")
+    names = set()
+    for bucket in ("PhotoBucketName", "MaskBucketName"):
+        listed = s3.list_objects_v2(Bucket=stack.outputs[bucket]).get("Contents", ())
+        names |= {entry["Key"] for entry in listed}
+    for table in ("JobsTable", "OnceTable"):
+        items = dynamodb.scan(TableName=stack.physical(table))["Items"]
+        names |= {item["id"]["S"] for item in items}
+    client: Any = firestore.Client(project=PROJECT)
+    with closing(client):
+        names |= {document.reference.path for document in client.collection("users").stream()}
+        # Whoever asks for a job is logged as well.
+        logs = {
+            log.reference.path: log.get("user_id")
+            for log in client.collection("vton_logs").stream()
+        }
+        names |= {path for path, user in logs.items() if user.startswith(IMPORTED)}
+    return names
+
+
+def erase(stack: Deployed, *options: str) -> dict[str, Any]:
+    """What the command line says of the imported user."""
+    command = Path(sys.executable).with_name("tryon-masks")
+    done = subprocess.run(
+        [command, "erase", "--user-id", IMPORTED, *options],
+        env={**os.environ, **stack.environ},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout)
+    return answer
+
+
+def test_an_upload_that_is_gone_before_it_is_read_is_answered_at_once(
+    scene: Scene, report: Report
+) -> None:
+    stack = scene.stack
+    taken = take_form(stack, scene.backend, "gone")
+    with nobody_working(stack):
+        assert stack.upload(taken["upload"], stack.photos["/good/9.jpg"]).status_code == 204
+        bucket = stack.outputs["PhotoBucketName"]
+        stack.aws.client("s3").delete_object(Bucket=bucket, Key=taken["key"])
+    seconds = wait_until(lambda: ended(stack, scene.backend, taken["job"]), DONE_S, "the job")
+    wait_until(lambda: stack.in_queue("WorkQueueUrl") == (0, 0), DONE_S, "its message")
+
+    job = stack.call(scene.backend, "GET", taken["job"]).body
+    assert (job["state"], job["answer"]["error"]["code"]) == ("error", "PHOTO_NOT_FOUND")
+    assert json.loads(stack.read_object(f"results/{taken['key']}.json")) == job["answer"]
+    tries = {r["request_id"] for r in stack.log("WorkerFunction") if r["user_id"] == "gone"}
+    assert len(tries) == 1
+    report(f"an upload that is gone before it is read: answered at once, in {seconds:.1f} s")
+
+
+def test_pages_of_an_allowed_origin_read_masks_and_results(
+    scene: Scene, other: Deployed, report: Report
+) -> None:
+    stack, s3 = other, other.aws.client("s3")
+    wanted = {"user_image_url": stack.photo_url("/good/10.jpg"), "user_id": "reader"}
+    called = stack.call(scene.backend, "POST", "/v1/masks", wanted)
+    assert called.status == 200, called.body
+    result = {"Bucket": stack.outputs["PhotoBucketName"], "Key": "results/uploads/a.jpg.json"}
+    s3.put_object(Body=b"{}", **result)
+    addresses = [
+        *called.body["masks"].values(),
+        s3.generate_presigned_url("get_object", Params=result),
+    ]
+
+    for address in addresses:
+        read = ask(stack, "GET", address, ORIGIN)
+        assert (read.status_code, allowed_origin(read)) == (200, ORIGIN)
+        # S3 hands the file out all the same; the browser keeps it from the page.
+        assert allowed_origin(ask(stack, "GET", address, ELSEWHERE)) is None
+        assert (preflight(stack, address, ORIGIN, "GET")) == (200, ORIGIN)
+        assert (preflight(stack, address, ELSEWHERE, "GET")) == (403, None)
+        assert (preflight(stack, address, ORIGIN, "DELETE")) == (403, None)
+    report(f"{len(addresses)} files in S3: read by pages of one origin, and no other")
+
+
+def ask(
+    stack: Deployed, method: str, address: str, origin: str, **headers: str
+) -> requests.Response:
+    """What a browser would send from a page of that origin."""
+    there = urlsplit(address)
+    return requests.request(
+        method,
+        f"{stack.aws.origin}{there.path}?{there.query}",
+        headers={"Host": there.netloc, "Origin": origin, **headers},
+        timeout=60,
+    )
+
+
+def preflight(stack: Deployed, address: str, origin: str, method: str) -> tuple[int, str | None]:
+    """The status, and the origin that is let in."""
+    asked = {
+        "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": "content-type",
+    }
+    answer = ask(stack, "OPTIONS", address, origin, **asked)
+    return answer.status_code, allowed_origin(answer)
+
+
+def allowed_origin(answer: requests.Response) -> str | None:
+    return answer.headers.get("Access-Control-Allow-Origin")
+
+
+def test_the_api_answers_behind_a_domains_mapping_key(scene: Scene, report: Report) -> None:
+    stack, domain = scene.stack, "masks.example.com"
+    gateway = stack.aws.client("apigatewayv2")
+    certificate = f"arn:aws:acm:eu-central-1:123456789012:certificate/{'0' * 8}"
+    gateway.create_domain_name(
+        DomainName=domain, DomainNameConfigurations=[{"CertificateArn": certificate}]
+    )
+    gateway.create_api_mapping(
+        DomainName=domain, ApiId=stack.physical("Api"), Stage="$default", ApiMappingKey=MAPPED
+    )
+
+    health = stack.call(None, "GET", f"/{MAPPED}/v1/health", Host=domain)
+
+    assert (health.status, health.body["ready"]) == (200, True)
+    # The local API Gateway takes the key out of the path; the real one leaves it in.
+    event = read_event("api-masks-mapped")
+    event["body"] = json.dumps({"user_image_url": stack.photo_url("/good/11.jpg")})
+    event["headers"]["prefer"] = "respond-async"
+    taken = invoke(stack, event)
+    assert taken["statusCode"] == 202, taken
+    location = taken["headers"]["Location"]
+    assert location.startswith(f"/{MAPPED}/v1/jobs/")
+    asked = read_event("api-job")
+    asked["rawPath"] = asked["requestContext"]["http"]["path"] = location
+    wait_until(
+        lambda: json.loads(invoke(stack, asked)["body"])["state"] == "success", DONE_S, "the job"
+    )
+    report(f"behind the mapping key {MAPPED}: health, a job, and where it is asked for")
+
+
+def test_the_api_answers_behind_a_route_of_another_name(scene: Scene) -> None:
+    stack = scene.stack
+    stack.aws.client("apigatewayv2").create_route(
+        ApiId=stack.physical("Api"),
+        RouteKey="ANY /shop/{proxy+}",
+        Target=f"integrations/{stack.physical('ApiIntegration')}",
+        AuthorizationType="AWS_IAM",
+    )
+    body = {"user_image_url": stack.photo_url("/good/12.jpg"), "user_id": "shopper"}
+
+    made = stack.call(scene.backend, "POST", "/shop/v1/masks", body)
+    taken = stack.call(scene.backend, "POST", "/shop/v1/masks", body, Prefer="respond-async")
+
+    assert (made.status, set(made.body["masks"])) == (200, set(MASKS))
+    location = taken.headers["Location"]
+    assert location.startswith("/shop/v1/jobs/")
+    wait_until(lambda: ended(stack, scene.backend, location), DONE_S, "the job")
+    assert stack.call(None, "POST", "/shop/v1/masks", body).status == 403
+
+
+def invoke(stack: Deployed, event: dict[str, Any]) -> dict[str, Any]:
+    """The API function's answer to an event, as the alias of the deployed version gives it."""
+    done = stack.aws.client("lambda").invoke(
+        FunctionName=stack.outputs["ApiFunctionArn"], Payload=json.dumps(event).encode()
+    )
+    answer: dict[str, Any] = json.loads(done["Payload"].read())
+    return answer
 
 
 def test_of_fifty_with_five_bad_ones_none_is_lost_and_none_is_there_twice(

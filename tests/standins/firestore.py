@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
+import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from tests.standins.npm import install, node
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 SOURCE = REPOSITORY / "tests" / "tools" / "firestore-emulator"
 INSTALLED = REPOSITORY / ".make" / "firestore-emulator"
-INSTALL_S = 300
 STOP_S = 60
-
-
-class NodeMissingError(Exception):
-    """The emulator needs node, and npm to be installed; the message says which is missing."""
 
 
 class FirestoreEmulator:
@@ -30,12 +28,10 @@ class FirestoreEmulator:
     host: str
 
     def __enter__(self) -> Self:
-        node = shutil.which("node")
-        if node is None:
-            raise NodeMissingError("the Firestore emulator needs node, which is not on the PATH")
-        _install()
+        command = [node(), str(SOURCE / "launch.cjs")]
+        install(SOURCE, INSTALLED)
         self._process = subprocess.Popen(
-            [node, str(SOURCE / "launch.cjs")],
+            command,
             env={**os.environ, "NODE_PATH": str(INSTALLED / "node_modules")},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -63,24 +59,17 @@ class FirestoreEmulator:
             self.stop()
 
 
-def _install() -> None:
-    """Tests that run side by side take turns."""
-    INSTALLED.mkdir(parents=True, exist_ok=True)
-    with (INSTALLED / "lock").open("w") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        _install_unless_done()
-
-
-def _install_unless_done() -> None:
-    lock = (SOURCE / "package-lock.json").read_bytes()
-    done = INSTALLED / "installed-lock.json"
-    if done.is_file() and done.read_bytes() == lock:
-        return
-    npm = shutil.which("npm")
-    if npm is None:
-        raise NodeMissingError("the Firestore emulator needs npm, which is not on the PATH")
-    for name in ("package.json", "package-lock.json"):
-        shutil.copyfile(SOURCE / name, INSTALLED / name)
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-    subprocess.run(command, cwd=INSTALLED, check=True, timeout=INSTALL_S)
-    done.write_bytes(lock)
+def service_account() -> str:
+    """A service account's key as JSON; nobody's, but the emulator takes every caller."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    account = {
+        "type": "service_account",
+        "client_email": "masks@demo-tryon.iam.gserviceaccount.com",
+        "private_key": key.decode(),
+        "token_uri": "https://oauth2.googleapis.com/token",
+    }
+    return json.dumps(account)

@@ -17,7 +17,7 @@ from tryon_masks.vision.compact.classes import CLASSES, Class
 torch = pytest.importorskip("torch", reason="the training's environment is not this one")
 
 from models.garment_parser import data, partial, train  # noqa: E402
-from models.garment_parser.evaluate import Allowed  # noqa: E402
+from models.garment_parser.evaluate import AllowedAccuracy  # noqa: E402
 
 pytestmark = [pytest.mark.training, pytest.mark.filterwarnings("default")]
 
@@ -103,11 +103,11 @@ def test_a_batch_without_an_exact_label_still_has_a_loss() -> None:
     labels = torch.full((1, 1, 1), partial.TORSO)
 
     assert np.isfinite(loss(Class.TOP, int(labels[0, 0, 0])))
-    assert not (labels < train.FIRST_SET).any()
+    assert not (labels < train.FIRST_PARTIAL_LABEL).any()
 
 
 def test_accuracy_counts_the_likeliest_class_against_the_set() -> None:
-    tally = Allowed()
+    tally = AllowedAccuracy()
     labels = np.array([[partial.HEAD, partial.HEAD, partial.TORSO, data.IGNORE]], np.uint8)
     probabilities = np.zeros((len(CLASSES), 1, 4), np.float32)
     for x, cls in enumerate((Class.FACE, Class.TOP, Class.DRESS, Class.BAG)):
@@ -123,7 +123,7 @@ def test_the_figure_of_a_cut_out_is_all_but_the_black_around_it() -> None:
     rgb[10:50, 20:40] = 200
     rgb[28:31, 28:31] = 0  # black print on the shirt
 
-    figure = partial.figure_of(rgb)
+    figure = partial.silhouette(rgb)
 
     assert figure[10:50, 20:40].all()
     assert not figure[:9].any()
@@ -145,7 +145,7 @@ def test_a_dyed_garment_has_the_colours_of_another_and_all_else_stays() -> None:
     skeleton = figures.skeleton()
     example = data.Example("x", rgb, painted, nobody, skeleton, data.body_box(painted, skeleton))
 
-    dyed = data.dye(example, np.random.default_rng(0))
+    dyed = data.dye_garment(example, np.random.default_rng(0))
 
     near = cv2.dilate(np.isin(painted, data.DYED).astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
     changed = np.abs(dyed.rgb.astype(int) - rgb).max(2)

@@ -137,7 +137,7 @@ def test_it_goes_on_with_the_weights_and_the_schedule_that_it_had(trained: Path)
 
     assert last["epoch"] == 2
     (rate,) = {group["lr"] for group in last["optimizer"]["param_groups"][1:]}
-    assert rate == pytest.approx(4e-3 * train.rate_at(7 / 8))
+    assert rate == pytest.approx(4e-3 * train.learning_rate_factor(7 / 8))
     counted = {int(state["step"]) for state in last["optimizer"]["state"].values()}
     assert counted == {2 * 32 // 8}
 
@@ -165,7 +165,7 @@ def test_a_bent_limb_takes_its_picture_and_its_labels_along(ccp: Path) -> None:
     """Whatever is not the wall still looks like what it is called."""
     example = data.labelled(ccp, ccp / "people", validation=True)[0]
     for seed in range(8):
-        bent = data.posed(example, np.random.default_rng(seed))
+        bent = data.bend_limbs(example, np.random.default_rng(seed))
 
         unit, moved = example.skeleton.torso or 0, []
         for name in ("left_elbow", "right_elbow", "left_knee", "right_knee"):
@@ -204,7 +204,7 @@ def test_the_exported_file_is_what_the_runtime_reads(ccp: Path, exported: Path) 
     answer = GarmentParser(exported, 1).parse(
         example.rgb, example.outline, example.box, example.skeleton
     )
-    shares = data.laid_out(answer, example.labels.shape)
+    shares = data.resample(answer, example.labels.shape)
     assert shares.shape == (len(CLASSES), *example.labels.shape)
     assert np.abs(shares.sum(0) - 1).max() < 1e-4
 
@@ -291,7 +291,7 @@ def test_a_dress_is_a_skirt_where_a_top_covers_the_whole_chest() -> None:
     over_a_top[:waist, :150][dress[:waist, :150] == Class.DRESS] = Class.TOP
 
     for labels in (dress, below_a_top, below_a_coat, over_a_top):
-        data.part_skirts(labels, figures.skeleton())
+        data.split_skirts(labels, figures.skeleton())
 
     assert not (below_a_top == Class.DRESS).any()
     assert (below_a_top[waist:] == Class.SKIRT).sum() == (dress[waist:] == Class.DRESS).sum()
@@ -341,7 +341,7 @@ def test_a_ground_is_laid_behind_the_person_and_nowhere_else(ccp: Path) -> None:
     example = data.labelled(ccp, ccp / "people", validation=True)[0]
     ground = np.full((*example.labels.shape, 3), (255.0, 0.0, 255.0))
 
-    there = data.on_ground(example, ground).rgb
+    there = data.replace_background(example, ground).rgb
 
     inside = cv2.erode((example.labels != Class.BACKGROUND).astype(np.uint8), np.ones((13, 13)))
     outside = cv2.erode((example.labels == Class.BACKGROUND).astype(np.uint8), np.ones((13, 13)))
@@ -359,12 +359,14 @@ def test_surroundings_hold_nobody(ccp: Path) -> None:
     red = np.where(body[..., None], np.array((255, 0, 0), np.uint8), np.uint8(90))
     free = replace(host, rgb=red, labels=labels, outline=outline)
 
-    found = data.surroundings(free, (60, 50))
+    found = data.stretch_background(free, (60, 50))
 
     assert found is not None
     assert found.shape == (60, 50, 3)
     assert (found == 90).all()
-    assert data.surroundings(replace(free, outline=np.full_like(outline, 255)), (60, 50)) is None
+    assert (
+        data.stretch_background(replace(free, outline=np.full_like(outline, 255)), (60, 50)) is None
+    )
 
 
 def test_weights_that_knew_no_outline_and_no_fine_head_answer_as_they_did(trained: Path) -> None:
@@ -389,12 +391,12 @@ def test_weights_that_knew_no_outline_and_no_fine_head_answer_as_they_did(traine
 def test_a_mirrored_example_mirrored_again_is_the_same(ccp: Path) -> None:
     example = data.labelled(ccp, ccp / "people", validation=True)[0]
 
-    again = data.mirrored(data.mirrored(example))
+    again = data.flip_horizontally(data.flip_horizontally(example))
 
     assert again.box == example.box
     assert (again.labels == example.labels).all()
     assert (again.rgb == example.rgb).all()
-    assert (data.mirrored(example).labels == example.labels[:, ::-1]).all()
+    assert (data.flip_horizontally(example).labels == example.labels[:, ::-1]).all()
 
 
 def test_somebody_pasted_in_is_background_and_takes_no_label_along(ccp: Path) -> None:
@@ -402,7 +404,7 @@ def test_somebody_pasted_in_is_background_and_takes_no_label_along(ccp: Path) ->
     marked = replace(guest, rgb=np.full_like(guest.rgb, (255, 0, 255)))
 
     for seed in range(12):
-        both = data.with_guest(own, marked, np.random.default_rng(seed))
+        both = data.paste_person(own, marked, np.random.default_rng(seed))
         theirs = (both.rgb != own.rgb).any(-1)
         assert (both.labels[theirs] == Class.BACKGROUND).all()
         assert (both.labels[~theirs] == own.labels[~theirs]).all()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import runpy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import masks, sheet, soak, speed
+from benchmarks import masks, soak, speed
 from benchmarks.making import UnreadableMask, make_one, mask_file, read_mask
 from benchmarks.scorecard import (
     FIGURES,
@@ -27,14 +26,12 @@ from benchmarks.scorecard import (
 from numpy.typing import NDArray
 from PIL import Image
 from tests import fakes
+from tests.sheets import cards_in
 
 from tryon_masks.adapters.directory import DirectoryMaskStore
 from tryon_masks.domain.person import Candidate, Person
 from tryon_masks.service import MaskOptions, MaskService
 from tryon_masks.telemetry import step
-
-SHARED = Path(__file__).resolve().parents[3] / "shared"
-REFERENCE = SHARED / "tools" / "score_masks.py"
 
 NAMES = ("null", "hair", "shirt", "jeans", "dress", "shoes", "skin", "purse")
 FACE, NECK = 1, 2
@@ -172,31 +169,6 @@ def test_the_worst_photo_is_the_one_furthest_beyond_its_bound() -> None:
     assert [one.photo for one in worst_photos(scores, 1)] == ["worse"]
 
 
-@pytest.mark.skipif(not REFERENCE.exists(), reason="the reference scorer is not here")
-def test_every_figure_equals_the_reference_scorer() -> None:
-    reference = runpy.run_path(str(REFERENCE))["score"]
-    names = json.loads((SHARED / "data" / "ccp" / "labels.json").read_bytes())
-    random = np.random.default_rng(7)
-    compared = 0
-    for _ in range(20):
-        # Blocks of 15 x 15 pixels: large enough to be scored and to have a core.
-        labels, parts, upper, lower = (
-            np.kron(random.integers(0, most, (20, 14)), np.ones((15, 15))).astype(np.uint8)
-            for most in (len(names), 13, 2, 2)
-        )
-        hip = float(random.uniform(60, 240))
-        wanted = reference(upper * 255, lower * 255, labels, {"part": parts, "hip_y": hip})
-        found = score(
-            {"upper": upper.astype(bool), "lower": lower.astype(bool)},
-            Truth(labels, parts, names, hip),
-        )
-        # The reference does not look at hems.
-        del found["lower"]["upper_below_hip_cover"]
-        assert found == wanted
-        compared += sum(value is not None for one in found.values() for value in one.values())
-    assert compared > 500
-
-
 class Folder:
     """A dataset of two scored photos and one that nobody annotated, and a folder of masks."""
 
@@ -265,8 +237,8 @@ def test_the_command_scores_a_folder_and_draws_the_worst(
     for photo, shirt in (("0001", 40), ("0011", 30)):
         folder.put(f"{photo}.upper", mask(np.s_[10:shirt, :]))
         folder.put(f"{photo}.lower", mask(np.s_[60:90, 40:60]))
-    drawn = tmp_path / "sheets" / "worst.png"
-    given = [str(folder.root), "--masks", str(folder.masks), "--sheet", str(drawn), "--json"]
+    sheet = tmp_path / "sheets" / "worst.html"
+    given = [str(folder.root), "--masks", str(folder.masks), "--sheet", str(sheet), "--json"]
 
     assert masks.main(given) == 0
 
@@ -279,7 +251,24 @@ def test_the_command_scores_a_folder_and_draws_the_worst(
     }
     assert found["per_photo"]["0011"]["upper"]["neck_recall"] == 1.0
     assert found["worst"][0]["photo"] == "0001"
-    assert drawn.exists()
+    first, second = cards_in(sheet)
+    assert (first["name"], second["name"]) == ("0001", "0011")
+    assert first["note"] == "lower.background_spill 1.000"
+    assert first["made"]["lower"] == {"coverage": 0.06, "confidence": None}
+    assert first["pictures"]["masks"].keys() == {"upper", "lower"}
+
+
+def test_a_sheet_says_which_masks_are_missing_or_unreadable(folder: Folder) -> None:
+    (folder.masks / "0001.upper.png").write_bytes(b"no image")
+    codes = {"0001": {"lower": "LEGS_NOT_VISIBLE"}}
+    dataset = Dataset(folder.root)
+    report = masks.evaluate(dataset, folder.masks, "1", codes)
+
+    cards = masks.worst_cards(report, dataset.photos("1"), folder.masks)
+
+    refused = {card.name: [one.code for one in card.refused] for card in cards}
+    assert refused == {"0001": ["UNREADABLE", "LEGS_NOT_VISIBLE"], "0011": ["MISSING", "MISSING"]}
+    assert [card.status for card in cards] == ["refused", "refused"]
 
 
 @pytest.mark.parametrize(
@@ -288,7 +277,7 @@ def test_the_command_scores_a_folder_and_draws_the_worst(
         ["{root}/nowhere"],
         ["{root}/dataset", "--ending", "7"],
         ["{root}/dataset", "--masks", "{root}/nowhere"],
-        ["{root}/dataset", "--masks", "{root}/masks", "--sheet", "worst.gif"],
+        ["{root}/dataset", "--masks", "{root}/masks", "--sheet", "worst.jpg"],
         ["{root}/dataset", "--jobs", "0"],
     ],
 )
@@ -356,50 +345,6 @@ def test_a_file_that_is_no_mask_is_told_from_one_that_is_not_there(tmp_path: Pat
         read_mask(tmp_path / "nothing.png")
 
 
-def entry(folder: Path) -> sheet.Entry:
-    """A grey photo whose left half is the upper mask, and whose lower mask was refused."""
-    photo, upper = folder / "photo.png", folder / "photo.upper.png"
-    Image.new("RGB", (100, 200), (90, 120, 90)).save(photo)
-    pixels = np.zeros((200, 100), np.uint8)
-    pixels[:, :50] = 255
-    Image.fromarray(pixels).save(upper)
-    files = {"upper": upper, "lower": folder / "photo.lower.png"}
-    return sheet.Entry(photo, "a photo", files, {"lower": "LEGS_NOT_VISIBLE"})
-
-
-def test_a_sheet_shows_the_mask_or_the_code(tmp_path: Path) -> None:
-    upper, lower = sheet.draw(entry(tmp_path))
-    assert (upper.caption, upper.made) == ("upper: 50.0%", True)
-    assert (lower.caption, lower.made) == ("lower: LEGS_NOT_VISIBLE", False)
-
-    shown = np.asarray(upper.image).astype(int)
-    quarter = shown.shape[1] // 4
-    masked, kept = shown[200, quarter], shown[200, 3 * quarter]
-    assert masked[0] > kept[0] + 20, "the mask's half is tinted red"
-    assert np.abs(kept - (90, 120, 90)).max() < 10
-    assert np.ptp(np.asarray(lower.image), axis=2).max() == 0, "a refused photo is drawn in grey"
-
-
-def test_a_sheet_shows_what_is_wrong_with_a_file(tmp_path: Path) -> None:
-    broken = entry(tmp_path)
-    broken.masks["upper"].write_bytes(b"no image")
-    assert sheet.draw(broken)[0].caption == "upper: unreadable"
-    broken.photo.write_bytes(b"no image")
-    assert [one.caption for one in sheet.draw(broken)] == [
-        "upper: UNSUPPORTED_PHOTO",
-        "lower: UNSUPPORTED_PHOTO",
-    ]
-
-
-@pytest.mark.parametrize(("photos", "rows"), [(1, 1), (2, 1), (3, 2)])
-def test_a_sheet_has_as_many_rows_as_it_needs(tmp_path: Path, photos: int, rows: int) -> None:
-    path = tmp_path / "sheet.jpg"
-    captions = sheet.write_sheet([entry(tmp_path)] * photos, path, columns=2)
-    assert captions == [["upper: 50.0%", "lower: LEGS_NOT_VISIBLE"]] * photos
-    with Image.open(path) as page:
-        assert page.height == rows * (sheet.CELL_HEIGHT + sheet.CAPTION_HEIGHT + sheet.GAP)
-
-
 class SteppingVision(fakes.FakeVision):
     """Logs the steps that the real models log."""
 
@@ -422,7 +367,7 @@ class SteppingVision(fakes.FakeVision):
 
 def test_every_run_gives_a_time_for_every_stage(tmp_path: Path) -> None:
     times = speed.serve_often(service(tmp_path, SteppingVision()), fakes.photo(), 3)
-    seeing = speed.SEEING["compact"]
+    seeing = speed.INFERENCE_STEPS["compact"]
     assert set(times) == {*speed.BEFORE, *seeing, *speed.AFTER, speed.TOTAL, speed.CPU}
     assert all(len(runs) == 3 for runs in times.values())
     assert min(times[speed.TOTAL]) > 0
@@ -450,7 +395,7 @@ def measured(threads: int, *seconds: float, peak_mb: float = 2000.0) -> speed.Me
         runs=len(seconds),
         start_s=1.0,
         first_s=1.0,
-        stages={stage: list(seconds) for stage in (*speed.SEEING["compact"], speed.TOTAL)},
+        stages={stage: list(seconds) for stage in (*speed.INFERENCE_STEPS["compact"], speed.TOTAL)},
         loaded_mb=1000.0,
         peak_mb=peak_mb,
         load=(0.5, 1.0),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import io
 import json
 import re
@@ -16,13 +15,13 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import onnx
 import onnx.numpy_helper
 import pytest
+from models import build, convert
 
 from tryon_masks.vision.catalog import load_model_set
 from tryon_masks.vision.compact.classes import CLASSES
@@ -30,20 +29,6 @@ from tryon_masks.vision.compact.garment_parser import CELL
 from tryon_masks.vision.compact.input import CHANNELS, HEIGHT, WIDTH
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"models_{name}", MODELS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-build = load("build")
-convert = load("convert")
 
 
 def sha256(content: bytes) -> str:
@@ -639,7 +624,7 @@ def test_npms_own_words_are_shown_when_it_fails(
 
 
 def test_the_converter_runs_in_an_environment_of_its_own(tmp_path: Path) -> None:
-    class BareTools(build.RegistryTools):  # type: ignore[misc, name-defined]
+    class BareTools(build.RegistryTools):
         converter_source = tmp_path / "convert.py"
         converter_requirements = tmp_path / "requirements.txt"
 
@@ -704,6 +689,7 @@ def test_the_teachers_are_no_part_of_the_set_that_they_taught(name: str, ids: li
 def test_the_garment_parser_lies_in_the_repository_and_stays_small() -> None:
     (model,) = (one for one in CATALOGUE.sets["compact"] if one.id == "garment_parser")
 
+    assert isinstance(model.origin, build.Committed)
     assert build.committed(model.origin, model).stat().st_size <= 25_000_000
     assert model.inputs == {"input": [1, CHANNELS, HEIGHT, WIDTH]}
     assert model.outputs == {"logits": [1, len(CLASSES), HEIGHT // CELL, WIDTH // CELL]}

@@ -55,7 +55,7 @@ class Line:
 
     def run(self, *argv: str, **environ: str) -> int:
         """The exit code; ``out`` and ``err`` hold what was printed."""
-        code = cli.main([*argv], environ=environ, wire=self._wire)
+        code = cli.main([*argv], environ=environ, wire=self.wire)
         # The log must not keep a stream that ends with the test.
         telemetry.configure(sys.__stderr__)
         telemetry.configure(None)
@@ -64,7 +64,7 @@ class Line:
         self.err = printed.err
         return code
 
-    def _wire(self, settings: Settings) -> tuple[MaskService, StepLog | None]:
+    def wire(self, settings: Settings) -> tuple[MaskService, StepLog | None]:
         self.settings = settings
         store: MaskStore = self.store
         if settings.mask_store == "directory":
@@ -680,7 +680,7 @@ def test_models_that_are_not_there_are_named_with_folder_and_command(
 ) -> None:
     line.photo("a.jpg")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(line, "_wire", real_parts)
+        patch.setattr(line, "wire", real_parts)
         assert line.run(*command, MODELS_DIR=str(line.folder / "nowhere")) == 2
 
     assert f"{line.folder / 'nowhere' / 'compact'}" in line.err

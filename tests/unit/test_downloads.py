@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.test_build_models import CATALOGUE, EYES, FakeTools, build, sha256
+from models import build
+from tests.unit.test_build_models import CATALOGUE, EYES, FakeTools, sha256
 
 from tryon_masks.domain.errors import ModelSetError
 from tryon_masks.vision.catalog import load_model_set
@@ -263,9 +264,10 @@ def test_the_classic_set_is_pinned_by_digest_and_by_revision_where_there_is_one(
     files = {model.id: model for model in CATALOGUE.sets["dwpose-schp"]}
 
     assert list(files) == ["yolox_l", "dw-ll_ucoco_384", "parsing_atr", "parsing_lip"]
-    for model in files.values():
+    for name, model in files.items():
+        assert isinstance(model.origin, build.Downloaded)
         assert all(url.endswith(f"/{model.file}") for url in model.origin.urls)
         assert all(url.startswith("https://") for url in model.origin.urls)
         assert re.fullmatch("[0-9a-f]{64}", model.sha256)
-    for name in ("yolox_l", "dw-ll_ucoco_384"):
-        assert all(files[name].origin.version in url for url in files[name].origin.urls)
+        if name in ("yolox_l", "dw-ll_ucoco_384"):
+            assert all(model.origin.version in url for url in model.origin.urls)

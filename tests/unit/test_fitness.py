@@ -125,6 +125,15 @@ def test_a_person_under_a_fifth_of_the_photos_height_is_too_small() -> None:
         fitness.choose([one], round(one.box.height / 0.19))
 
 
+def test_somebody_who_lies_on_the_side_is_as_long_as_the_box_is_wide() -> None:
+    one = somebody()
+    lying = replace(one, box=Box(0, 0, one.box.height, one.box.width))
+
+    assert fitness.choose([lying], round(one.box.height / 0.21)) is lying
+    with pytest.raises(PersonTooSmall):
+        fitness.choose([lying], round(one.box.height / 0.19))
+
+
 def test_a_torso_under_48_pixels_of_the_photo_is_too_small() -> None:
     with pytest.raises(PersonTooSmall):
         fitness.choose([somebody(size=0.47)], 200)
@@ -234,6 +243,19 @@ def test_legs_without_a_head_and_shoulders_have_no_upper_mask(kind: MaskKind) ->
 
 
 # Pose and part map
+
+
+@pytest.mark.parametrize("kind", MaskKind)
+def test_somebody_of_whom_the_parser_is_unsure_has_no_mask(kind: MaskKind) -> None:
+    """A dog; the parser is sure of the wall behind it."""
+    one = figures.person()
+    body = one.part_map != Part.BACKGROUND
+    dog = replace(one, confidence=np.where(body, np.float32(0.4), np.float32(1)))
+    human = replace(one, confidence=np.where(body, np.float32(0.45), np.float32(0)))
+
+    with pytest.raises(LowConfidence, match="not plainly a person"):
+        fitness.check(dog, kind)
+    fitness.check(human, kind)
 
 
 def beside_itself() -> Person:

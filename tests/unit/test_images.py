@@ -568,6 +568,18 @@ class TestWorkingCopy:
             rgb = decode(save(Image.fromarray(stripes), kind), Limits(working_side=100)).rgb
             assert np.abs(rgb[8:-8, 8:-8].astype(int) - 127).max() <= 8
 
+    @pytest.mark.parametrize(
+        "size",
+        [(640, 480), (480, 640), (641, 479), (600, 300), (301, 600), (900, 602), (230, 210)],
+    )
+    @pytest.mark.parametrize("mode", ["RGB", "L"])
+    def test_two_halves_are_resampled_as_one(self, size: tuple[int, int], mode: str) -> None:
+        grain = np.random.default_rng(3).integers(0, 256, (*size[::-1], 3), np.uint8)
+        image = Image.fromarray(grain).convert(mode)
+        photo = decode(save(image, "PNG"), Limits(working_side=200))
+        whole = image.resize(photo.rgb.shape[1::-1], Image.Resampling.LANCZOS, reducing_gap=2)
+        assert np.array_equal(photo.rgb, np.asarray(whole.convert("RGB")))
+
     def test_a_long_strip_keeps_a_pixel(self) -> None:
         photo = decode(save(Image.new("RGB", (20_000, 64)), "PNG"), Limits(working_side=100))
         assert photo.rgb.shape == (1, 100, 3)
@@ -909,7 +921,7 @@ class TestToGrid:
 
 class TestEncodeMask:
     @pytest.mark.parametrize("edge", ["hard", "soft"])
-    @pytest.mark.parametrize("size", [(97, 101), (1, 1), (165, 249)])
+    @pytest.mark.parametrize("size", [(97, 101), (1, 1), (165, 249), (1320, 1992)])
     @pytest.mark.parametrize(
         ("kind", "type_", "mode"), [("png", "image/png", "L"), ("webp", "image/webp", "RGB")]
     )

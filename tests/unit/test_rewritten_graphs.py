@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,9 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from models import convert
+from models.convert import fuse_sums, resize_late
 from onnx import helper, numpy_helper
-
-CONVERTER = Path(__file__).parents[2] / "models" / "convert.py"
-CONVERT = runpy.run_path(str(CONVERTER))
-fuse_sums, resize_late = CONVERT["fuse_sums"], CONVERT["resize_late"]
 
 SIDE = 48
 CHANNELS = 64
@@ -23,7 +20,7 @@ CHANNELS = 64
 
 @pytest.fixture(autouse=True)
 def small_gains_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(resize_late.__globals__, "WORTH", 10**6)
+    monkeypatch.setattr(convert, "WORTH", 10**6)
 
 
 def graph(

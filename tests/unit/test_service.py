@@ -42,11 +42,12 @@ class House:
         vision: fakes.FakeVision | None = None,
         idempotency: fakes.FakeIdempotency | None = None,
         photo_time_s: float = 0.0,
+        photos: fakes.FakePhotos | None = None,
         **limits: int,
     ) -> None:
         self.vision = vision or fakes.FakeVision()
         self.store = fakes.FakeStore()
-        self.photos: fakes.FakePhotos = fakes.FakePhotos({URL: fakes.photo()})
+        self.photos = photos or fakes.FakePhotos({URL: fakes.photo()})
         self.profiles = fakes.FakeProfiles()
         self.service = MaskService(
             self.vision,
@@ -407,10 +408,7 @@ class SlowVision(fakes.FakeVision):
 
 def slow_house(clock: Clock, *, fetch: float, see: float) -> House:
     """A service that knows of 10 s for a photo; with 12 s for the rest it needs 22."""
-    house = House(SlowVision(clock, see), photo_time_s=10.0)
-    house.photos = SlowPhotos(clock, fetch)
-    house.service._photos = house.photos
-    return house
+    return House(SlowVision(clock, see), photo_time_s=10.0, photos=SlowPhotos(clock, fetch))
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,6 @@ def test_off_lambda_nothing_needs_to_be_set() -> None:
     assert settings.ort_threads >= 1
     assert settings.allow_http is False
     assert settings.firestore_project is None
-    assert settings.results_prefix == "results/"
 
 
 def test_the_photo_limits_are_those_of_the_images_module() -> None:
@@ -77,7 +76,6 @@ def test_the_photo_limits_are_those_of_the_images_module() -> None:
         ("FETCH_TIMEOUT_S", "2.5", 2.5),
         ("UPLOAD_TIMEOUT_S", "120", 120.0),
         ("PHOTO_TIME_S", "8.5", 8.5),
-        ("RESULTS_PREFIX", "answers/v1/", "answers/v1/"),
         ("IDEMPOTENCY_TABLE", "stack-OnceTable-1A2B", "stack-OnceTable-1A2B"),
         ("IDEMPOTENCY_TTL_S", "60", 60),
         ("JOBS_TABLE", "jobs-2", "jobs-2"),
@@ -96,13 +94,14 @@ def test_each_variable_sets_its_field(name: str, text: str, value: object) -> No
 
 @pytest.mark.parametrize("model_set", ["dwpose-schp", "dwpose-schp-int8"])
 def test_a_model_set_has_options_of_its_own(model_set: str) -> None:
-    chosen = {"SCHP_LIP": "0", "SCHP_VIEW": ""}
+    chosen = {"SCHP_LIP": "0", "SCHP_VIEW": "", "SCHP_FILL": "1"}
     settings = Settings.from_env({**S3, "MODEL_SET": model_set, **chosen}, on_lambda=True)
 
-    assert settings.model_options == {"SCHP_LIP": "0"}
+    assert settings.model_options == {"SCHP_LIP": "0", "SCHP_FILL": "1"}
     assert model_sets()[model_set].options_from(settings.model_options) == {
         "SCHP_LIP": "0",
         "SCHP_VIEW": "whole",
+        "SCHP_FILL": "1",
     }
 
 
@@ -135,6 +134,7 @@ def test_another_sets_options_are_left_out() -> None:
         ("FIRESTORE_SECRET_ARN", "arn:aws:s3:::bucket"),
         ("SCHP_LIP", "no"),
         ("SCHP_VIEW", "crop"),
+        ("SCHP_FILL", "yes"),
         ("ALLOW_HTTP", "true"),
         ("ALLOWED_IMAGE_HOSTS", "*"),
         ("ALLOWED_IMAGE_HOSTS", "https://a.example"),
@@ -151,8 +151,6 @@ def test_another_sets_options_are_left_out() -> None:
         ("FETCH_TIMEOUT_S", "nan"),
         ("FETCH_TIMEOUT_S", "inf"),
         ("UPLOAD_TIMEOUT_S", "121"),
-        ("RESULTS_PREFIX", "results"),
-        ("RESULTS_PREFIX", "/"),
         ("IDEMPOTENCY_TABLE", "a/b"),
         ("IDEMPOTENCY_TTL_S", "59"),
         ("JOBS_TABLE", "j"),

@@ -61,7 +61,19 @@ def test_every_module_is_in_it(installed: Path) -> None:
     assert modules <= {str(path.relative_to(packed)) for path in packed.rglob("*.py")}
     assert (packed / "py.typed").is_file()
     page = packed / "entrypoints" / "local" / "page"
-    assert {path.name for path in page.iterdir()} == {"index.html", "app.js", "style.css"}
+    assert {path.name for path in page.iterdir()} == {
+        "index.html",
+        "app.js",
+        "many.js",
+        "style.css",
+    }
+    sheet = packed / "sheet" / "assets"
+    assert {path.name for path in sheet.iterdir()} == {
+        "base.css",
+        "report.html",
+        "sheet.css",
+        "sheet.js",
+    }
 
 
 def test_the_builder_finds_all_that_it_reads(installed: Path) -> None:

@@ -20,15 +20,19 @@ from tryon_masks.ports import EncodedImage, user_folder
 from tryon_masks.telemetry import step
 
 _RATE_LIMITED = (420, 429)
+"""HTTP statuses with which Cloudinary says that there were too many calls."""
 _STABLE_VERSION = "/v1/"
 _CONNECTIONS = 10
+"""Connections that are kept open at most."""
 _TRY_S = 1.0
 """Seconds of the call without which no try is begun."""
 _DETAIL_CHARS = 500
+"""Characters of Cloudinary's own message that go to the log."""
 _LEAST_S = 0.05
+"""Least seconds that a try is given."""
 _DICE = random.SystemRandom()
-_PAGE = 500
-_BATCH = 100
+PAGE_SIZE = 500
+MAX_DELETIONS = 100
 """Most assets that Cloudinary lists, and deletes, in one call."""
 
 
@@ -93,7 +97,7 @@ class CloudinaryMaskStore:
         found: list[str] = []
         cursor: dict[str, str] = {}
         while True:
-            page = self._ask("resources", prefix=f"{folder}/", max_results=_PAGE, **cursor)
+            page = self._ask("resources", prefix=f"{folder}/", max_results=PAGE_SIZE, **cursor)
             found += [asset["public_id"] for asset in page["resources"]]
             if "next_cursor" not in page:
                 return found
@@ -101,8 +105,10 @@ class CloudinaryMaskStore:
 
     def erase(self, names: Sequence[str]) -> None:
         """Delete these images, and have the CDN forget them."""
-        for start in range(0, len(names), _BATCH):
-            self._ask("delete_resources", list(names[start : start + _BATCH]), invalidate=True)
+        for start in range(0, len(names), MAX_DELETIONS):
+            self._ask(
+                "delete_resources", list(names[start : start + MAX_DELETIONS]), invalidate=True
+            )
 
     def _ask(self, function: str, *given: Any, **options: Any) -> Any:
         """Call one function of the SDK's Admin API."""

@@ -40,7 +40,7 @@ TIMEOUT_S = 3.0
 OURS = ("Mask", "masks", "masks_request_id", "masks_updated_at")
 """Our fields of a user's document."""
 
-BATCH = 500
+MAX_WRITES = 500
 """Most writes that Firestore takes in one commit."""
 
 
@@ -115,9 +115,9 @@ class FirestoreLog:
             summary["user_id"] = records[-1]["user_id"]
         writes.append((request, summary))
         with self._reported(LogUnavailable, "The request's log could not be written."):
-            for start in range(0, len(writes), BATCH):
+            for start in range(0, len(writes), MAX_WRITES):
                 batch = self._client.batch()
-                for document, fields in writes[start : start + BATCH]:
+                for document, fields in writes[start : start + MAX_WRITES]:
                     batch.set(document, dict(fields), merge=document is request)
                 batch.commit(**self._call)
 
@@ -174,9 +174,9 @@ class FirestoreLog:
         steps = request.collection(STEPS).select([]).stream(**self._call)
         # The request comes last: while it is there, its steps can be found.
         documents = [*(one.reference for one in steps), request]
-        for start in range(0, len(documents), BATCH):
+        for start in range(0, len(documents), MAX_WRITES):
             batch = self._client.batch()
-            for document in documents[start : start + BATCH]:
+            for document in documents[start : start + MAX_WRITES]:
                 batch.delete(document)
             batch.commit(**self._call)
 

@@ -49,6 +49,7 @@ from tryon_masks.domain.errors import (
 from tryon_masks.ports import Callbacks, PhotoSource
 
 MAX_REDIRECTS = 5
+"""Redirects of one photo that are followed."""
 SIGNATURE_HEADER = "Tryon-Signature"
 
 Resolve = Callable[[str, int], Sequence[Address]]
@@ -66,6 +67,7 @@ _UNPACKED = frozenset({"gzip", "x-gzip", "deflate"})
 _MAX_COMPRESSIONS = 2
 """How often one answer may be compressed."""
 _READ_BYTES = 64 * 1024
+"""Bytes that are read from the wire at a time."""
 _FRAMING_BYTES = 1_000_000
 """What one answer may hold beside the photo: headers and chunk sizes."""
 

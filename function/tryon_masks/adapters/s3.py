@@ -46,9 +46,11 @@ _ERRORS = (BotoCoreError, ClientError)
 _GONE = frozenset({"NoSuchKey", "NoSuchVersion", "NoSuchBucket", "InvalidObjectState", "404"})
 """Why an object cannot be read now or later: it was deleted, or moved to an archive."""
 _CACHE_S = 86_400
-_BATCH = 1000
+"""Seconds that others may cache a mask: its address belongs to its content."""
+_MAX_DELETIONS = 1000
 """Most objects that S3 deletes in one call."""
 _AT_ONCE = 10
+"""Objects that are asked at a time."""
 BATCHES = "batches/"
 JSON_LINES = "application/jsonl"
 
@@ -488,8 +490,8 @@ def _keys_under(client: Any, bucket: str, prefix: str) -> list[str]:
 
 
 def _delete(client: Any, bucket: str, keys: Sequence[str]) -> None:
-    for start in range(0, len(keys), _BATCH):
-        batch = [{"Key": key} for key in keys[start : start + _BATCH]]
+    for start in range(0, len(keys), _MAX_DELETIONS):
+        batch = [{"Key": key} for key in keys[start : start + _MAX_DELETIONS]]
         with _erasing():
             answer = client.delete_objects(Bucket=bucket, Delete={"Objects": batch, "Quiet": True})
         if failed := answer.get("Errors"):

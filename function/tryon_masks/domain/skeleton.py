@@ -42,6 +42,7 @@ EXTRA = tuple(
 NAMES = frozenset(COCO17 + EXTRA)
 
 SHOULDER_WIDTHS_PER_TORSO = 1.35
+"""Length of a standing adult's torso, in widths of the shoulders."""
 
 
 @dataclass(frozen=True)

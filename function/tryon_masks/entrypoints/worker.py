@@ -9,7 +9,7 @@ from tryon_masks.entrypoints.queue.messages import Worker
 from tryon_masks.entrypoints.queue.uploads import Uploads
 from tryon_masks.jobs.progress import BatchTracker, JobTracker
 from tryon_masks.jobs.run import JobRunner
-from tryon_masks.settings import Settings
+from tryon_masks.settings import RESULTS, Settings
 from tryon_masks.telemetry import init_log
 from tryon_masks.wiring import (
     build_batch_files,
@@ -36,7 +36,7 @@ with init_log("worker"):
         runner,
         S3Objects(s3_client(settings.fetch_timeout_s)),
         tracker,
-        results_prefix=settings.results_prefix,
+        results_prefix=RESULTS,
         mask_folder=mask_folder,
         max_bytes=settings.max_photo_bytes,
     )

@@ -49,12 +49,16 @@ def _new_id() -> str:
 
 @dataclass(frozen=True)
 class JobSubmitter:
-    """Takes jobs for their owners, and says how far they are."""
+    """Takes jobs for their owners, and says how far they are.
+
+    ``calls_back``: whether answers can be posted to somebody.
+    """
 
     jobs: Jobs
     queue: WorkQueue
     forms: UploadForms
     new_id: Callable[[], str] = _new_id
+    calls_back: bool = True
 
     def submit(self, owner: str, user_id: str, body: MaskRequestBody | DataJson) -> Job:
         """Queue a request for masks.
@@ -62,9 +66,10 @@ class JobSubmitter:
         Raises
         ------
         InvalidRequest
-            The photo comes in the body.
+            The photo comes in the body, or nobody can be called back.
         StateUnavailable
         """
+        self._check_callback(body.callback_url)
         photo = body.photo
         if isinstance(photo, bytes):
             raise InvalidRequest(
@@ -86,12 +91,15 @@ class JobSubmitter:
     def create_upload(
         self, owner: str, user_id: str | None, body: UploadBody
     ) -> tuple[Job, str, UploadForm]:
-        """Sign a form to upload one photo with: its job, which is queued from now on, key and form.
+        """Return a job that is queued from now on, and the key and the form of its upload.
 
         Raises
         ------
+        InvalidRequest
+            Nobody can be called back.
         StateUnavailable
         """
+        self._check_callback(body.callback_url)
         with step("sign_upload", "jobs"):
             job_id = self.new_id()
             key = f"{UPLOADS}{user_key(owner)}/{job_id}"
@@ -120,15 +128,22 @@ class JobSubmitter:
                 raise NotFound("There is no such job.")
             return job
 
+    def _check_callback(self, address: str | None) -> None:
+        if address is not None and not self.calls_back:
+            raise InvalidRequest("callback_url needs a deployed stack: ask for the job instead.")
+
 
 @dataclass(frozen=True)
 class BatchSubmitter:
-    """Takes batches for their owners, and says how far they are."""
+    """Takes batches for their owners, and says how far they are.
+
+    ``runs`` is None where no lists of any length are worked off.
+    """
 
     queue: WorkQueue
     batches: Batches
     files: BatchFiles
-    runs: BatchRuns
+    runs: BatchRuns | None
     new_id: Callable[[], str] = _new_id
 
     def submit(self, owner: str, user_id: str | None, body: BatchBody) -> Progress:
@@ -139,12 +154,14 @@ class BatchSubmitter:
         Raises
         ------
         InvalidRequest
-            The list is not the caller's.
+            The list is not the caller's, or no list can be worked off.
         StateUnavailable
         """
         with step("queue_batch", "jobs"):
             batch_id = self.new_id()
             if body.manifest is not None:
+                if self.runs is None:
+                    raise InvalidRequest("manifest needs a deployed stack: send items instead.")
                 own = f"{MANIFESTS}{user_key(owner)}/"
                 if not body.manifest.startswith(own):
                     raise InvalidRequest(f"manifest: must be below {own}.")
@@ -171,7 +188,8 @@ class BatchSubmitter:
             if batch is None or batch.owner != owner:
                 raise NotFound("There is no such batch.")
             if batch.total is None:
-                return self._run_progress(batch)
+                assert self.runs is not None  # noqa: S101 - it began the batch
+                return self._run_progress(batch, self.runs)
             begun = sum(batch.counts.values())
             if batch.results is not None:
                 results = [self.files.address(batch.results)]
@@ -179,8 +197,8 @@ class BatchSubmitter:
             state: Literal["queued", "running"] = "running" if begun else "queued"
             return Progress(batch, state, batch.total, batch.total - begun, batch.counts)
 
-    def _run_progress(self, batch: Batch) -> Progress:
-        run = self.runs.get(batch.batch_id)
+    def _run_progress(self, batch: Batch, runs: BatchRuns) -> Progress:
+        run = runs.get(batch.batch_id)
         counts = self.batches.count_list_items(batch.batch_id, run.total)
         counts["running"] = run.running
         counts["error"] += run.given_up

@@ -1,4 +1,4 @@
-"""What can be had of one look at a photo beside its masks."""
+"""What can be made of a parsed photo beside its masks."""
 
 from __future__ import annotations
 

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from tryon_masks.domain.skeleton import Keypoint, Side, Skeleton
 
 VERSION = 1.3
+"""OpenPose's, whose JSON format this is."""
 HAND_POINTS = 21
+"""Points of a hand in OpenPose's order: the wrist and four a finger."""
 HAND = {0: "wrist", 2: "thumb", 5: "index", 17: "pinky"}
 """Place in OpenPose's hand -> our keypoint, the finger's knuckle."""
 DIM = 0.6

@@ -154,6 +154,7 @@ _ATR = {
     Part.SCARF: 17,
 }
 _CIHP_TORSO_SKIN = 10
+"""CIHP's label for torso skin, which LIP has for jumpsuits."""
 
 SHARED_LABELS: dict[LabelSet, dict[Part, int]] = {
     LabelSet.LIP: _LIP,

@@ -1,4 +1,4 @@
-"""One look at a photo, and what of it a picture of another size shows."""
+"""A photo with its parsed person, and what of it a picture of another size shows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from tryon_masks.outputs.transform import Transform
 from tryon_masks.ports import EncodedImage
 
 WHITE = 255
+"""Grey value of the borders of a target's picture."""
 JPEG_QUALITY = 95
+"""Quality of pictures that training data is made of, 0 to 100."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from tryon_masks.domain.errors import CropCutsMask, InvalidRequest
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
 
 VERSION = 1
+"""Version of the JSON form; another one is refused."""
 Corners = tuple[int, int, int, int]
 """Left, top, right, bottom in pixels; right and bottom lie outside."""
 

@@ -46,6 +46,7 @@ CallbackUrl = Annotated[StrictStr, Field(pattern=r"^https://[!-.0-~]+(/[!-~]*)?$
 ItemId = Annotated[StrictStr, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$")]
 
 PROBLEMS_SHOWN = 10
+"""Problems of one request that its answer names."""
 
 
 def _without_fraction(value: object) -> object:

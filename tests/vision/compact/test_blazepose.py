@@ -61,7 +61,7 @@ def planted(monkeypatch: pytest.MonkeyPatch) -> type[PlantedModel]:
 
 
 def test_there_are_2254_anchors_one_for_each_answer_of_the_model() -> None:
-    anchors = blazepose._anchors()
+    anchors = blazepose.anchor_centres()
 
     assert anchors.shape == (ANCHORS, 2)
     assert anchors.min() > 0
@@ -69,7 +69,7 @@ def test_there_are_2254_anchors_one_for_each_answer_of_the_model() -> None:
 
 
 def test_anchors_lie_in_the_middle_of_their_cells_row_by_row() -> None:
-    anchors = blazepose._anchors() * DETECTOR_SIDE
+    anchors = blazepose.anchor_centres() * DETECTOR_SIDE
 
     assert anchors[:4].tolist() == [[4, 4], [4, 4], [12, 4], [12, 4]]
     assert anchors[2 * 28 : 2 * 28 + 1].tolist() == [[4, 12]]
@@ -84,7 +84,7 @@ def answer(*detections: tuple[int, float, NDArray[np.float64]]) -> list[Tensor]:
     """The detector's two outputs: (anchor, logit, (6, 2) points in 0..1 of the square)."""
     raw = np.zeros((1, ANCHORS, 12), np.float32)
     logits = np.full((1, ANCHORS, 1), -CERTAIN, np.float32)
-    anchors = blazepose._anchors()
+    anchors = blazepose.anchor_centres()
     for index, logit, points in detections:
         offsets = points - anchors[index]
         offsets[1] = points[1]
@@ -143,6 +143,21 @@ def test_the_detector_is_shown_the_whole_photo_between_minus_one_and_one(
     assert not tensor[0, :, 0].any()
 
 
+def test_a_smaller_photo_is_padded_and_its_people_are_where_they_were(
+    planted: type[PlantedModel],
+) -> None:
+    planted.answers = [answer((777, CERTAIN, body(0.5, 0.5, 0.3)))]
+    white = np.full((400, 800, 3), 255, np.uint8)
+
+    (found,) = PersonDetector(Path(), 1).find(white, 0.5)
+
+    (tensor,) = planted.shown
+    assert (tensor[0, 84:140, 56:168] == 1).all()
+    assert np.count_nonzero(tensor) == 56 * 112 * 3
+    assert (found.crop.x, found.crop.y) == pytest.approx((400, 200), abs=4)
+    assert found.crop.side == pytest.approx(2 * 1.25 * 0.2 * 1600, rel=1e-3)
+
+
 def test_an_unsure_detection_is_nobody(planted: type[PlantedModel]) -> None:
     planted.answers = [answer((777, -3.0, body(0.5, 0.6, 0.2)))]
 
@@ -175,7 +190,7 @@ def test_merging_leans_to_the_surer_and_what_is_unsure_moves_nothing_that_is_sur
 ) -> None:
     values = np.stack([body(0.30, 0.5, 0.3), body(0.34, 0.5, 0.3)]).astype(np.float32)
 
-    ((merged, score),) = blazepose._merge(values, np.array(scores, np.float32))
+    ((merged, score),) = blazepose.merge_detections(values, np.array(scores, np.float32))
 
     assert merged[0, 0] == pytest.approx(x)
     assert score == pytest.approx(scores[0])
@@ -190,7 +205,9 @@ def test_what_only_hints_at_somebody_comes_with_its_score(planted: type[PlantedM
 
 
 def test_nothing_merges_to_nothing() -> None:
-    assert blazepose._merge(np.zeros((0, 6, 2), np.float32), np.zeros(0, np.float32)) == []
+    assert (
+        blazepose.merge_detections(np.zeros((0, 6, 2), np.float32), np.zeros(0, np.float32)) == []
+    )
 
 
 # Crops
@@ -256,7 +273,7 @@ def heatmaps() -> Tensor:
 def refined(points: Tensor, maps: Tensor) -> Tensor:
     """By ``maps`` of 0 to 1, where the model has logits."""
     certain = maps.clip(1e-12, 1 - 1e-6).astype(np.float64)
-    return blazepose._refine(points, np.log(certain / (1 - certain)).astype(np.float32))
+    return blazepose.refine_landmarks(points, np.log(certain / (1 - certain)).astype(np.float32))
 
 
 def test_a_point_moves_to_the_peak_of_its_heatmap() -> None:

@@ -70,6 +70,8 @@ def composed(parts: PartMap, skeleton: Skeleton | None = None) -> PartMap:
 
 DOUBT, NEXT_TO_NONE = 2.5 * CALIBRATION.floor, CALIBRATION.floor / 2
 """What a parser gives a class that it takes for another: enough for a rule, and too little."""
+CLEARLY_CLOTH = (1 + CALIBRATION.cloth) / 2
+"""A probability at which cloth is believed beyond the outline."""
 
 
 def mistaken(
@@ -361,7 +363,7 @@ def test_between_cells_the_winner_is_the_one_that_all_shares_would_give(seed: in
     parts, sure = np.zeros((80, 60), np.uint8), np.ones((80, 60), np.float32)
     evidence = part_map.gather(answer, figures.skeleton())
 
-    part_map._label(parts, sure, spots, evidence, limbs.reshape(parts.shape))
+    part_map.label_pixels(parts, sure, spots, evidence, limbs.reshape(parts.shape))
 
     every = answer.at(CLASSES, spots.x, spots.y)
     table = np.array([PARTS[cls] for cls in Class], np.uint8)
@@ -665,7 +667,7 @@ def test_a_garment_off_the_person_is_nobodys() -> None:
 
 
 def flared(
-    sure: float = 0.9, called: Part = Part.DRESS, others: Floats | None = None
+    sure: float = CLEARLY_CLOTH, called: Part = Part.DRESS, others: Floats | None = None
 ) -> tuple[PartMap, BoolMask]:
     """The figure in a wide dress, of which the pose model sees the legs alone; what it misses."""
     dressed, legs = figures.in_a_long_dress(), body(fakes.part_map())
@@ -691,21 +693,23 @@ def test_garments_may_share_what_makes_it_cloth_beyond_the_outline() -> None:
     beyond = (dressed == Part.DRESS) & (legs == 0)
     shares = answer(dressed)
     shares[:, beyond] = 0
-    for cls, likely in ((Class.DRESS, 0.5), (Class.SKIRT, 0.35), (Class.BACKGROUND, 0.15)):
+    dress, skirt = 0.6 * CLEARLY_CLOTH, 0.4 * CLEARLY_CLOTH
+    for cls, likely in ((Class.DRESS, dress), (Class.SKIRT, skirt)):
         shares[cls, beyond] = likely
+    shares[Class.BACKGROUND, beyond] = 1 - CLEARLY_CLOTH
 
     parts, sure = compose(shares, figures.skeleton(), legs, nobody(dressed))
 
     assert share(parts, beyond, Part.DRESS) == 1
-    assert np.abs(sure[beyond] - 0.5).max() < 1e-6
+    assert np.abs(sure[beyond] - dress).max() < 1e-6
 
 
 @pytest.mark.parametrize(
     ("sure", "called"),
     [
-        pytest.param(0.7, Part.DRESS, id="cloth, perhaps"),
-        pytest.param(0.9, Part.LEFT_LEG, id="skin"),
-        pytest.param(0.9, Part.BAG, id="a bag"),
+        pytest.param(CALIBRATION.cloth - 0.1, Part.DRESS, id="cloth, perhaps"),
+        pytest.param(CLEARLY_CLOTH, Part.LEFT_LEG, id="skin"),
+        pytest.param(CLEARLY_CLOTH, Part.BAG, id="a bag"),
     ],
 )
 def test_beyond_the_outline_what_is_not_surely_cloth_is_nobodys(sure: float, called: Part) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -52,13 +52,16 @@ def photo(*bodies: Pose) -> Photo:
 
 
 class Detector:
-    """Gives the planted detections in turn and keeps what it was shown."""
+    """Gives the planted detections in turn and keeps what it was shown; ``afar`` if smaller."""
 
-    def __init__(self, *answers: list[Detection]) -> None:
+    def __init__(self, *answers: list[Detection], afar: Sequence[Detection] = ()) -> None:
         self.answers = list(answers)
+        self.afar = list(afar)
         self.shown: list[Photo] = []
 
-    def find(self, rgb: Photo) -> list[Detection]:
+    def find(self, rgb: Photo, share: float = 1.0) -> list[Detection]:
+        if share < 1:
+            return self.afar
         self.shown.append(rgb)
         return self.answers[len(self.shown) - 1]
 
@@ -291,3 +294,39 @@ def test_no_more_than_two_hints_are_followed(finder: Finder, log: RequestLog) ->
     assert finder(detector, poses).find(photo()) == []
 
     assert [crop.x for _, crop in poses.looks] == [60, 90, 128, 128]
+
+
+# The detector is sure of somebody in a smaller photo
+
+
+def test_of_whom_the_detector_is_sure_from_afar_two_more_looks_are_enough(
+    finder: Finder, log: RequestLog
+) -> None:
+    """A close-up, and a look at the whole photo in two sizes."""
+    detector = Detector([], afar=[detection(100, score=0.7)])
+    poses = Poses({100: body(100), SIDE: body(104), 1.6 * SIDE: body(97)})
+
+    assert necks(finder(detector, poses).find(photo(body(100)))) == [100]
+
+
+@pytest.mark.parametrize(
+    ("score", "larger"),
+    [(0.6, body(97)), (0.7, None), (0.7, body(140)), (0.7, body(100, size=0.5))],
+    ids=["unsure", "nobody", "elsewhere", "smaller"],
+)
+def test_from_afar_too_others_must_agree(
+    score: float, larger: Pose | None, finder: Finder, log: RequestLog
+) -> None:
+    detector = Detector([], afar=[detection(100, score=score)])
+    poses = Poses({100: body(100), SIDE: body(104), 1.6 * SIDE: larger})
+
+    assert finder(detector, poses).find(photo(body(100))) == []
+
+
+def test_others_may_agree_about_somebody_else_than_is_seen_from_afar(
+    finder: Finder, log: RequestLog
+) -> None:
+    detector = Detector([detection(101, score=0.3)], afar=[detection(200, score=0.9)])
+    poses = Poses({200: body(200), 101: body(100), SIDE: body(104), 1.6 * SIDE: body(97)})
+
+    assert finder(detector, poses).find(photo(body(100))) == []

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import runpy
 from pathlib import Path
 
 import cv2
 import numpy as np
 import onnx
 import pytest
+from models.convert import quantise
 from numpy.typing import NDArray
 from tests.vision.dwpose_schp.contract_graphs import (
     BLACK,
@@ -26,9 +26,6 @@ from tests.vision.dwpose_schp.contract_graphs import (
 )
 
 from tryon_masks.vision.dwpose_schp.schp import BGR_MEAN, BGR_STD, Atr, HumanParser, LabelMap, Lip
-
-CONVERTER = Path(__file__).parents[3] / "models" / "convert.py"
-quantise = runpy.run_path(str(CONVERTER))["quantise"]
 
 MODELS = [pytest.param(512, len(Atr), id="atr"), pytest.param(473, len(Lip), id="lip")]
 

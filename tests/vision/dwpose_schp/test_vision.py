@@ -32,6 +32,7 @@ from tryon_masks.service import MaskRequest, MaskResult, MaskService
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log, request_log
 from tryon_masks.vision.catalog import load_model_set
+from tryon_masks.vision.dwpose_schp import vision as dwpose_schp
 from tryon_masks.vision.dwpose_schp.dwpose import NAMED, PoseModel, WholeBody
 from tryon_masks.vision.dwpose_schp.schp import Atr, Lip
 from tryon_masks.vision.dwpose_schp.vision import (
@@ -231,6 +232,23 @@ def test_without_lip_coats_are_tops_and_the_jaw_parts_neck_from_face(folders: Fo
     assert overlap(part_map == Part.NECK, wanted == Part.NECK) > 0.5
 
 
+def test_a_hole_in_a_top_is_filled_where_that_is_wanted(
+    folders: Folders, vision: DwposeSchpVision
+) -> None:
+    filling = DwposeSchpVision(load_model_set("dwpose-schp", folders(1)), 1, fill=True)
+    rgb = crowd(1)
+    top = truth() == Part.OUTERWEAR
+    middle = tuple(int(places.mean()) for places in np.nonzero(top))
+    hole = tuple(slice(place - 18, place + 18) for place in middle)
+    assert top[hole].all()
+    rgb[hole] = WALL
+
+    as_it_is, filled = (parsed(one, rgb).part_map[middle] for one in (vision, filling))
+
+    assert filling.model_set == "dwpose-schp-filled"
+    assert (as_it_is, filled) == (Part.BACKGROUND, Part.TOP)
+
+
 def served(vision: DwposeSchpVision, rgb: NDArray[np.uint8], store: Path) -> MaskResult:
     file = io.BytesIO()
     Image.fromarray(rgb).save(file, "PNG")
@@ -343,11 +361,14 @@ class Counting:
 
 @pytest.mark.parametrize("people", [MAX_POSES, MAX_POSES + 1, 106])
 def test_of_a_crowd_the_largest_and_surest_are_looked_at(
-    vision: DwposeSchpVision, monkeypatch: pytest.MonkeyPatch, people: int
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, people: int
 ) -> None:
-    crowd, poses = Crowd(people), Counting(vision._poses)
-    monkeypatch.setattr(vision, "_detector", crowd)
-    monkeypatch.setattr(vision, "_poses", poses)
+    crowd = Crowd(people)
+    poses = Counting(PoseModel(folders(1) / "dw-ll_ucoco_384.onnx", 1))
+    monkeypatch.setattr(dwpose_schp, "PersonDetector", lambda _path, _threads: crowd)
+    monkeypatch.setattr(dwpose_schp, "PoseModel", lambda _path, _threads: poses)
+    vision = seeing(folders, 1)
+    poses.looks.clear()
     rgb = np.zeros((fakes.HEIGHT, fakes.WIDTH, 3), np.uint8)
 
     found = vision.find_people(rgb)

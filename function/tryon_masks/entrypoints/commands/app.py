@@ -24,6 +24,7 @@ from tryon_masks.entrypoints.commands.making import Session
 from tryon_masks.entrypoints.commands.models import models
 from tryon_masks.entrypoints.commands.paste import paste
 from tryon_masks.entrypoints.commands.serve import serve
+from tryon_masks.entrypoints.commands.sheet import sheet
 
 PROGRAM = "tryon-masks"
 WRONG_USAGE, NOBODY_READS = 2, 128 + signal.SIGPIPE
@@ -68,7 +69,7 @@ def _until_nobody_reads(command: Callable[..., int]) -> Callable[..., int]:
     return run
 
 
-for _command in (generate, paste, batch, dataset, data_json, models, erase, serve):
+for _command in (generate, paste, batch, dataset, data_json, models, erase, serve, sheet):
     app.command()(_until_nobody_reads(_command))
 
 

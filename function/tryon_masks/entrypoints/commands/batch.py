@@ -19,7 +19,7 @@ from tryon_masks import telemetry
 from tryon_masks.domain.errors import InvalidRequest, StartError
 from tryon_masks.entrypoints.commands import options as given
 from tryon_masks.entrypoints.commands.making import (
-    Maker,
+    RequestRunner,
     Session,
     Wire,
     check_writable,
@@ -145,7 +145,7 @@ def _is_there(answer: Mapping[str, Any], settings: Settings) -> bool:
     )
 
 
-_worker: list[Maker | StartError] = []
+_worker: list[RequestRunner | StartError] = []
 """The worker process's own, or why there is none."""
 
 
@@ -153,16 +153,16 @@ def _start(settings: Settings, wire: Wire, verbose: bool, parent: int) -> None:
     end_with(parent)
     telemetry.configure(sys.stderr if verbose else None)
     try:
-        _worker.append(Maker(settings, wire))
+        _worker.append(RequestRunner(settings, wire))
     except StartError as error:
         # From here it would only be told that the process broke.
         _worker.append(error)
 
 
 def _make_item(item: Item) -> dict[str, Any]:
-    (maker,) = _worker
-    if isinstance(maker, StartError):
-        raise maker
+    (runner,) = _worker
+    if isinstance(runner, StartError):
+        raise runner
     name = public_url(item.photo) if isinstance(item.photo, str) else str(item.photo)
-    answer = maker.photo(Photo(item.photo, name, item.item_id), item.options, item.user_id)
+    answer = runner.photo(Photo(item.photo, name, item.item_id), item.options, item.user_id)
     return {**answer, "photo": name}

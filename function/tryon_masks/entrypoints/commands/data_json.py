@@ -9,7 +9,7 @@ import typer
 
 from tryon_masks.domain.identity import ANONYMOUS
 from tryon_masks.entrypoints.commands import options as given
-from tryon_masks.entrypoints.commands.making import Maker, Session, chosen_settings
+from tryon_masks.entrypoints.commands.making import RequestRunner, Session, chosen_settings
 from tryon_masks.entrypoints.commands.progress import answer_line
 
 
@@ -51,6 +51,8 @@ def data_json(
         overlay=overlay,
     )
     settings = chosen_settings(session.environ, out, store)
-    answer = Maker(settings, session.wire, allow_local=local).document(file, options, user_id)
+    answer = RequestRunner(settings, session.wire, allow_local=local).document(
+        file, options, user_id
+    )
     print(answer_line(answer, str(file)), flush=True)
     return 0 if answer["status"] == "success" else 1

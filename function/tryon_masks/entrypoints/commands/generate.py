@@ -12,7 +12,7 @@ import typer
 
 from tryon_masks.domain.identity import ANONYMOUS
 from tryon_masks.entrypoints.commands import options as given
-from tryon_masks.entrypoints.commands.making import Maker, Session, chosen_settings
+from tryon_masks.entrypoints.commands.making import RequestRunner, Session, chosen_settings
 from tryon_masks.entrypoints.commands.photos import find_all_photos
 from tryon_masks.entrypoints.commands.progress import ProgressBar, answer_line
 from tryon_masks.outputs.targets import TargetName
@@ -62,12 +62,12 @@ def generate(
         outputs=outputs,
         target=target,
     )
-    maker = Maker(chosen_settings(session.environ, out, store), session.wire, found)
+    runner = RequestRunner(chosen_settings(session.environ, out, store), session.wire, found)
     started = time.monotonic()
     outcomes: Counter[str] = Counter()
     with ProgressBar(len(found), shown=len(found) > 1) as bar:
         for photo in found:
-            answer = maker.photo(photo, options, user_id)
+            answer = runner.photo(photo, options, user_id)
             bar.print(answer_line(answer, photo.name))
             outcomes[_outcome(answer)] += 1
             bar.advance()

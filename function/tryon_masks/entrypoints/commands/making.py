@@ -67,7 +67,7 @@ def chosen_settings(
     return settings
 
 
-class Maker:
+class RequestRunner:
     """Makes one answer after the other."""
 
     def __init__(

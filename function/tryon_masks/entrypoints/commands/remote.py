@@ -21,7 +21,7 @@ from tryon_masks.entrypoints.commands.options import UsageError
 from tryon_masks.entrypoints.commands.photo_list import Item, Results, read_list
 from tryon_masks.entrypoints.commands.progress import ProgressBar
 from tryon_masks.ports import BatchRuns, Run
-from tryon_masks.settings import MANIFESTS
+from tryon_masks.settings import MANIFESTS, RESULTS
 
 FROM_HERE = f"{MANIFESTS}command-line/"
 TIMEOUT_S = 60.0
@@ -108,7 +108,7 @@ class RemoteStack:
         except KeyError as missing:
             raise SettingsError(f"The stack {name} has no output {missing}.") from missing
         return cls(
-            S3BatchFiles(bucket, s3_client(TIMEOUT_S), "results/", 1),
+            S3BatchFiles(bucket, s3_client(TIMEOUT_S), RESULTS, 1),
             StepFunctionsRuns(machine, aws_client("stepfunctions", TIMEOUT_S)),
         )
 

@@ -27,7 +27,7 @@ def serve(
     # Here, because they are of an extra, and so that --version and --help need not load the rest.
     import uvicorn
 
-    from tryon_masks.entrypoints.local.app import MASKS, create_app
+    from tryon_masks.entrypoints.local.app import create_app
     from tryon_masks.library import MaskMaker
     from tryon_masks.wiring import build_local
 
@@ -42,10 +42,10 @@ def serve(
         settings.model_set, models_dir=settings.models_dir, threads=settings.ort_threads
     )
     with init_log("serve"):
-        service, store = build_local(settings, maker.vision, f"{address}{MASKS}")
+        parts = build_local(settings, maker.vision, address)
     print(f"{address}/ (Ctrl-C ends it)", file=sys.stderr, flush=True)
     uvicorn.run(
-        create_app(maker, service, store, hosts),
+        create_app(maker, parts, hosts, settings.work_tries),
         host=host,
         port=port,
         log_config=None,

@@ -68,9 +68,9 @@ Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 MASKS = "/v1/masks"
 ROOT = "/"
 UPLOADS = "/v1/uploads"
-JOB = "/v1/jobs/{job_id}"
+JOB_PATH = "/v1/jobs/{job_id}"
 BATCHES = "/v1/batches"
-BATCH = "/v1/batches/{batch_id}"
+BATCH_PATH = "/v1/batches/{batch_id}"
 HEALTH = "/v1/health"
 POLL_S = 2
 """What ``Retry-After`` says of a job that is not done."""
@@ -86,12 +86,12 @@ METHODS = {
     MASKS: "POST",
     ROOT: "POST",
     UPLOADS: "POST",
-    JOB: "GET",
+    JOB_PATH: "GET",
     BATCHES: "POST",
-    BATCH: "GET",
+    BATCH_PATH: "GET",
     HEALTH: "GET",
 }
-_PATHS = {JOB: re.compile(r"/v1/jobs/[^/]+"), BATCH: re.compile(r"/v1/batches/[^/]+")}
+_PATHS = {JOB_PATH: re.compile(r"/v1/jobs/[^/]+"), BATCH_PATH: re.compile(r"/v1/batches/[^/]+")}
 
 
 class MethodNotAllowed(BadRequest):
@@ -281,7 +281,7 @@ def post_batches(body: Annotated[BatchBody, InBody()]) -> Response[BatchAnswer]:
     owner = call.owner()
     progress = call.submission.batches.submit(owner, call.caller.user_id, body)
     call.log.flush()
-    path = BATCH.format(batch_id=progress.batch.batch_id)
+    path = BATCH_PATH.format(batch_id=progress.batch.batch_id)
     headers = {"Location": call.mapping + path}
     return _response(batch_answer(progress, call.log.request_id), 202, headers)
 
@@ -335,34 +335,20 @@ class _Call:
     """
 
     service: MaskService
-    submission_here: Submission | None
+    submission: Submission
     caller: Caller
     log: RequestLog
     mapping: str = ""
     started: float = field(default_factory=time.perf_counter)
 
-    @property
-    def submission(self) -> Submission:
-        """Return where jobs, uploads and batches are submitted.
-
-        Raises
-        ------
-        NotFound
-            A server on somebody's own machine has none.
-        """
-        if self.submission_here is None:
-            raise NotFound("Jobs, uploads and batches need a deployed stack.")
-        return self.submission_here
-
     def owner(self) -> str:
-        """Return the owner of the caller's jobs, uploads and batches, where a stack has these.
+        """Return the owner of the caller's jobs, uploads and batches.
 
         Raises
         ------
-        NotFound, NotSignedIn
+        NotSignedIn
         """
         with step("check_request", "api"):
-            _ = self.submission
             return self.caller.known()
 
     def identify(self, user_id: str | None) -> str:
@@ -408,7 +394,7 @@ def _make_later(call: _Call, body: MaskRequestBody | DataJson) -> Response[MaskA
 
 
 def _job_path(job: Job) -> str:
-    return JOB.format(job_id=job.job_id)
+    return JOB_PATH.format(job_id=job.job_id)
 
 
 def _response(answer: T, status: int, more: Mapping[str, str] | None = None) -> Response[T]:
@@ -438,12 +424,9 @@ resolver.exception_handler(Exception)(_raise)
 
 
 def create_handler(
-    service: MaskService, submission: Submission | None, step_log: StepLog | None = None
+    service: MaskService, submission: Submission, step_log: StepLog | None = None
 ) -> Handler:
-    """Return the Lambda handler for API Gateway's HTTP APIs, its REST APIs and function URLs.
-
-    ``submission`` is None where nothing can be handed in to be done later.
-    """
+    """Return the Lambda handler for API Gateway's HTTP APIs, its REST APIs and function URLs."""
 
     def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
         try:

@@ -6,14 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tryon_masks.adapters.s3 import S3Objects
-from tryon_masks.domain.errors import InvalidRequest
+from tryon_masks.domain.errors import InvalidRequest, PhotoNotFound
 from tryon_masks.domain.identity import ANONYMOUS, check_user_id
 from tryon_masks.entrypoints.queue.notices import Upload
 from tryon_masks.jobs.progress import JobTracker
 from tryon_masks.jobs.run import JobRunner
 from tryon_masks.jobs.task import JOB_METADATA, OPTIONS_METADATA
-from tryon_masks.ports import USER_METADATA, Job, UploadTask
+from tryon_masks.ports import USER_METADATA, Job, Objects, UploadTask
 from tryon_masks.schema.requests import photo_of_document, read_options
 from tryon_masks.service import MaskRequest
 from tryon_masks.telemetry import RequestLog, request_log, step
@@ -39,7 +38,7 @@ class Uploads:
     def __init__(
         self,
         runner: JobRunner,
-        objects: S3Objects,
+        objects: Objects,
         jobs: JobTracker,
         *,
         results_prefix: str,
@@ -86,7 +85,14 @@ class Uploads:
         def read(log: RequestLog) -> MaskRequest:
             nonlocal job
             with step("read_upload", "worker", key=key):
-                data, metadata = self._objects.get(bucket, key, self._max_bytes)
+                try:
+                    data, metadata = self._objects.get(bucket, key, self._max_bytes)
+                except PhotoNotFound:
+                    # The metadata is gone with it.
+                    if (job := self._job_of(key)) is not None:
+                        log.identify(job.task.user_id)
+                        whose[USER_METADATA] = job.task.user_id
+                    raise
                 job = self._job(key, metadata)
                 user_id = check_user_id(metadata.get(USER_METADATA, ANONYMOUS))
                 log.identify(user_id)
@@ -110,10 +116,15 @@ class Uploads:
         job = self._jobs.get(job_id)
         if job is None:
             return None
-        if not isinstance(job.task, UploadTask) or job.task.upload != key:
+        if not _is_for(job, key):
             raise InvalidRequest(f"The metadata {JOB_METADATA} is another upload's.")
         self._jobs.start(job)
         return job
+
+    def _job_of(self, key: str) -> Job | None:
+        """Return the job whose form the upload came by; the key ends with its number."""
+        job = self._jobs.get(key.rpartition("/")[2])
+        return job if job is not None and _is_for(job, key) else None
 
     def _is_ours(self, bucket: str, key: str) -> bool:
         if key.startswith(self._results_prefix):
@@ -122,6 +133,10 @@ class Uploads:
             return False
         mask_bucket, prefix = self._mask_folder
         return bucket == mask_bucket and key.startswith(f"{prefix}/")
+
+
+def _is_for(job: Job, key: str) -> bool:
+    return isinstance(job.task, UploadTask) and job.task.upload == key
 
 
 def _is_document(key: str) -> bool:

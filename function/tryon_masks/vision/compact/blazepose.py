@@ -19,24 +19,34 @@ from tryon_masks.domain.skeleton import SHOULDER_WIDTHS_PER_TORSO, Keypoint, Poi
 from tryon_masks.vision.runtime import Floats, Model, sigmoid
 
 DETECTOR_SIDE = 224
+"""Pixels of the detector's input, from its model card."""
 DETECTOR_ANCHORS = ((8, 2), (16, 2), (32, 6))
 """(stride in pixels, anchors a cell)."""
-SURE = 0.5
+DETECTION_THRESHOLD = 0.5
 """Score from which a detection counts by itself; what is less sure needs others to say so too."""
-HINT = 0.1
+HINT_THRESHOLD = 0.1
 """Score under which a detection says nothing."""
 NMS_OVERLAP = 0.3
+"""Intersection over union from which two detections are one person's, from MediaPipe's graph."""
 
 CROP_SIDE = 256
+"""Pixels of the landmark model's input, from its model card."""
 CROP_MARGIN = 1.25
+"""Factor of the circle about a person that the crop holds, from MediaPipe's graph."""
 POSE_THRESHOLD = 0.5
+"""Score from which the landmark model has seen somebody, 0 to 1, from MediaPipe's graph."""
 OUTLINE_THRESHOLD = 0.5
-MOVED, GROWN, TURNED = 0.06, 1.15, 0.1
+"""Probability from which a pixel is the person's."""
+MAX_SHIFT, MAX_GROWTH, MAX_TURN = 0.06, 1.15, 0.1
 """Up to where a second look would see nothing new: share of the side, factor, radians."""
 HEATMAP_SIDE = 64
+"""Cells of a heatmap a side."""
 HEATMAP_RADIUS = 3
+"""Cells about a landmark in which its peak is looked for, from MediaPipe's graph."""
 HEATMAP_THRESHOLD = 0.5
+"""Probability from which a heatmap has a clear peak, from MediaPipe's graph."""
 SHOULDERS, HIPS = slice(11, 13), slice(23, 25)
+"""Places of these landmarks, in pairs."""
 CENTRE, RIM = 33, 34
 """Auxiliary landmarks: the next crop's centre and a point on its circle."""
 
@@ -94,7 +104,7 @@ class Crop:
         moved = float(np.hypot(other.x - self.x, other.y - self.y)) / self.side
         grown = max(self.side, other.side) / min(self.side, other.side)
         turned = abs((other.angle - self.angle + np.pi) % (2 * np.pi) - np.pi)
-        return moved < MOVED and grown < GROWN and turned < TURNED
+        return moved < MAX_SHIFT and grown < MAX_GROWTH and turned < MAX_TURN
 
     @property
     def to_photo(self) -> NDArray[np.float64]:
@@ -161,12 +171,15 @@ class PersonDetector:
 
     def __init__(self, path: Path, threads: int) -> None:
         self._model = Model(path, threads, ("Identity", "Identity_1"))
-        self._anchors = _anchors()
+        self._anchors = anchor_centres()
 
-    def find(self, rgb: NDArray[np.uint8]) -> list[Detection]:
-        """Find everybody in ``rgb`` (H, W, 3), uint8, who is at least hinted at, best first."""
+    def find(self, rgb: NDArray[np.uint8], share: float = 1.0) -> list[Detection]:
+        """Find everybody in ``rgb`` (H, W, 3), uint8, who is at least hinted at, best first.
+
+        The photo's longer side takes ``share`` of the side of what the model is shown, up to 1.
+        """
         height, width = rgb.shape[:2]
-        scale = DETECTOR_SIDE / max(height, width)
+        scale = share * DETECTOR_SIDE / max(height, width)
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
         left, top = (DETECTOR_SIDE - size[0]) // 2, (DETECTOR_SIDE - size[1]) // 2
@@ -174,13 +187,13 @@ class PersonDetector:
         canvas[0, top : top + size[1], left : left + size[0]] = small / 127.5 - 1.0
         raw, logits = self._model.run(canvas)
         scores = sigmoid(logits[0, :, 0])
-        keep = scores >= HINT
+        keep = scores >= HINT_THRESHOLD
         offsets = raw[0, keep].reshape(-1, 6, 2)
         values = offsets / DETECTOR_SIDE
         values[:, [0, 2, 3, 4, 5]] += self._anchors[keep][:, None]
         pad, unit = np.array([left, top]) / DETECTOR_SIDE, DETECTOR_SIDE / scale
         found = []
-        for merged, score in _merge(values, scores[keep]):
+        for merged, score in merge_detections(values, scores[keep]):
             hips, rim, neck = (merged[2:5] - pad) * unit
             found.append(Detection(Crop.around(hips, rim), (float(neck[0]), float(neck[1])), score))
         return found
@@ -213,7 +226,7 @@ class PoseModel:
         tensor = crop.cut(rgb).astype(np.float32)[None] / 255.0
         raw, score, outline, heatmaps = self._model.run(tensor)
         landmarks = raw.reshape(39, 5)
-        points = _refine(landmarks[:, :2], heatmaps[0])
+        points = refine_landmarks(landmarks[:, :2], heatmaps[0])
         matrix = crop.to_photo
         return Pose(
             points=(points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32),
@@ -224,7 +237,7 @@ class PoseModel:
         )
 
 
-def _anchors() -> Floats:
+def anchor_centres() -> Floats:
     """Return the cell centres of every anchor, shape (2254, 2), x and y 0 to 1."""
     rows = []
     for stride, count in DETECTOR_ANCHORS:
@@ -235,7 +248,7 @@ def _anchors() -> Floats:
     return np.concatenate(rows).astype(np.float32)
 
 
-def _merge(values: Floats, scores: Floats) -> list[tuple[Floats, float]]:
+def merge_detections(values: Floats, scores: Floats) -> list[tuple[Floats, float]]:
     """Apply weighted non-maximum suppression: (N, 6, 2) centre, size, four points -> one a person.
 
     With each, the score of the surest. What is not sure moves nothing that is.
@@ -248,7 +261,7 @@ def _merge(values: Floats, scores: Floats) -> list[tuple[Floats, float]]:
     while left:
         best = left[0]
         group = [i for i in left if i == best or boxes[i].overlap(boxes[best]) > NMS_OVERLAP]
-        least = SURE if scores[best] >= SURE else 0.0
+        least = DETECTION_THRESHOLD if scores[best] >= DETECTION_THRESHOLD else 0.0
         alike = [i for i in group if scores[i] >= least]
         merged = np.average(values[alike], axis=0, weights=scores[alike])
         people.append((merged, float(scores[best])))
@@ -256,7 +269,7 @@ def _merge(values: Floats, scores: Floats) -> list[tuple[Floats, float]]:
     return people
 
 
-def _refine(points: Floats, heatmaps: Floats) -> Floats:
+def refine_landmarks(points: Floats, heatmaps: Floats) -> Floats:
     """Move each landmark to the centre of mass of its heatmap peak, where there is a clear one.
 
     ``points`` (39, 2) in crop pixels; ``heatmaps`` (64, 64, 39), logits.

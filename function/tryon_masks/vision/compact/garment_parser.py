@@ -1,4 +1,4 @@
-"""The garment parser: twenty classes of the chosen person, in one look at the crop.
+"""The garment parser: twenty classes of the chosen person, in one run on the crop.
 
 Trained by this project, see ``models/garment_parser``. Model card:
 ``models/cards/garment_parser.md``.

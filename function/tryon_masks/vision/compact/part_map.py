@@ -162,7 +162,7 @@ def decide(evidence: Evidence, outline: Floats, others: Floats) -> tuple[PartMap
     parts, confidence = np.zeros(own.shape, np.uint8), np.ones(own.shape, np.float32)
     near = grow(own, evidence.calibration.near * evidence.unit)
     pixels = Points.of(near)
-    _label(parts, confidence, pixels, evidence, limbs_of(evidence, own))
+    label_pixels(parts, confidence, pixels, evidence, limbs_of(evidence, own))
     _reach_for_cloth(parts, confidence, (own, near), others, evidence)
     return parts, confidence
 
@@ -190,7 +190,7 @@ def limbs_of(evidence: Evidence, own: BoolMask) -> BoolMask:
     return limbs & own
 
 
-def _label(
+def label_pixels(
     parts: PartMap, confidence: Floats, pixels: Points, evidence: Evidence, limbs: BoolMask
 ) -> None:
     """Give each pixel the class of the greatest weighted probability.

@@ -14,9 +14,9 @@ from tryon_masks.domain.shapes import grow
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
 from tryon_masks.vision.compact.blazepose import (
+    DETECTION_THRESHOLD,
     OUTLINE_THRESHOLD,
     SHOULDERS,
-    SURE,
     Crop,
     Detection,
     PersonDetector,
@@ -26,20 +26,24 @@ from tryon_masks.vision.compact.blazepose import (
 )
 from tryon_masks.vision.runtime import Floats
 
-APART = 0.35
+MIN_NECK_DISTANCE = 0.35
 """Distance of two necks, in the larger body's units, from which they are two people's."""
-MOST_BEHIND = 3
+MAX_HIDDEN_ROUNDS = 3
 """How often those who were found are painted over to see who else is there."""
-HALO = 0.03
+INPAINTING_MARGIN = 0.03
 """How far beyond its outline a body is painted over, in its units."""
-PRESENT = 0.5
+MIN_SHOULDER_PRESENCE = 0.5
 """Presence of both shoulders of a body that the detector is not sure of."""
-MOST_HINTS, WHOLE_PHOTO = 2, (1.0, 1.25)
+MAX_HINTS, WHOLE_PHOTO_SCALES = 2, (1.0, 1.25)
 """Where the pose model looks when the detector is sure of nobody: at so many of its hints, and at
 the whole photo, in squares of so many longer sides."""
-LOOKS = 3
+MIN_AGREEING_POSES = 3
 """How many of these must have seen one body."""
-SAME_SIZE, SAME_OUTLINE = 0.6, 0.6
+SMALLER, SURE_OF_SMALLER, LARGER_SQUARE = 1 / 1.8, 0.65, 1.6
+"""Where they have not, the detector is shown the photo so many times as large, and counts from this
+score; the pose model sees the whole photo in a larger square still. Both know whole bodies better
+than close-ups."""
+MIN_SIZE_RATIO, MIN_OUTLINE_IOU = 0.6, 0.6
 """They have where the necks are one, the ratio of the units is no smaller, and the outlines
 overlap by more."""
 
@@ -79,15 +83,15 @@ class PeopleFinder:
         """Find everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
         with step("detect_people", "blazepose"):
             found = self._detector.find(rgb)
-        sure = [one for one in found if one.score >= SURE]
-        with step("estimate_poses", "blazepose", crops=len(sure)):
-            poses = _each_once(self._look(rgb, sure))
+        confident = [one for one in found if one.score >= DETECTION_THRESHOLD]
+        with step("estimate_poses", "blazepose", crops=len(confident)):
+            poses = _deduplicate(self._look(rgb, confident))
         if not poses:
             with step("ask_for_one_body", "blazepose"):
-                poses = self._agreed(rgb, found)
-        elif any(_apart(one.neck, poses) for one in found):
+                poses = self._agreed_pose(rgb, found)
+        elif any(_is_apart(one.neck, poses) for one in found):
             with step("look_behind", "blazepose"):
-                poses = self._with_those_behind(rgb, poses)
+                poses = self._with_hidden_people(rgb, poses)
         people = [one for pose in poses if (one := _to_pose_candidate(pose, rgb.shape)) is not None]
         return sorted(people, key=lambda one: -one.box.area)
 
@@ -95,77 +99,102 @@ class PeopleFinder:
         poses = (self._poses.infer(rgb, one.crop) for one in found)
         return (pose for pose in poses if pose is not None)
 
-    def _with_those_behind(self, rgb: NDArray[np.uint8], poses: list[Pose]) -> list[Pose]:
+    def _with_hidden_people(self, rgb: NDArray[np.uint8], poses: list[Pose]) -> list[Pose]:
         """``poses``, and who is seen when their bodies are painted over.
 
         Shown two bodies, one before the other, the detector is unsure of one of them, and the pose
         model sees the nearer one twice.
         """
-        for _ in range(MOST_BEHIND):
-            bare = _without(rgb, poses)
-            sure = (one for one in self._detector.find(bare) if one.score >= SURE)
-            found = self._look(bare, (one for one in sure if _apart(one.neck, poses)))
-            people = _each_once([*poses, *found])
+        for _ in range(MAX_HIDDEN_ROUNDS):
+            bare = _paint_over(rgb, poses)
+            confident = (
+                one for one in self._detector.find(bare) if one.score >= DETECTION_THRESHOLD
+            )
+            found = self._look(bare, (one for one in confident if _is_apart(one.neck, poses)))
+            people = _deduplicate([*poses, *found])
             if len(people) == len(poses):
                 break
             poses = people
         return poses
 
-    def _agreed(self, rgb: NDArray[np.uint8], hints: Sequence[Detection]) -> list[Pose]:
+    def _agreed_pose(self, rgb: NDArray[np.uint8], hints: Sequence[Detection]) -> list[Pose]:
         """The one body that most looks agree about, where the detector is sure of nobody."""
-        height, width = rgb.shape[:2]
-        sides = (scale * max(height, width) for scale in WHOLE_PHOTO)
-        whole = (Crop(width / 2, height / 2, side, 0.0) for side in sides)
+        hinted = (one.crop for one in hints[:MAX_HINTS])
+        whole = (_whole(rgb, scale) for scale in WHOLE_PHOTO_SCALES)
         seen: list[Pose] = []
-        for crop in chain((one.crop for one in hints[:MOST_HINTS]), whole):
-            pose = self._poses.infer(rgb, crop, least=0.0)
-            if pose is None or not _shoulders_in(pose, width, height):
-                continue
+        for pose in self._torsos(rgb, chain(hinted, whole)):
             seen.append(pose)
             for one in seen:
                 alike = [other for other in seen if _agree(one, other, rgb.shape)]
-                if len(alike) == LOOKS:
+                if len(alike) == MIN_AGREEING_POSES:
                     return [max(alike, key=lambda one: one.score)]
+        return self._agreed_from_afar(rgb, seen)
+
+    def _agreed_from_afar(self, rgb: NDArray[np.uint8], seen: Sequence[Pose]) -> list[Pose]:
+        """Whom the detector is sure of in a smaller photo, where enough looks agree."""
+        found = self._detector.find(rgb, SMALLER)
+        sure = (one.crop for one in found[:1] if one.score >= SURE_OF_SMALLER)
+        for pose in self._torsos(rgb, sure):
+            looks = [pose, *seen, *self._torsos(rgb, [_whole(rgb, LARGER_SQUARE)])]
+            if sum(_agree(pose, other, rgb.shape) for other in looks) >= MIN_AGREEING_POSES:
+                return [pose]
         return []
+
+    def _torsos(self, rgb: NDArray[np.uint8], crops: Iterable[Crop]) -> Iterator[Pose]:
+        """Every crop's pose that has its shoulders in the photo."""
+        for crop in crops:
+            pose = self._poses.infer(rgb, crop, least=0.0)
+            if pose is not None and _shoulders_in(pose, rgb.shape):
+                yield pose
+
+
+def _whole(rgb: NDArray[np.uint8], scale: float) -> Crop:
+    """The square of ``scale`` longer sides around the photo's centre."""
+    height, width = rgb.shape[:2]
+    return Crop(width / 2, height / 2, scale * max(height, width), 0.0)
 
 
 def _all_of(rgb: NDArray[np.uint8]) -> Region:
     return slice(0, rgb.shape[0]), slice(0, rgb.shape[1])
 
 
-def _apart(neck: ArrayLike, poses: Iterable[Pose], unit: float = 0.0) -> bool:
+def _is_apart(neck: ArrayLike, poses: Iterable[Pose], unit: float = 0.0) -> bool:
     """Whether ``neck`` (x, y) is nobody's of ``poses``.
 
     ``unit`` is that of its own body in pixels, where it is known.
     """
     return all(
-        np.hypot(*np.subtract(neck, pose.neck)) > APART * max(unit, pose.unit) for pose in poses
+        np.hypot(*np.subtract(neck, pose.neck)) > MIN_NECK_DISTANCE * max(unit, pose.unit)
+        for pose in poses
     )
 
 
-def _without(rgb: NDArray[np.uint8], poses: Iterable[Pose]) -> NDArray[np.uint8]:
+def _paint_over(rgb: NDArray[np.uint8], poses: Iterable[Pose]) -> NDArray[np.uint8]:
     """The photo with the bodies of ``poses`` painted over, in the mean colour of what is left."""
     bodies = np.zeros(rgb.shape[:2], bool)
     for pose in poses:
-        bodies |= grow(pose.outline_on(*_all_of(rgb)) >= OUTLINE_THRESHOLD, HALO * pose.unit)
+        bodies |= grow(
+            pose.outline_on(*_all_of(rgb)) >= OUTLINE_THRESHOLD, INPAINTING_MARGIN * pose.unit
+        )
     bare = rgb.copy()
     bare[bodies] = rgb[~bodies].mean(axis=0) if not bodies.all() else 0
     return bare
 
 
-def _each_once(poses: Iterable[Pose]) -> list[Pose]:
+def _deduplicate(poses: Iterable[Pose]) -> list[Pose]:
     """Two bodies are two when their necks are apart, whatever their boxes do; surest first."""
     people: list[Pose] = []
     for pose in sorted(poses, key=lambda pose: -pose.score):
-        if _apart(pose.neck, people, pose.unit):
+        if _is_apart(pose.neck, people, pose.unit):
             people.append(pose)
     return people
 
 
-def _shoulders_in(pose: Pose, width: int, height: int) -> bool:
+def _shoulders_in(pose: Pose, shape: tuple[int, ...]) -> bool:
+    """Whether both shoulders are seen, and inside a photo of ``shape``."""
     shoulders = pose.points[SHOULDERS]
-    inside = (shoulders >= 0).all() and (shoulders < [width, height]).all()
-    return bool(inside and (pose.presence[SHOULDERS] >= PRESENT).all())
+    inside = (shoulders >= 0).all() and (shoulders < [shape[1], shape[0]]).all()
+    return bool(inside and (pose.presence[SHOULDERS] >= MIN_SHOULDER_PRESENCE).all())
 
 
 def _agree(one: Pose, other: Pose, shape: tuple[int, ...]) -> bool:
@@ -173,11 +202,11 @@ def _agree(one: Pose, other: Pose, shape: tuple[int, ...]) -> bool:
     if one is other:
         return True
     smaller, larger = sorted((one.unit, other.unit))
-    if smaller < SAME_SIZE * larger or _apart(one.neck, [other], one.unit):
+    if smaller < MIN_SIZE_RATIO * larger or _is_apart(one.neck, [other], one.unit):
         return False
     whole = slice(0, shape[0]), slice(0, shape[1])
     a, b = (pose.outline_on(*whole) >= OUTLINE_THRESHOLD for pose in (one, other))
-    return bool(np.count_nonzero(a & b) > SAME_OUTLINE * np.count_nonzero(a | b))
+    return bool(np.count_nonzero(a & b) > MIN_OUTLINE_IOU * np.count_nonzero(a | b))
 
 
 def _to_pose_candidate(pose: Pose, shape: tuple[int, ...]) -> PoseCandidate | None:

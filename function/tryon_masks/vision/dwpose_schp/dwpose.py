@@ -18,12 +18,16 @@ from tryon_masks.domain.skeleton import COCO17, SIDES, Keypoint, Side, Skeleton
 from tryon_masks.vision.runtime import Floats, Model
 
 WIDTH, HEIGHT = 288, 384
+"""Pixels of the model's input, from its card."""
 POINTS = 133
+"""COCO-WholeBody's."""
 MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 STD = np.array([58.395, 57.12, 57.375], np.float32)
 """ImageNet's mean and deviation of red, green and blue, 0 to 255."""
 PADDING = 1.25
+"""Factor by which a person's box is widened, as in MMPose's top-down pipeline."""
 BINS_PER_PIXEL = 2
+"""SimCC's bins for each pixel of the input, from the model's configuration."""
 THRESHOLD = 0.3
 """A point under it is missing."""
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tryon_masks.domain import anatomy
 from tryon_masks.domain.parts import ARMS, LEGS, SHOES, BoolMask, Part, PartMap, where
-from tryon_masks.domain.shapes import grow
+from tryon_masks.domain.shapes import grow, holes
 from tryon_masks.domain.skeleton import SIDES, Side, Skeleton
 from tryon_masks.vision.dwpose_schp.dwpose import HANDS, JAW, WholeBody
 from tryon_masks.vision.dwpose_schp.schp import Atr, LabelMap, Lip
@@ -26,12 +26,17 @@ from tryon_masks.vision.runtime import Floats
 FLESH = 0.06
 """How far a hand reaches beyond the joints of its fingers."""
 FEWEST_FINGER_POINTS = 4
+"""Points of the fingers from which their hull is a hand."""
 HAND = 0.4
 """How far a hand whose fingers are not seen reaches beyond the wrist."""
 CHEEK = 0.5
 """Height over the chin, as a share of the jaw's, from which nothing is neck."""
 DISPUTED = 0.5
 """Confidence where ATR and LIP see different things."""
+
+HOLE = 2000 / (384 * 512)
+"""Largest hole that OOTDiffusion fills in a top, as a share of the photo, which it squashes to
+384 x 512 pixels first."""
 
 PARTS = {
     Atr.BACKGROUND: Part.BACKGROUND,
@@ -166,6 +171,23 @@ def fuse(
     _part_hands(parts, body, unit)
     _part_feet(parts, body.skeleton, unit)
     return parts, confidence
+
+
+def without_holes(atr: LabelMap) -> LabelMap:
+    """Return the labels with holes in the top filled, as OOTDiffusion fills them.
+
+    A hole is what upper clothes and arms enclose: a print that was taken for skin, or the wall
+    between arm and trunk. It becomes upper clothes where it has no more than :data:`HOLE` of the
+    photo. Arms stay arms.
+
+    Parameters
+    ----------
+    atr
+        The labels (H, W) of a whole photo.
+    """
+    arms = np.isin(atr, (Atr.LEFT_ARM, Atr.RIGHT_ARM))
+    enclosed = holes((atr == Atr.UPPER_CLOTHES) | arms, HOLE * atr.size)
+    return np.where(enclosed & ~arms, np.uint8(Atr.UPPER_CLOTHES), atr)
 
 
 def _part_neck(parts: PartMap, skin: BoolMask, body: WholeBody) -> BoolMask:

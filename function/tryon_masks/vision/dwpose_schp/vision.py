@@ -15,7 +15,7 @@ from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
 from tryon_masks.vision.dwpose_schp.dwpose import NO_POINTS, PoseModel, WholeBody
-from tryon_masks.vision.dwpose_schp.part_map import fuse
+from tryon_masks.vision.dwpose_schp.part_map import fuse, without_holes
 from tryon_masks.vision.dwpose_schp.schp import HumanParser, LabelMap
 from tryon_masks.vision.dwpose_schp.yolox import PersonDetector
 from tryon_masks.vision.runtime import Floats, share_memory_arena
@@ -23,17 +23,24 @@ from tryon_masks.vision.runtime import Floats, share_memory_arena
 View = Literal["whole", "person"]
 
 ATR_SIDE, LIP_SIDE = 512, 473
+"""Pixels of the parsers' inputs a side, from their cards."""
 REGION_MARGIN = 0.16
 """Around the person's box, as a share of its longer side: what lies outside is not the person's."""
 WARM_UP_SIDE = 64
+"""Pixels of the empty square that each model is run on once."""
 MAX_POSES = 16
 """Most people of a crowd that the pose model runs on; whoever is meant is among the largest."""
 
 
 def load(model_set: ModelSet, threads: int, options: Mapping[str, str]) -> DwposeSchpVision:
-    """Load the models as SCHP_LIP and SCHP_VIEW say."""
-    view = cast(View, options["SCHP_VIEW"])
-    return DwposeSchpVision(model_set, threads, view, lip=options["SCHP_LIP"] == "1")
+    """Load the models as SCHP_LIP, SCHP_VIEW and SCHP_FILL say."""
+    return DwposeSchpVision(
+        model_set,
+        threads,
+        cast(View, options["SCHP_VIEW"]),
+        lip=options["SCHP_LIP"] == "1",
+        fill=options["SCHP_FILL"] == "1",
+    )
 
 
 @dataclass(frozen=True)
@@ -57,13 +64,21 @@ class DwposeSchpVision:
         the person's surroundings only.
     lip
         Whether the second parser is loaded and run.
+    fill
+        Whether holes in tops are filled, see :func:`~.part_map.without_holes`.
     """
 
     def __init__(
-        self, model_set: ModelSet, threads: int, view: View = "whole", lip: bool = True
+        self,
+        model_set: ModelSet,
+        threads: int,
+        view: View = "whole",
+        *,
+        lip: bool = True,
+        fill: bool = False,
     ) -> None:
         # What makes other masks is another set: answers and addresses name it.
-        more = ["" if lip else "atr", "" if view == "whole" else view]
+        more = ["" if lip else "atr", "" if view == "whole" else view, "filled" if fill else ""]
         self.model_set = "-".join([model_set.name, *filter(None, more)])
         share_memory_arena()
         path = {name: file.path for name, file in model_set.files.items()}
@@ -74,6 +89,7 @@ class DwposeSchpVision:
         self._detector = PersonDetector(path["yolox_l"], threads)
         self._poses = PoseModel(path["dw-ll_ucoco_384"], threads)
         self._view = view
+        self._fill = fill
         self._warm_up()
 
     def _warm_up(self) -> None:
@@ -134,6 +150,8 @@ class DwposeSchpVision:
             with step("parse_lip", "schp"):
                 lip = _labels(self._lip, rgb, shown)
         with step("compose_parts", "fusion"):
+            if self._fill:
+                atr = without_holes(atr)
             rows, columns = region
             part_map = np.zeros(frame, np.uint8)
             confidence = np.ones(frame, np.float32)

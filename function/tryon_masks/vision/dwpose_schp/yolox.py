@@ -17,11 +17,15 @@ from tryon_masks.domain.person import Box
 from tryon_masks.vision.runtime import Floats, Model
 
 SIDE = 640
+"""Pixels of the model's input a side, from its card."""
 STRIDES = (8, 16, 32)
+"""Pixels a cell on each of the three scales, from the paper."""
 PAD = 114
+"""Grey value beside the photo, as in YOLOX's own preprocessing."""
 PERSON = 0
 """The class, of COCO's 80."""
 THRESHOLD = 0.3
+"""Score from which somebody is found, 0 to 1, as in DWPose's own pipeline."""
 OVERLAP = 0.45
 """Intersection over union from which the weaker of two boxes is dropped."""
 

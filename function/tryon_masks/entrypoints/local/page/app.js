@@ -1,12 +1,13 @@
 // The page: it sends a photo once, and asks for masks of the kept person whenever a control moves.
 
-const COLOURS = [
-  [230, 60, 60], [50, 110, 240], [40, 170, 90], [240, 160, 30], [160, 70, 200],
-  [20, 170, 190], [220, 90, 160], [120, 120, 40], [110, 80, 50], [90, 100, 120],
-];
-const KINDS = ["upper", "lower", "full", "face", "arms", "legs", "hands", "feet", "hair", "protect"];
+import { dropped, isPhoto, makeCards } from "/static/many.js";
+import { COLOURS, Sheet, make, percent, swatch } from "/static/sheet/sheet.js";
+
+const KINDS = Object.keys(COLOURS);
 const SIDES = ["top", "bottom", "left", "right"];
-const VIEW_SIDE = 1024;
+const MOST_SIDE = 1024; // of the masks that are shown, in pixels, until zooming shows more
+const STEP_SIDE = 256;
+const VIEW = ["opacity", "wipe", "layer-sure", "layer-bones"];
 const ADVICE = {
   NO_PERSON: { do: "Take a photo in which face and torso can be seen." },
   PERSON_TOO_SMALL: { do: "Come closer, or cut the photo around the person." },
@@ -27,23 +28,18 @@ const picture = $("picture");
 let kept = null;          // what the server said of the photo
 let photo = null;         // ImageBitmap
 let masks = {};           // kind -> canvas in the mask's colour
+let told = null;          // what the server said of the masks
+let side = null;          // of the masks' grid, in pixels; null: the photo's own
 let parts = null;         // ImageBitmap of the part map
 let opened = 0;           // how many photos were opened: answers about older ones are dropped
 let shaping = null;       // the question that is on its way
 let changed = false;      // since it was sent
-
-function make(tag, attributes, ...children) {
-  const element = Object.assign(document.createElement(tag), attributes);
-  element.append(...children);
-  return element;
-}
+let many = null;          // what stops the photos that are on their way to the sheet
 
 function build() {
   KINDS.forEach((kind, n) => {
-    const swatch = make("span", { className: "swatch" });
-    swatch.style.background = `rgb(${COLOURS[n]})`;
     const box = make("input", { type: "checkbox", value: kind, checked: n < 2, name: "kind" });
-    $("kinds").append(make("label", {}, box, swatch, kind, make("small", { id: `sure-${kind}`, title: "How sure the models are" })));
+    $("kinds").append(make("label", {}, box, swatch(kind), kind, make("small", { id: `sure-${kind}`, title: "How sure the models are" })));
   });
   for (const side of SIDES) {
     const range = make("input", {
@@ -85,6 +81,9 @@ async function open(file) {
     if (mine !== opened) return;
     kept = answer;
     masks = {};
+    told = null;
+    $("zoom").value = 1;
+    side = wantedSide();
     photo = await shown(file);
     $("drop").className = "small";
     $("frame").hidden = false;
@@ -107,11 +106,18 @@ async function shown(file) {
 async function look() {
   showPeople();
   parts = null;
-  if (kept.chosen !== null) {
+  await Promise.all([shape(), showParts()]);
+}
+
+// The part map is fetched once somebody wants to see it.
+async function showParts() {
+  if ($("layer-parts").checked && parts === null && kept.chosen !== null) {
+    const asked = kept;
     const answer = await fetch(`/page/photos/${kept.id}/parts.png`);
-    parts = await createImageBitmap(await answer.blob());
+    const bitmap = await createImageBitmap(await answer.blob());
+    if (kept === asked) parts = bitmap;
   }
-  await shape();
+  draw();
 }
 
 // One question at a time: a slider moves faster than answers come, and the last place counts.
@@ -139,14 +145,13 @@ async function shapeOnce() {
   }
   const started = performance.now();
   try {
-    const answer = await (await askJson("masks", { ...wanted, max_side: VIEW_SIDE })).json();
-    const made = {};
-    for (const [kind, png] of Object.entries(answer.masks)) made[kind] = await tinted(kind, png);
+    const answer = await (await askJson("view", { ...wanted, ...(side && { max_side: side }) })).json();
+    const made = await Promise.all(Object.entries(answer.masks).map(async ([kind, png]) => [kind, await tinted(kind, png)]));
     if (kept !== asked) return;
-    masks = made;
+    masks = Object.fromEntries(made);
     show(answer);
-    const told = { success: "All masks are made.", partial: "Some masks are refused.", refused: "No mask is made." };
-    say(`${told[answer.status]} Shaped in ${Math.round(performance.now() - started)} ms.`);
+    const became = { success: "All masks are made.", partial: "Some masks are refused.", refused: "No mask is made." };
+    say(`${became[answer.status]} Shaped in ${Math.round(performance.now() - started)} ms.`);
   } catch (error) {
     say(error.message);
   }
@@ -156,28 +161,23 @@ async function tinted(kind, base64) {
   const bytes = Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0));
   const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
   const canvas = make("canvas", { width: bitmap.width, height: bitmap.height });
-  const context = canvas.getContext("2d", { willReadFrequently: true });
+  const context = canvas.getContext("2d");
   context.drawImage(bitmap, 0, 0);
-  const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
-  const [red, green, blue] = COLOURS[KINDS.indexOf(kind)];
-  for (let i = 0; i < pixels.data.length; i += 4) {
-    pixels.data[i + 3] = pixels.data[i];
-    pixels.data[i] = red;
-    pixels.data[i + 1] = green;
-    pixels.data[i + 2] = blue;
-  }
-  context.putImageData(pixels, 0, 0);
+  context.globalCompositeOperation = "source-in";
+  context.fillStyle = `rgb(${COLOURS[kind]})`;
+  context.fillRect(0, 0, canvas.width, canvas.height);
   return canvas;
 }
 
 function show(answer) {
+  told = answer;
   draw();
   const reasons = Map.groupBy(answer.refused, (one) => ADVICE[one.code]?.says ?? one.message);
   $("refused").replaceChildren(...[...reasons].map(([says, ones]) =>
     make("li", {}, `${ones.map((one) => one.mask).join(", ")}: ${says} ${ADVICE[ones[0].code]?.do ?? ""}`)));
   for (const kind of KINDS) {
-    const quality = answer.quality[kind];
-    $(`sure-${kind}`).textContent = quality ? `${Math.round(100 * quality.confidence)} %` : "";
+    const made = answer.quality[kind];
+    $(`sure-${kind}`).textContent = made ? percent(made.confidence) : "";
   }
   $("downloads").replaceChildren(...Object.keys(answer.masks).map((kind) =>
     make("button", { type: "button", textContent: `Save ${kind}`, onclick: () => download(kind) })));
@@ -194,16 +194,25 @@ function waterfall(steps) {
   });
 }
 
-function draw() {
+// How many pixels of the screen one of the photo's takes.
+function scale() {
   const room = $("stage").clientWidth - 26;
   const fit = Math.min(room / kept.width, (0.78 * innerHeight) / kept.height, 1);
-  const zoom = fit * Number($("zoom").value);
+  return fit * Number($("zoom").value);
+}
+
+// The canvas is as large as what can be seen of it, and moves along when the frame is scrolled.
+function draw() {
+  const zoom = scale();
   const width = Math.max(1, Math.round(kept.width * zoom));
   const height = Math.max(1, Math.round(kept.height * zoom));
-  picture.width = width;
-  picture.height = height;
+  const frame = $("frame");
+  Object.assign($("space").style, { width: `${width}px`, height: `${height}px` });
+  picture.width = Math.min(width, frame.clientWidth);
+  picture.height = Math.min(height, frame.clientHeight);
   const context = picture.getContext("2d");
   context.imageSmoothingEnabled = zoom < 1;
+  context.translate(-frame.scrollLeft, -frame.scrollTop);
   if (photo) context.drawImage(photo, 0, 0, width, height);
   context.save();
   const from = (width * Number($("wipe").value)) / 100;
@@ -212,10 +221,52 @@ function draw() {
   context.clip();
   context.globalAlpha = Number($("opacity").value) / 100;
   if ($("layer-parts").checked && parts) context.drawImage(parts, 0, 0, width, height);
-  for (const mask of Object.values(masks)) context.drawImage(mask, 0, 0, width, height);
+  for (const canvas of Object.values(masks)) context.drawImage(canvas, 0, 0, width, height);
+  context.globalAlpha = 1;
+  if ($("layer-sure").checked) confidences(context, width, height);
   context.restore();
   if ($("layer-bones").checked) bones(context, zoom);
   place(zoom);
+}
+
+function confidences(context, width, height) {
+  context.font = "600 14px system-ui, sans-serif";
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  for (const [kind, middle] of Object.entries(told?.middles ?? {})) {
+    const text = `${kind} ${percent(told.quality[kind].confidence)}`;
+    const wide = context.measureText(text).width + 16;
+    const [x, y] = [middle[0] * width, middle[1] * height];
+    context.fillStyle = "rgb(0 0 0 / 0.75)";
+    context.fillRect(x - wide / 2, y - 12, wide, 24);
+    context.fillStyle = `rgb(${COLOURS[kind]})`;
+    context.fillRect(x - wide / 2, y - 12, 4, 24);
+    context.fillStyle = "#fff";
+    context.fillText(text, x + 2, y);
+  }
+}
+
+// As large as they are seen, in steps; once that is larger than most screens, as the photo is.
+function wantedSide() {
+  const seen = Math.max(kept.width, kept.height) * scale();
+  return seen > MOST_SIDE ? null : Math.ceil(seen / STEP_SIDE) * STEP_SIDE;
+}
+
+function refine() {
+  draw();
+  if (wantedSide() === side) return;
+  side = wantedSide();
+  shape();
+}
+
+// What is in the middle of the frame stays there.
+function zoomed() {
+  const frame = $("frame");
+  const across = (frame.scrollLeft + frame.clientWidth / 2) / frame.scrollWidth;
+  const down = (frame.scrollTop + frame.clientHeight / 2) / frame.scrollHeight;
+  draw();
+  frame.scrollTo(across * frame.scrollWidth - frame.clientWidth / 2, down * frame.scrollHeight - frame.clientHeight / 2);
+  refine();
 }
 
 function bones(context, zoom) {
@@ -253,11 +304,10 @@ function showPeople() {
 }
 
 function place(zoom) {
-  const left = picture.offsetLeft;
   [...$("people").children].forEach((button, n) => {
     const [x0, y0, x1, y1] = kept.shown[n].box.map((side) => side * zoom);
     Object.assign(button.style, {
-      left: `${left + x0}px`, top: `${y0}px`, width: `${x1 - x0}px`, height: `${y1 - y0}px`,
+      left: `${x0}px`, top: `${y0}px`, width: `${x1 - x0}px`, height: `${y1 - y0}px`,
     });
   });
 }
@@ -281,7 +331,7 @@ function save(blob, name) {
 async function download(kind) {
   const format = $("format").value;
   const answer = await (await askJson("masks", { ...options(), masks: [kind], format })).json();
-  const bytes = Uint8Array.from(atob(answer.masks[kind]), (letter) => letter.charCodeAt(0));
+  const bytes = Uint8Array.from(atob(answer[kind]), (letter) => letter.charCodeAt(0));
   save(new Blob([bytes], { type: `image/${format}` }), `${kind}.${format}`);
 }
 
@@ -358,29 +408,76 @@ function takePhoto() {
   still.toBlob(open, "image/png");
 }
 
+// One photo is opened; of more a sheet is made.
+function take(photos) {
+  if (photos.length === 0) say("There is no photo in it.");
+  else if (photos.length === 1) open(photos[0].file);
+  else showMany(photos);
+}
+
+async function showMany(photos) {
+  const wanted = options();
+  if (wanted.masks.length === 0) {
+    say("Choose at least one mask.");
+    return;
+  }
+  many?.abort();
+  many = new AbortController();
+  const { signal } = many;
+  const sheet = new Sheet($("sheet"), (card) => {
+    $("stage").scrollIntoView();
+    open(card.file);
+  });
+  $("many").hidden = false;
+  $("many").scrollIntoView();
+  $("stop").hidden = false;
+  const tell = () => { $("many-status").textContent = `${sheet.size} of ${photos.length} photos are looked at.`; };
+  tell();
+  await makeCards(photos, wanted, signal, (card) => {
+    sheet.add([card]);
+    tell();
+  });
+  if (!signal.aborted) $("stop").hidden = true;
+}
+
+function picked(event) {
+  const files = [...event.target.files];
+  // So that the same ones can be chosen again.
+  event.target.value = "";
+  return files.map((file) => ({ name: file.webkitRelativePath || file.name, file }));
+}
+
 build();
 $("controls").addEventListener("input", (event) => {
   if (!kept) return;
   if (["format", "language"].includes(event.target.id)) return;
-  const view = ["opacity", "wipe", "zoom", "layer-parts", "layer-bones"].includes(event.target.id);
-  if (view) draw(); else shape();
+  if (event.target.id === "zoom") zoomed();
+  else if (event.target.id === "layer-parts") showParts();
+  else if (VIEW.includes(event.target.id)) draw();
+  else shape();
 });
 $("controls").addEventListener("submit", (event) => event.preventDefault());
-$("file").addEventListener("change", (event) => event.target.files[0] && open(event.target.files[0]));
+$("file").addEventListener("change", (event) => take(picked(event)));
+$("folder").addEventListener("change", (event) => take(picked(event).filter(({ name }) => isPhoto(name))));
 $("zip").addEventListener("click", downloadAll);
 $("copy").addEventListener("click", copyCall);
 $("camera").addEventListener("click", openCamera);
 $("shoot").addEventListener("click", takePhoto);
 $("leave").addEventListener("click", closeCamera);
-addEventListener("resize", () => kept && draw());
+$("stop").addEventListener("click", () => {
+  many.abort();
+  $("stop").hidden = true;
+});
+$("frame").addEventListener("scroll", () => draw());
+addEventListener("resize", () => kept && refine());
 addEventListener("paste", (event) => {
-  const file = [...event.clipboardData.files][0];
-  if (file) open(file);
+  const files = [...event.clipboardData.files];
+  if (files.length) take(files.map((file) => ({ name: file.name, file })));
 });
 for (const name of ["dragover", "dragleave", "drop"]) {
-  addEventListener(name, (event) => {
+  addEventListener(name, async (event) => {
     event.preventDefault();
     $("drop").classList.toggle("over", name === "dragover");
-    if (name === "drop" && event.dataTransfer.files[0]) open(event.dataTransfer.files[0]);
+    if (name === "drop") take(await dropped(event.dataTransfer));
   });
 }

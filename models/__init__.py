@@ -1,0 +1,1 @@
+"""Builds the model sets (``build.py``, ``convert.py``) and trains the garment parser."""
