@@ -31,7 +31,6 @@ from models.garment_parser.data import (
     IF_WORN,
     IGNORE,
     Example,
-    body_of,
     dye_garment,
     labelled,
     resample,
@@ -173,7 +172,7 @@ class WornAccuracy:
         """Count one photo whose outfit is known: probabilities (20, H, W)."""
         if example.outfit is None:
             return
-        counts = np.bincount(probabilities.argmax(0)[body_of(example.labels)], minlength=256)
+        counts = np.bincount(probabilities.argmax(0)[foreground(example.labels)], minlength=256)
         for cls in IF_WORN:
             self._hits[0, cls] += counts[cls] * (cls in example.outfit)
             self._hits[1, cls] += counts[cls]
