@@ -244,8 +244,10 @@ class Points:
     def of(cls, there: BoolMask) -> Points:
         """Return the pixels of ``there`` (H, W), dtype bool, row by row."""
         index = np.flatnonzero(there)
-        y = index // there.shape[1]
-        x = index - y * there.shape[1]
+        # Much quicker than in 64 bits.
+        place, width = index.astype(np.int32), np.int32(there.shape[1])
+        y = place // width
+        x = place - y * width
         return cls(index, x.astype(np.float32), y.astype(np.float32))
 
     def only(self, chosen: NDArray[np.bool_]) -> Points:

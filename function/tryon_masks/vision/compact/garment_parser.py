@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tryon_masks.domain.parts import BoolMask
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.skeleton import Skeleton
 from tryon_masks.vision.compact.classes import Class
@@ -26,6 +28,12 @@ MIXED = 255
 """No class."""
 WIDE = 1024
 """Points that are read side by side."""
+FEW = 4
+"""Classes that are read one by one; more are read together."""
+ROUNDING = 1e-3
+"""More than sums of interpolated probabilities are wrong by."""
+
+_Places = tuple[NDArray[np.int16], NDArray[np.uint16]]
 
 
 @dataclass(frozen=True)
@@ -74,12 +82,21 @@ class ClassProbabilities:
         -------
         Shape (C, N), float32, 0 to 1; background where the parser was shown nothing.
         """
-        planes = [(self.cells[cls], float(cls == Class.BACKGROUND)) for cls in classes]
-        return self._read(planes, x, y)
+        places = self._places(x, y)
+        if len(classes) <= FEW:
+            result = np.empty((len(classes), len(x)), np.float32)
+            for cls, values in zip(classes, result, strict=True):
+                values[:] = _interpolate(self.cells[cls], places, len(x))
+        else:
+            result = _interpolate(self._interleaved, places, len(x)).T[list(classes)]
+        for cls, values in zip(classes, result, strict=True):
+            if cls == Class.BACKGROUND:
+                values[:] = _interpolate(self.cells[cls], places, len(x), beyond=1.0)
+        return result
 
     def read(self, plane: Floats, x: Floats, y: Floats) -> Floats:
         """Interpolate a plane (h, w) of values of the cells at points (N,); 0 beyond it."""
-        return np.asarray(self._read([(plane, 0.0)], x, y)[0])
+        return _interpolate(plane, self._places(x, y), len(x))
 
     def agreed(self, labels: NDArray[np.uint8], x: Floats, y: Floats) -> NDArray[np.uint8]:
         """Return the label of ``labels`` (h, w) that all four cells about a point (N,) share.
@@ -89,34 +106,57 @@ class ClassProbabilities:
         one = labels[:-1, :-1]
         same = (one == labels[1:, :-1]) & (one == labels[:-1, 1:]) & (one == labels[1:, 1:])
         common = np.pad(np.where(same, one, np.uint8(MIXED)), 1, constant_values=MIXED)
-        column, row = (
-            np.floor(values).clip(-1, side - 1).astype(np.intp) + 1
-            for values, side in zip(self._to_cells(x, y), labels.shape[::-1], strict=True)
+        column, row = (np.floor(values).astype(np.int32) for values in self._to_cells(x, y))
+        np.clip(column, -1, labels.shape[1] - 1, out=column)
+        np.clip(row, -1, labels.shape[0] - 1, out=row)
+        return np.asarray(np.take(common, (row + 1) * common.shape[1] + (column + 1)))
+
+    def may_reach(self, classes: Sequence[Class], least: float, shape: tuple[int, ...]) -> BoolMask:
+        """Return where some classes together may reach ``least`` on a grid of ``shape`` (H, W).
+
+        They do so nowhere else, for no point has more than the most of the four cells about it.
+        """
+        cells = self.cells[list(classes)].sum(0) >= least - ROUNDING
+        around = cv2.dilate(cells.view(np.uint8), np.ones((5, 5), np.uint8))
+        flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        found = cv2.warpAffine(
+            around, self.matrix, shape[1::-1], flags=flags, borderMode=cv2.BORDER_REPLICATE
         )
-        return np.asarray(np.take(common, row * common.shape[1] + column))
+        return np.asarray(found, np.uint8).view(bool)
 
     def _to_cells(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         across, down = self.matrix.astype(np.float32)
         return across[0] * x + across[1] * y + across[2], down[0] * x + down[1] * y + down[2]
 
-    def _read(self, planes: Sequence[tuple[Floats, float]], x: Floats, y: Floats) -> Floats:
-        """Interpolate each of the planes, which has the given value beyond its borders."""
-        # OpenCV reads at a grid of points, of limited sides.
-        shape = (max(1, -(-len(x) // WIDE)), WIDE)
-        column, row = np.zeros((2, *shape), np.float32)
+    @cached_property
+    def _interleaved(self) -> Floats:
+        """The cells, (h, w, 20)."""
+        return np.asarray(cv2.merge(list(self.cells)), np.float32)
+
+    def _places(self, x: Floats, y: Floats) -> _Places:
+        """Return where in the cells the points lie, as OpenCV reads fastest."""
+        # It reads at a grid of points, of limited sides.
+        column, row = np.zeros((2, max(1, -(-len(x) // WIDE)), WIDE), np.float32)
         column.reshape(-1)[: len(x)], row.reshape(-1)[: len(x)] = self._to_cells(x, y)
-        places = cv2.convertMaps(column, row, cv2.CV_16SC2)
-        result = np.empty((len(planes), *shape), np.float32)
-        for (plane, beyond), values in zip(planes, result, strict=True):
-            cv2.remap(
-                plane,
-                *places,
-                cv2.INTER_LINEAR,
-                dst=values,
-                borderMode=cv2.BORDER_CONSTANT,
-                borderValue=(beyond,),
-            )
-        return result.reshape(len(planes), -1)[:, : len(x)]
+        places: _Places = cv2.convertMaps(column, row, cv2.CV_16SC2)
+        return places
+
+
+def _interpolate(plane: Floats, places: _Places, number: int, beyond: float = 0.0) -> Floats:
+    """Interpolate ``plane`` (h, w) or (h, w, C), which has the value ``beyond`` past its borders.
+
+    Returns
+    -------
+    Shape (number,) or (number, C).
+    """
+    values = cv2.remap(
+        plane,
+        *places,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(beyond,) * 4,
+    )
+    return np.asarray(values, np.float32).reshape(-1, *plane.shape[2:])[:number]
 
 
 class GarmentParser:

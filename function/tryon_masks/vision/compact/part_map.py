@@ -246,7 +246,8 @@ def _reach_for_cloth(
     ``outlines``: the pose model's, and all that is near it.
     """
     calibration, (own, near) = evidence.calibration, outlines
-    beyond = Points.of(grow(near, calibration.far * evidence.unit) & ~near)
+    possible = evidence.answer.may_reach(CLOTH, calibration.cloth, near.shape)
+    beyond = Points.of(grow(near, calibration.far * evidence.unit) & ~near & possible)
     sure = evidence.answer.at(CLOTH, beyond.x, beyond.y).sum(0) >= calibration.cloth
     cloth = beyond.only(sure)
     joined = where(parts, TOPS | BOTTOMS | {Part.DRESS, Part.SCARF})
