@@ -32,6 +32,7 @@ from models.garment_parser.data import (
     IGNORE,
     Example,
     dye_garment,
+    foreground,
     labelled,
     resample,
     view,
