@@ -138,8 +138,8 @@ class ClassProbabilities:
         # It reads at a grid of points, of limited sides.
         column, row = np.zeros((2, max(1, -(-len(x) // WIDE)), WIDE), np.float32)
         column.reshape(-1)[: len(x)], row.reshape(-1)[: len(x)] = self._to_cells(x, y)
-        places: _Places = cv2.convertMaps(column, row, cv2.CV_16SC2)
-        return places
+        whole, fraction = cv2.convertMaps(column, row, cv2.CV_16SC2)
+        return np.asarray(whole, np.int16), np.asarray(fraction, np.uint16)
 
 
 def _interpolate(plane: Floats, places: _Places, number: int, beyond: float = 0.0) -> Floats:
