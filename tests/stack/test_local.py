@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ START_S = 3600
 END_S = 300
 DONE_S = 300
 PORT = 3000
+TRIES = 3
 SAM_LINES = [
     line
     for block in shell_blocks("local", "sam local")
@@ -157,7 +159,8 @@ class Local:
     def check_nothing_is_left(self) -> None:
         assert self.process.returncode == 0, self.said
         assert self.processes() == []
-        assert list(self.folder.rglob("*")) == []
+        assert list(self.folder.iterdir()) == []
+        self.folder.rmdir()
         assert not ENVIRONMENT.exists()
         assert Machine.now() == self.before
 
@@ -165,8 +168,8 @@ class Local:
 def start(folder: Path) -> Local:
     before = Machine.now()
     output = folder / "output"
-    work = folder / "work"
-    work.mkdir()
+    # A socket's path can have about a hundred characters, and pytest's own are long.
+    work = Path(tempfile.mkdtemp(prefix="masks-"))
     with output.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.stack.local"],
@@ -259,7 +262,13 @@ def test_an_event_runs_by_its_line(local: Local, line: str) -> None:
         r"^photos\(\).*$", "\n".join(shell_blocks("local", "sam local")), re.MULTILINE
     )
 
-    answer = json.loads(local.shell(f"{photos}\n{line}").strip().splitlines()[-1])
+    answer: Any = None
+    for _ in range(TRIES):
+        said = local.shell(f"{photos}\n{line}").strip().splitlines()
+        answer = json.loads(said[-1]) if said else None
+        # A container's start is part of the call here: a busy machine may not be done in time.
+        if answer is not None and answer.get("statusCode") != 504:
+            break
 
     if name.startswith("api-"):
         assert answer.get("statusCode") == ANSWERS.get(name, 200), answer
