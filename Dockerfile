@@ -9,11 +9,12 @@ COPY models/ models/
 RUN python3 models/build.py --set ${MODEL_SET} && rm -rf ~/.cache && chmod -R a+rX models/build
 
 FROM public.ecr.aws/lambda/python:3.13 AS dependencies
-COPY requirements.txt .
+COPY requirements-image.txt image/prune.py ./
 # Compiled here because a function's own files are read-only, and unchecked because the file times
 # that a check would compare are not the same in every copy.
 RUN python3 -m pip install --no-cache-dir --no-compile --no-deps --only-binary :all: \
-        --require-hashes --target /packages --requirement requirements.txt \
+        --require-hashes --target /packages --requirement requirements-image.txt \
+    && python3 prune.py /packages \
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /packages \
     && chmod -R a+rX /packages
 

@@ -22,8 +22,9 @@ SAM := .sam/ready
 AWS := .ministack/ready
 DOCS := .docs/ready
 BROWSER := .venv/browser
-# What the image has beside the library's own dependencies.
-EXTRAS := --extra cli --extra aws --extra cloudinary --extra firestore
+# What the image has beside the library's own dependencies, and what .venv has.
+IMAGE_EXTRAS := --extra aws --extra cloudinary --extra firestore
+EXTRAS := --extra cli $(IMAGE_EXTRAS)
 # What the site is made of, laid out as in the repository, so that the same links hold in both.
 PAGES := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md LICENSE docs template.yaml \
   benchmarks/README.md models/README.md models/cards models/garment_parser/README.md tests/README.md \
@@ -91,6 +92,7 @@ aws: $(AWS) ## AWS's services on this machine, in .ministack
 
 lock: $(TOOLS) ## bring the requirements files in line with pyproject.toml
 	$(LOCK) pyproject.toml $(EXTRAS) -o requirements.txt
+	$(LOCK) pyproject.toml $(IMAGE_EXTRAS) -c requirements.txt -o requirements-image.txt
 	$(LOCK) pyproject.toml $(EXTRAS) --extra serve --group dev -c requirements.txt \
 	  -o requirements-dev.txt
 	$(LOCK) docs/requirements.in -o docs/requirements.txt

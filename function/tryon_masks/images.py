@@ -29,6 +29,8 @@ from tryon_masks.ports import EncodedImage
 
 # A thumbnail inside can show something else, and would be decoded in the photo's place.
 pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+# Or the first photo would wait for the other formats' decoders to be loaded.
+Image.preinit()
 
 FileFormat = Literal["png", "webp"]
 Edge = Literal["hard", "soft"]

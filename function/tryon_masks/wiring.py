@@ -7,7 +7,10 @@ not imported: boto3 and the Firestore client cost the start more than everything
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
@@ -109,6 +112,19 @@ def build_vision(settings: Settings) -> Vision:
         options = info.options_from(settings.model_options)
         vision: Vision = module.load(model_set, settings.ort_threads, options)
         return vision
+
+
+@contextmanager
+def vision_ahead(settings: Settings) -> Iterator[Callable[[Settings], Vision]]:
+    """Load the models in a thread, beside what else a start has to do.
+
+    Yields
+    ------
+    What :func:`build_service` gets them from: it waits, and raises what :func:`build_vision` does.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        vision = pool.submit(copy_context().run, build_vision, settings)
+        yield lambda _: vision.result()
 
 
 def build_limits(settings: Settings) -> Limits:

@@ -76,6 +76,7 @@ def emulated(emulator_path: Path, photo: bytes, tmp_path_factory: Any) -> Iterat
             **os.environ,
             "PYTHONPATH": str(ROOT / "function"),
             "AWS_LAMBDA_FUNCTION_TIMEOUT": str(calls.TIMEOUT_S),
+            "LAMBDA_TASK_ROOT": str(ROOT / "function"),
             "POWERTOOLS_TRACE_DISABLED": "1",
             "MASK_STORE": "cloudinary",
             "CLOUDINARY_URL": cloudinary.url,

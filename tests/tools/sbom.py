@@ -27,7 +27,7 @@ from tryon_masks import __version__
 from tryon_masks.vision.catalog import ModelFile, load_model_set
 
 ROOT = Path(__file__).parents[2]
-LOCK = ROOT / "requirements.txt"
+LOCK = ROOT / "requirements-image.txt"
 DOCKERFILE = ROOT / "Dockerfile"
 NAME = "sbom.cdx.json"
 LICENCE = "Apache-2.0"

@@ -61,7 +61,12 @@ def test_no_report_is_told_and_is_no_pass() -> None:
 
 
 def test_every_locked_package_has_its_hashes() -> None:
-    for lock in ("requirements.txt", "requirements-dev.txt", "docs/requirements.txt"):
+    for lock in (
+        "requirements.txt",
+        "requirements-dev.txt",
+        "requirements-image.txt",
+        "docs/requirements.txt",
+    ):
         text = (ROOT / lock).read_text().replace("\\\n", " ")
         pins = [line for line in text.splitlines() if re.match(r"[A-Za-z0-9]", line)]
         assert pins

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import Loader
+from botocore.session import Session
 
 from tryon_masks.domain.errors import SettingsError, StateUnavailable
 
@@ -29,12 +31,13 @@ def aws_client(service: str, timeout_s: float, *, tries: int = 3, **config: Any)
         No region or no credentials are set.
     """
     try:
-        session = boto3.Session()
-        if session.region_name is None:
+        session = Session()
+        session.register_component("data_loader", _loader())
+        if session.get_config_variable("region") is None:
             raise SettingsError("No AWS region is set: AWS_DEFAULT_REGION.")
         if session.get_credentials() is None:
             raise SettingsError("No AWS credentials were found.")
-        return session.client(
+        return session.create_client(
             service,
             config=Config(
                 connect_timeout=timeout_s,
@@ -47,6 +50,12 @@ def aws_client(service: str, timeout_s: float, *, tries: int = 3, **config: Any)
         raise SettingsError(
             f"The AWS set-up does not work: {type(error).__name__}.", detail=str(error)
         ) from error
+
+
+@cache
+def _loader() -> Loader:
+    """Return what reads the descriptions of AWS's services: each once, for all clients."""
+    return Loader()
 
 
 @contextmanager

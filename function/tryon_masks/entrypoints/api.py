@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from tryon_masks.entrypoints.garbage import end_init  # isort: skip - before all that is slow
 from tryon_masks.entrypoints.http.routes import create_handler
 from tryon_masks.jobs.submit import BatchSubmitter, JobSubmitter, Submission
 from tryon_masks.settings import Settings
@@ -18,15 +19,19 @@ from tryon_masks.wiring import (
     build_service,
     build_step_log,
     open_telemetry,
+    vision_ahead,
 )
 
 open_telemetry()
 with init_log("api"):
     settings = Settings.from_env(os.environ, on_lambda=True)
-    jobs, queue, forms = build_jobs(settings), build_queue(settings), build_forms(settings)
-    batches, files = build_batches(settings), build_batch_files(settings)
-    submission = Submission(
-        JobSubmitter(jobs, queue, forms),
-        BatchSubmitter(queue, batches, files, build_runs(settings)),
-    )
-    handler = create_handler(build_service(settings), submission, build_step_log(settings))
+    with vision_ahead(settings) as load_vision:
+        jobs, queue, forms = build_jobs(settings), build_queue(settings), build_forms(settings)
+        batches, files = build_batches(settings), build_batch_files(settings)
+        submission = Submission(
+            JobSubmitter(jobs, queue, forms),
+            BatchSubmitter(queue, batches, files, build_runs(settings)),
+        )
+        service = build_service(settings, load_vision)
+        handler = create_handler(service, submission, build_step_log(settings))
+end_init()

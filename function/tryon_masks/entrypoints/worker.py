@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from tryon_masks.entrypoints.garbage import end_init  # isort: skip - before all that is slow
 from tryon_masks.adapters.s3 import S3Objects, s3_client
 from tryon_masks.entrypoints.queue.messages import Worker
 from tryon_masks.entrypoints.queue.uploads import Uploads
@@ -20,6 +21,7 @@ from tryon_masks.wiring import (
     build_service,
     build_step_log,
     open_telemetry,
+    vision_ahead,
 )
 
 open_telemetry()
@@ -28,16 +30,18 @@ with init_log("worker"):
     mask_folder = None
     if settings.mask_store == "s3" and settings.mask_bucket:
         mask_folder = (settings.mask_bucket, settings.mask_prefix)
-    jobs, queue, callbacks = build_jobs(settings), build_queue(settings), build_callbacks(settings)
-    batches = BatchTracker(jobs, queue, build_batches(settings), build_batch_files(settings))
-    tracker = JobTracker(jobs, queue, callbacks, batches)
-    runner = JobRunner(build_service(settings), build_step_log(settings))
-    uploads = Uploads(
-        runner,
-        S3Objects(s3_client(settings.fetch_timeout_s)),
-        tracker,
-        results_prefix=RESULTS,
-        mask_folder=mask_folder,
-        max_bytes=settings.max_photo_bytes,
-    )
-    handler = Worker(runner, uploads, tracker, tries=settings.work_tries).handle
+    with vision_ahead(settings) as load_vision:
+        jobs, queue = build_jobs(settings), build_queue(settings)
+        batches = BatchTracker(jobs, queue, build_batches(settings), build_batch_files(settings))
+        tracker = JobTracker(jobs, queue, build_callbacks(settings), batches)
+        runner = JobRunner(build_service(settings, load_vision), build_step_log(settings))
+        uploads = Uploads(
+            runner,
+            S3Objects(s3_client(settings.fetch_timeout_s)),
+            tracker,
+            results_prefix=RESULTS,
+            mask_folder=mask_folder,
+            max_bytes=settings.max_photo_bytes,
+        )
+        handler = Worker(runner, uploads, tracker, tries=settings.work_tries).handle
+end_init()

@@ -94,7 +94,7 @@ class Evidence:
 
     def move(self, parts: PartMap, pixels: Points, goals: PartMap) -> None:
         """Label N pixels as ``goals`` (N,), where the parser gives their classes the floor."""
-        for goal in np.unique(goals):
+        for goal in np.flatnonzero(np.bincount(goals)).tolist():
             some = pixels.only(goals == goal)
             (likely,) = self.answer.at((CLASS_OF[Part(goal)],), some.x, some.y)
             np.put(parts, some.index[likely >= self.calibration.floor], goal)
