@@ -296,6 +296,28 @@ def test_no_more_than_two_hints_are_followed(finder: Finder, log: RequestLog) ->
     assert [crop.x for _, crop in poses.looks] == [60, 90, 128, 128]
 
 
+# The detector holds somebody for likely
+
+
+def test_whoever_is_likely_and_has_a_pose_is_found_where_nobody_is_sure(
+    finder: Finder, log: RequestLog
+) -> None:
+    detector = Detector([detection(60, score=0.45), detection(160, score=0.4)])
+
+    found = finder(detector, Poses({60: body(60), 160: body(160)})).find(photo())
+
+    assert necks(found) == [60, 160]
+
+
+@pytest.mark.parametrize(("score", "pose"), [(0.39, body(60)), (0.45, None)])
+def test_whoever_is_less_likely_or_has_no_pose_is_nobody(
+    score: float, pose: Pose | None, finder: Finder, log: RequestLog
+) -> None:
+    detector = Detector([detection(60, score=score)])
+
+    assert finder(detector, Poses({60: pose})).find(photo()) == []
+
+
 # The detector is sure of somebody in a smaller photo
 
 

@@ -39,10 +39,13 @@ MAX_HINTS, WHOLE_PHOTO_SCALES = 2, (1.0, 1.25)
 the whole photo, in squares of so many longer sides."""
 MIN_AGREEING_POSES = 3
 """How many of these must have seen one body."""
+LIKELY_THRESHOLD = 0.4
+"""Score from which a detection counts with its pose alone, where they have not: most of what is no
+person there is refused when it is parsed."""
 SMALLER, SURE_OF_SMALLER, LARGER_SQUARE = 1 / 1.8, 0.65, 1.6
-"""Where they have not, the detector is shown the photo so many times as large, and counts from this
-score; the pose model sees the whole photo in a larger square still. Both know whole bodies better
-than close-ups."""
+"""Where that too finds nobody, the detector is shown the photo so many times as large, and counts
+from this score; the pose model sees the whole photo in a larger square still. Both know whole
+bodies better than close-ups."""
 MIN_SIZE_RATIO, MIN_OUTLINE_IOU = 0.6, 0.6
 """They have where the necks are one, the ratio of the units is no smaller, and the outlines
 overlap by more."""
@@ -88,7 +91,7 @@ class PeopleFinder:
             poses = _deduplicate(self._look(rgb, confident))
         if not poses:
             with step("ask_for_one_body", "blazepose"):
-                poses = self._agreed_pose(rgb, found)
+                poses = self._less_confident(rgb, found)
         elif any(_is_apart(one.neck, poses) for one in found):
             with step("look_behind", "blazepose"):
                 poses = self._with_hidden_people(rgb, poses)
@@ -117,8 +120,12 @@ class PeopleFinder:
             poses = people
         return poses
 
-    def _agreed_pose(self, rgb: NDArray[np.uint8], hints: Sequence[Detection]) -> list[Pose]:
-        """The one body that most looks agree about, where the detector is sure of nobody."""
+    def _less_confident(self, rgb: NDArray[np.uint8], hints: Sequence[Detection]) -> list[Pose]:
+        """Look for somebody where the detector is sure of nobody.
+
+        The one body that most looks agree about; or else every likely one that has a pose; or else
+        the one that the detector is sure of from afar.
+        """
         hinted = (one.crop for one in hints[:MAX_HINTS])
         whole = (_whole(rgb, scale) for scale in WHOLE_PHOTO_SCALES)
         seen: list[Pose] = []
@@ -128,10 +135,11 @@ class PeopleFinder:
                 alike = [other for other in seen if _agree(one, other, rgb.shape)]
                 if len(alike) == MIN_AGREEING_POSES:
                     return [max(alike, key=lambda one: one.score)]
-        return self._agreed_from_afar(rgb, seen)
+        likely = (one for one in hints if one.score >= LIKELY_THRESHOLD)
+        return _deduplicate(self._look(rgb, likely)) or self._from_afar(rgb, seen)
 
-    def _agreed_from_afar(self, rgb: NDArray[np.uint8], seen: Sequence[Pose]) -> list[Pose]:
-        """Whom the detector is sure of in a smaller photo, where enough looks agree."""
+    def _from_afar(self, rgb: NDArray[np.uint8], seen: Sequence[Pose]) -> list[Pose]:
+        """Find whom the detector is sure of in a smaller photo, where enough looks agree."""
         found = self._detector.find(rgb, SMALLER)
         sure = (one.crop for one in found[:1] if one.score >= SURE_OF_SMALLER)
         for pose in self._torsos(rgb, sure):
@@ -141,7 +149,7 @@ class PeopleFinder:
         return []
 
     def _torsos(self, rgb: NDArray[np.uint8], crops: Iterable[Crop]) -> Iterator[Pose]:
-        """Every crop's pose that has its shoulders in the photo."""
+        """Yield every crop's pose that has its shoulders in the photo."""
         for crop in crops:
             pose = self._poses.infer(rgb, crop, least=0.0)
             if pose is not None and _shoulders_in(pose, rgb.shape):
@@ -149,7 +157,7 @@ class PeopleFinder:
 
 
 def _whole(rgb: NDArray[np.uint8], scale: float) -> Crop:
-    """The square of ``scale`` longer sides around the photo's centre."""
+    """Give the square of ``scale`` longer sides around the photo's centre."""
     height, width = rgb.shape[:2]
     return Crop(width / 2, height / 2, scale * max(height, width), 0.0)
 
