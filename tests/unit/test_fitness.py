@@ -250,8 +250,8 @@ def test_somebody_of_whom_the_parser_is_unsure_has_no_mask(kind: MaskKind) -> No
     """A dog; the parser is sure of the wall behind it."""
     one = figures.person()
     body = one.part_map != Part.BACKGROUND
-    dog = replace(one, confidence=np.where(body, np.float32(0.4), np.float32(1)))
-    human = replace(one, confidence=np.where(body, np.float32(0.45), np.float32(0)))
+    dog = replace(one, confidence=np.where(body, np.float32(0.48), np.float32(1)))
+    human = replace(one, confidence=np.where(body, np.float32(0.52), np.float32(0)))
 
     with pytest.raises(LowConfidence, match="not plainly a person"):
         fitness.check(dog, kind)
