@@ -147,7 +147,8 @@ class Local:
                 group = os.getpgid(int(process.name))
             except (OSError, ValueError):
                 continue
-            if group == self.process.pid or str(self.folder) in line:
+            # One without a command line has ended, and only waits to be noticed.
+            if line and (group == self.process.pid or str(self.folder) in line):
                 lines.append(line)
         return lines
 
