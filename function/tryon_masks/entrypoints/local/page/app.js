@@ -391,7 +391,10 @@ async function openCamera() {
     return;
   }
   $("finder").hidden = false;
+  // Until it plays there is no picture to take.
+  $("shoot").disabled = true;
   await $("video").play();
+  $("shoot").disabled = false;
 }
 
 function closeCamera() {
