@@ -58,7 +58,7 @@ sbom: $(TOOLS) $(MODELS) ## what the image is made of, as CycloneDX, beside the 
 	$(BIN)/python tests/tools/sbom.py $(MODEL_SET)
 
 emulator: $(TOOLS) $(MODELS) $(SAM) ## the handler under the runtime emulator, without a container
-	$(BIN)/python -m pytest -m stack tests/stack/test_runtime_emulator.py
+	$(BIN)/python -m pytest -m stack tests/stack/test_runtime_emulator.py tests/stack/test_restore.py
 
 browser: $(BROWSER) $(MODELS) ## the page and the sheet in chromium, which must be there
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m browser tests/browser

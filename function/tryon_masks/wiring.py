@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from contextvars import copy_context
 from dataclasses import dataclass, replace
 from functools import cache
@@ -458,7 +458,9 @@ def _secret(setting: str, arn: str) -> str:
 
     with step("read_secret", "secrets", setting=setting):
         try:
-            return read_secret(arn, secrets_client(SECRET_TIMEOUT_S))
+            # No connection is kept: after a snapshot nobody would be at its other end.
+            with closing(secrets_client(SECRET_TIMEOUT_S)) as client:
+                return read_secret(arn, client)
         except SettingsError as error:
             raise SettingsError(f"{setting}: {error}", detail=error.detail) from error
 

@@ -40,6 +40,7 @@ from tryon_masks.wiring import (
     build_step_log,
     build_store,
     build_vision,
+    vision_ahead,
 )
 
 REGION = "eu-central-1"
@@ -269,6 +270,16 @@ def test_a_store_that_cannot_be_opened_stops_the_start_before_the_models_load() 
 
     with pytest.raises(SettingsError, match="MASK_DIR"):
         build_service(settings(), load)
+
+
+def test_models_that_load_beside_the_rest_stop_the_start_when_they_are_waited_for(
+    tmp_path: Path, log: RequestLog
+) -> None:
+    chosen = settings(mask_dir=tmp_path, models_dir=tmp_path)
+    with vision_ahead(chosen) as load_vision, pytest.raises(ModelSetError):
+        build_service(chosen, load_vision)
+    failed = [(r["request_id"], r["step"]) for r in log.records if r["status"] == "failed"]
+    assert failed == [("init", "check_models")]
 
 
 def test_the_service_sees_with_the_models_that_were_loaded(tmp_path: Path) -> None:

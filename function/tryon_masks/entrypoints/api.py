@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tryon_masks.entrypoints.garbage import end_init  # isort: skip - before all that is slow
+from tryon_masks.entrypoints.init_phase import end_init  # isort: skip - before all that is slow
 from tryon_masks.entrypoints.http.routes import create_handler
 from tryon_masks.jobs.submit import BatchSubmitter, JobSubmitter, Submission
 from tryon_masks.settings import Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tryon_masks.entrypoints.garbage import end_init  # isort: skip - before all that is slow
+from tryon_masks.entrypoints.init_phase import end_init  # isort: skip - before all that is slow
 from tryon_masks.adapters.s3 import S3Objects, s3_client
 from tryon_masks.entrypoints.queue.messages import Worker
 from tryon_masks.entrypoints.queue.uploads import Uploads
