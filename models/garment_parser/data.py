@@ -106,6 +106,8 @@ IF_WORN = {
 """The classes that an outfit names, and how much likelier each is where it is worn."""
 NOT_WORN = 0.02
 """How much likelier one is that is not; whoever names an outfit may overlook something."""
+NOT_CARRIED = 0.1
+"""How much likelier a bag is outside of what somebody outlined; thin straps are not outlined."""
 
 LIMBS = (
     (("hip", "knee", "ankle", "heel", "big_toe"), (0.45, 0.5)),
@@ -136,6 +138,7 @@ class Example:
     classes, see :mod:`models.garment_parser.partial`;
     ``outline`` (H, W) uint8, the pose model's, 255 where it is certain of the person.
     ``outfit``: the classes that the person wears, where somebody wrote them down.
+    ``outlined``: somebody outlined all that the person carries, and ``labels`` call it a bag.
     """
 
     name: str
@@ -145,11 +148,19 @@ class Example:
     skeleton: Skeleton
     box: Box
     outfit: frozenset[Class] | None = None
+    outlined: bool = False
 
 
-def outfit_factors(outfit: frozenset[Class] | None) -> NDArray[np.float32]:
-    """Return how much likelier an outfit makes each class: (20,), 1 where nothing is known."""
+def outfit_factors(
+    outfit: frozenset[Class] | None, *, outlined: bool = False
+) -> NDArray[np.float32]:
+    """Return how much likelier an outfit makes each class: (20,), 1 where nothing is known.
+
+    They count for labels that are sets of classes; a bag that is ``outlined`` is no set.
+    """
     factors = np.ones(len(CLASSES), np.float32)
+    if outlined:
+        factors[Class.BAG] = NOT_CARRIED
     if outfit is not None:
         for cls, factor in IF_WORN.items():
             factors[cls] = factor if cls in outfit else NOT_WORN
@@ -338,7 +349,7 @@ class Samples(torch.utils.data.Dataset[View]):
         labels = cv2.warpAffine(
             example.labels, halved, half, flags=cv2.INTER_NEAREST, borderValue=(IGNORE,)
         )
-        factors = torch.from_numpy(outfit_factors(example.outfit))
+        factors = torch.from_numpy(outfit_factors(example.outfit, outlined=example.outlined))
         return torch.from_numpy(inputs), torch.from_numpy(labels.astype(np.int64)), dyed, factors
 
     def _elsewhere(self, example: Example, rng: np.random.Generator) -> Example:

@@ -38,6 +38,9 @@ from tryon_masks.vision.compact.classes import CLASSES, Class
 ReadLabels = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.uint8]]
 """From a photo (H, W, 3) and what is marked in it (H, W) to labels (H, W)."""
 
+Polygon = list[list[float]]
+"""Corners x, y in per cent of the photo."""
+
 VALIDATION = ("3", "8")
 """Last characters of the names that are never trained on."""
 _SKIN = {Class.FACE, Class.NECK, Class.TORSO_SKIN, Class.ARM, Class.HAND, Class.LEG}
@@ -123,6 +126,14 @@ LETTERS = {
     "H": Class.HAT,
 }
 """The class that each letter of an outfit stands for; photos without an entry are not known."""
+CARRIED = Path(__file__).with_name("carried.json")
+"""What they carry or hold, outlined by eye: photo -> polygons. An empty list says that somebody
+looked and saw nothing."""
+CORRECTED = Path(__file__).with_name("corrected.json")
+"""What a parser saw wrong, outlined by eye: photo -> names of classes and polygons, the later ones
+over the earlier ones."""
+OUTLINE_BORDER = 0.012
+"""Width of the strip along such an outline that is not learnt, in the photo's longer side."""
 BLACK = 4
 """Greatest brightness of the cut-outs' ground, 0 to 255."""
 SMALLEST = 0.0004
@@ -161,6 +172,8 @@ def _load(
 ) -> list[Example]:
     known = json.loads((people / "people.json").read_text())
     outfits: dict[str, str] = json.loads(OUTFITS.read_text())
+    carried: dict[str, list[Polygon]] = json.loads(CARRIED.read_text())
+    corrected: dict[str, list[tuple[str, Polygon]]] = json.loads(CORRECTED.read_text())
     examples = []
     for name in sorted(known):
         if name.endswith(VALIDATION) != validation:
@@ -171,12 +184,33 @@ def _load(
         if skeleton.torso is None:
             continue
         marked = read(rgb, raw)
+        for cls, polygon in corrected.get(name, []):
+            outline_piece(marked, Class[cls.upper()], polygon)
+        for polygon in carried.get(name, []):
+            outline_piece(marked, Class.BAG, polygon)
         outline = np.asarray(Image.open(people / f"{name}.png"))
         box = body_box(marked, skeleton)
         outfit = outfits.get(name)
         worn = None if outfit is None else frozenset(LETTERS[letter] for letter in outfit)
-        examples.append(Example(name, rgb, marked, outline, skeleton, box, worn))
+        examples.append(
+            Example(name, rgb, marked, outline, skeleton, box, worn, outlined=name in carried)
+        )
     return examples
+
+
+def outline_piece(labels: NDArray[np.uint8], cls: Class, polygon: Polygon) -> None:
+    """Label what is inside ``polygon`` in ``labels`` (H, W), in place, and nothing along its edge.
+
+    Corners are x, y in per cent of the photo.
+    """
+    height, width = labels.shape
+    corners = np.round(np.array(polygon) * [width / 100, height / 100]).astype(np.int32)
+    inside = np.zeros_like(labels)
+    cv2.fillPoly(inside, [corners], 1)
+    reach = max(1, round(OUTLINE_BORDER * max(labels.shape) / 2))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    labels[cv2.dilate(inside, disc) > 0] = IGNORE
+    labels[cv2.erode(inside, disc, borderValue=1) > 0] = cls
 
 
 def _parts_of(_: NDArray[np.uint8], raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -187,6 +221,9 @@ def _skin_of(rgb: NDArray[np.uint8], raw: NDArray[np.uint8]) -> NDArray[np.uint8
     # The outermost pixels are half black.
     figure = cv2.erode(silhouette(rgb).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
     labels = np.where(raw > 127, SKIN, NO_SKIN).astype(np.uint8)
+    # A black place inside the figure is dark cloth, or ground between an arm and the trunk.
+    dark = (rgb.max(2) <= BLACK).astype(np.uint8)
+    labels[cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)) > 0] = IGNORE
     labels[~figure] = Class.BACKGROUND
     return without_borders(labels)
 

@@ -184,7 +184,7 @@ class TrainingData:
             if folders := getattr(args, name):
                 examples = load(*folders, validation=False)[: args.photos]
                 sets.append((examples, mix))
-                often.append(SAMPLING_WEIGHTS[name] * _normed(torch.ones(len(examples))))
+                often.append(SAMPLING_WEIGHTS[name] * _normed(outlined_twice(examples)))
         if args.pseudo:
             pseudo = pseudo_labelled(args.ccp, args.people, args.pseudo)
             sets.append((pseudo, CCP_MIX))
@@ -206,6 +206,15 @@ class TrainingData:
             drop_last=True,
             persistent_workers=True,
         )
+
+
+def outlined_twice(examples: list[Example]) -> torch.Tensor:
+    """Return how often to show each photo: twice as often where somebody outlined a piece."""
+    outlined = [
+        (one.labels > Class.BACKGROUND) & (one.labels < FIRST_PARTIAL_LABEL) for one in examples
+    ]
+    shown = [1 + bool(pixels.any()) for pixels in outlined]
+    return torch.tensor(shown, dtype=torch.double)
 
 
 def _normed(weight: torch.Tensor) -> torch.Tensor:

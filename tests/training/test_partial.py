@@ -81,6 +81,56 @@ def test_every_outfit_is_written_in_known_letters() -> None:
     assert set("".join(outfits.values())) <= set(partial.LETTERS)
 
 
+def test_a_bag_is_unlikely_outside_of_what_is_outlined() -> None:
+    factors = data.outfit_factors(None, outlined=True)
+
+    assert factors[Class.BAG] == pytest.approx(data.NOT_CARRIED)
+    assert np.delete(factors, Class.BAG).tolist() == [1] * (len(CLASSES) - 1)
+
+
+def test_an_outline_labels_what_is_inside_and_nothing_along_its_edge() -> None:
+    labels = np.full((100, 100), partial.TORSO, np.uint8)
+
+    partial.outline_piece(labels, Class.BAG, [[20, 20], [60, 20], [60, 60], [20, 60]])
+
+    assert labels[40, 40] == Class.BAG
+    assert labels[40, 20] == labels[60, 40] == data.IGNORE
+    assert labels[40, 70] == labels[10, 10] == partial.TORSO
+
+
+def test_an_outline_reaches_the_frame() -> None:
+    labels = np.full((100, 100), partial.TORSO, np.uint8)
+
+    partial.outline_piece(labels, Class.TROUSERS, [[0, 50], [100, 50], [100, 100], [0, 100]])
+
+    assert labels[99, 0] == labels[99, 50] == labels[70, 99] == Class.TROUSERS
+
+
+def test_the_later_outline_lies_over_the_earlier_one() -> None:
+    labels = np.full((100, 100), partial.TORSO, np.uint8)
+
+    partial.outline_piece(labels, Class.TROUSERS, [[0, 0], [100, 0], [100, 100], [0, 100]])
+    partial.outline_piece(labels, Class.HAND, [[40, 40], [60, 40], [60, 60], [40, 60]])
+
+    assert labels[50, 50] == Class.HAND
+    assert labels[50, 40] == data.IGNORE
+    assert labels[50, 20] == Class.TROUSERS
+
+
+def test_every_outline_can_be_drawn_and_is_of_no_validation_photo() -> None:
+    carried = json.loads(partial.CARRIED.read_text())
+    corrected = json.loads(partial.CORRECTED.read_text())
+    polygons = [polygon for pieces in carried.values() for polygon in pieces]
+    polygons += [polygon for pieces in corrected.values() for _, polygon in pieces]
+    names = {cls for pieces in corrected.values() for cls, _ in pieces}
+
+    assert len(polygons) > 400
+    assert all(len(polygon) >= 3 for polygon in polygons)
+    assert all(0 <= value <= 100 for polygon in polygons for corner in polygon for value in corner)
+    assert names <= {cls.name.lower() for cls in CLASSES}
+    assert not [name for name in {*carried, *corrected} if name.endswith(partial.VALIDATION)]
+
+
 def test_what_nobody_knows_costs_nothing() -> None:
     assert loss(Class.FACE, data.IGNORE) == 0
 
