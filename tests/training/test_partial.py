@@ -204,20 +204,37 @@ def test_a_dyed_garment_has_the_colours_of_another_and_all_else_stays() -> None:
     assert (dyed.labels == painted).all()
 
 
-def test_validation_photos_are_those_whose_name_ends_in_3_or_8(tmp_path: Path) -> None:
-    for folder in ("photos", "labels", "people"):
-        (tmp_path / folder).mkdir()
+def write_people(folder: Path, names: list[str], photo: Image.Image, labels: str) -> None:
+    for one in ("photos", labels, "people"):
+        (folder / one).mkdir()
     points = {name: [k.x, k.y, k.score] for name, k in figures.skeleton().keypoints.items()}
-    about = {}
-    for name in ("2008_000003", "2008_000004", "2008_000008"):
-        Image.new("RGB", (160, 360), (90, 90, 90)).save(tmp_path / "photos" / f"{name}.jpg")
-        Image.new("L", (160, 360), 2).save(tmp_path / "labels" / f"{name}.png")
-        Image.new("L", (160, 360), 255).save(tmp_path / "people" / f"{name}.png")
-        about[name] = {"box": [0, 0, 160, 360], "points": points}
-    (tmp_path / "people" / "people.json").write_text(json.dumps(about))
+    for name in names:
+        photo.save(folder / "photos" / f"{name}.jpg", quality=100, subsampling=0)
+        Image.new("L", photo.size, 2).save(folder / labels / f"{name}.png")
+        Image.new("L", photo.size, 255).save(folder / "people" / f"{name}.png")
+    about = {name: {"box": [0, 0, *photo.size], "points": points} for name in names}
+    (folder / "people" / "people.json").write_text(json.dumps(about))
+
+
+def test_validation_photos_are_those_whose_name_ends_in_3_or_8(tmp_path: Path) -> None:
+    photo = Image.new("RGB", (160, 360), (90, 90, 90))
+    write_people(tmp_path, ["2008_000003", "2008_000004", "2008_000008"], photo, "labels")
 
     learnt = partial.body_parts(tmp_path, tmp_path / "people", validation=False)
     held_back = partial.body_parts(tmp_path, tmp_path / "people", validation=True)
 
     assert [one.name for one in learnt] == ["2008_000004"]
     assert [one.name for one in held_back] == ["2008_000003", "2008_000008"]
+
+
+def test_a_black_gap_in_a_cut_out_is_neither_cloth_nor_ground(tmp_path: Path) -> None:
+    rgb = np.zeros((360, 160, 3), np.uint8)
+    rgb[40:320, 40:120] = 200
+    rgb[100:120, 50:60] = 0
+    write_people(tmp_path, ["x1"], Image.fromarray(rgb), "skin")
+
+    (example,) = partial.skin_labels(tmp_path, tmp_path / "people", validation=False)
+
+    assert np.unique(example.labels[102:118, 52:58]).tolist() == [data.IGNORE]
+    assert np.unique(example.labels[150:300, 50:110]).tolist() == [partial.NO_SKIN]
+    assert np.unique(example.labels[:30]).tolist() == [Class.BACKGROUND]
