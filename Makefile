@@ -8,7 +8,7 @@ OUT ?= out
 SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint audit sbom emulator browser stack local parts bench models docs sam aws lock openapi clean
+.PHONY: help demo test lint audit sbom emulator browser stack local bench models docs sam aws lock openapi clean
 
 BIN := .venv/bin
 PIP := -m pip --disable-pip-version-check --no-input
@@ -64,16 +64,15 @@ browser: $(BROWSER) $(MODELS) ## the page and the sheet in chromium, which must 
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m browser tests/browser
 
 stack: ## build the image, call it, deploy it: needs docker or root
-	@$(PYTHON) -m tests.stack.can_run
+	@$(PYTHON) -m tests.stack.can_run stack
 	@$(MAKE) --no-print-directory $(TOOLS) $(MODELS) $(SAM) $(AWS)
 	AWS_DEFAULT_REGION=eu-central-1 SAM_CLI_TELEMETRY=0 .sam/bin/sam validate --lint
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m stack tests/stack
 
-local: parts $(TOOLS) $(MODELS) $(SAM) $(AWS) ## the whole service on this machine until Ctrl-C: needs root
+local: ## the whole service on this machine until Ctrl-C: needs root
+	@$(PYTHON) -m tests.stack.can_run local
+	@$(MAKE) --no-print-directory $(TOOLS) $(MODELS) $(SAM) $(AWS)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" exec $(BIN)/python -m tests.stack.local
-
-parts:
-	@$(PYTHON) -m tests.stack.parts
 
 bench: $(TOOLS) $(MODELS) ## time and memory of each stage, and what a photo costs
 	$(BIN)/python -m benchmarks.speed

@@ -36,6 +36,7 @@ _CLOUDINARY_FOLDER = rf"(?=.{{1,150}}$){_CLOUDINARY_NAME}(/{_CLOUDINARY_NAME})*"
 _CLOUDINARY_REFUSES = "no white space and none of ? & # \\ % < > +, 150 characters at most"
 _HOST = r"(\*\.)?([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)+[a-z][a-z0-9-]*"
 _WEEK_S = 7 * 24 * 3600
+_REMEMBERED_S = 1800
 
 UPLOADS = "uploads/"
 """What the keys of uploads begin with. The template's notification and roles name it too."""
@@ -82,9 +83,9 @@ class Settings:
         Seconds for one photo, and for one upload with all its tries.
     photo_time_s
         How long seeing and shaping one photo can take here; a call with less left is refused.
-    idempotency_table, idempotency_ttl_s
-        The DynamoDB table that remembers for so many seconds what was made, so that the same
-        request is not served twice. Needed on Lambda; elsewhere nothing is remembered without it.
+    idempotency_table
+        The DynamoDB table that remembers what was made, so that the same request is not served
+        twice. Needed on Lambda; elsewhere nothing is remembered without it.
     jobs_table, job_ttl_s
         The DynamoDB table of jobs, and the seconds that one can be looked up. Needed on Lambda.
     work_queue_url, work_tries
@@ -122,7 +123,6 @@ class Settings:
     upload_timeout_s: float = 5.0
     photo_time_s: float = 9.0
     idempotency_table: str | None = None
-    idempotency_ttl_s: int = 1800
     jobs_table: str | None = None
     job_ttl_s: int = 86_400
     work_queue_url: str | None = None
@@ -131,6 +131,16 @@ class Settings:
     batch_machine_arn: str | None = None
     photo_bucket: str | None = None
     upload_form_ttl_s: int = 900
+
+    @property
+    def idempotency_ttl_s(self) -> int:
+        """Return the seconds that is remembered what was made.
+
+        At most half as long as presigned addresses work: those of a repeated answer work too.
+        """
+        if self.mask_store == "s3" and not self.mask_public_base_url:
+            return min(_REMEMBERED_S, self.mask_url_ttl_s // 2)
+        return _REMEMBERED_S
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str], *, on_lambda: bool, **explicit: Any) -> Self:
@@ -170,7 +180,7 @@ class Settings:
             mask_bucket=read.text("MASK_BUCKET", _BUCKET),
             mask_prefix=read.text("MASK_PREFIX", _PREFIX) or cls.mask_prefix,
             mask_public_base_url=read.https("MASK_PUBLIC_BASE_URL"),
-            mask_url_ttl_s=read.whole("MASK_URL_TTL_S", cls.mask_url_ttl_s, 1, _WEEK_S),
+            mask_url_ttl_s=read.whole("MASK_URL_TTL_S", cls.mask_url_ttl_s, 60, _WEEK_S),
             cloudinary_url=read.cloudinary("CLOUDINARY_URL"),
             cloudinary_secret_arn=read.arn("CLOUDINARY_SECRET_ARN"),
             cloudinary_folder=read.text(
@@ -187,7 +197,6 @@ class Settings:
             upload_timeout_s=read.seconds("UPLOAD_TIMEOUT_S", cls.upload_timeout_s),
             photo_time_s=read.seconds("PHOTO_TIME_S", cls.photo_time_s),
             idempotency_table=read.text("IDEMPOTENCY_TABLE", _TABLE),
-            idempotency_ttl_s=read.whole("IDEMPOTENCY_TTL_S", cls.idempotency_ttl_s, 60, _WEEK_S),
             jobs_table=read.text("JOBS_TABLE", _TABLE),
             job_ttl_s=read.whole("JOB_TTL_S", cls.job_ttl_s, 60, 13 * _WEEK_S),
             work_queue_url=read.text("WORK_QUEUE_URL", _QUEUE_URL),
@@ -198,16 +207,6 @@ class Settings:
             upload_form_ttl_s=read.whole("UPLOAD_FORM_TTL_S", cls.upload_form_ttl_s, 60, _WEEK_S),
         )
         read.check_together(store, on_lambda)
-        signs = settings.mask_store == "s3" and not settings.mask_public_base_url
-        if (
-            settings.idempotency_table
-            and signs
-            and 2 * settings.idempotency_ttl_s > settings.mask_url_ttl_s
-        ):
-            read.problems.append(
-                "IDEMPOTENCY_TTL_S must be at most half of MASK_URL_TTL_S, or the addresses in a "
-                "repeated answer might work no longer."
-            )
         if read.problems:
             raise SettingsError("\n".join(read.problems))
         return settings

@@ -6,6 +6,7 @@ not imported: boto3 and the Firestore client cost the start more than everything
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -68,8 +69,13 @@ ERASE_TIMEOUT_S = 20.0
 
 
 def open_telemetry() -> None:
-    """Log lines and metrics to stdout, steps to X-Ray: first of all in a Lambda module."""
+    """Log lines and metrics to stdout, steps to X-Ray: first of all in a Lambda module.
+
+    Libraries log from WARNING on: at INFO botocore tells at each start where credentials are.
+    """
     from tryon_masks.adapters.powertools import Powertools
+
+    logging.getLogger().setLevel(logging.WARNING)
 
     telemetry.configure(sys.stdout, exporter=Powertools())
 

@@ -95,7 +95,7 @@ def sample(parser: GarmentParser, example: Example, rng: np.random.Generator) ->
     """Draw pixels from where the person may be."""
     evidence, outline, _ = evidence_of(parser, example)
     own = outline >= 0.5
-    pixels = Points.of(grow(own, CALIBRATION.near * evidence.unit))
+    pixels = Points.from_mask(grow(own, CALIBRATION.near * evidence.unit))
     some = rng.permutation(len(pixels.index))[:PIXELS]
     pixels = Points(pixels.index[some], pixels.x[some], pixels.y[some])
     axis = anatomy.axis(evidence.skeleton)

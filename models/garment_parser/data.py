@@ -169,7 +169,7 @@ def outfit_factors(
 
 def resample(answer: ClassProbabilities, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """The parser's answer for all pixels of its grid of ``shape`` (H, W): (20, H, W)."""
-    pixels = Points.of(np.ones(shape, bool))
+    pixels = Points.from_mask(np.ones(shape, bool))
     return answer.at(CLASSES, pixels.x, pixels.y).reshape(-1, *shape)
 
 

@@ -121,9 +121,9 @@ def mean_iou(model: torch.nn.Module, examples: list[Example], size: tuple[int, i
     for example in examples:
         inputs, matrix = view(example, size)
         probabilities = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
-        found = resample(ClassProbabilities.of(probabilities, matrix), example.labels.shape).argmax(
-            0
-        )
+        found = resample(
+            ClassProbabilities.from_cells(probabilities, matrix), example.labels.shape
+        ).argmax(0)
         tally.add(example.labels, found, bands=False)
     return float(np.nanmean([tally.iou(cls) for cls in CLASSES]))
 
@@ -140,7 +140,7 @@ def partial_accuracy(
         probabilities = model(torch.from_numpy(inputs).to(device))[0].softmax(0).cpu().numpy()
         tally.add(
             example.labels,
-            resample(ClassProbabilities.of(probabilities, matrix), example.labels.shape),
+            resample(ClassProbabilities.from_cells(probabilities, matrix), example.labels.shape),
         )
     return tally.accuracy()
 

@@ -61,7 +61,7 @@ def main() -> None:
         matrix = crop_matrix(box, skeleton, size)
         inputs = torch.from_numpy(tensor(rgb, outline, skeleton, matrix, size)).to(device)
         (probabilities,) = flip_tta(model, inputs).cpu().numpy()
-        planes = resample(ClassProbabilities.of(probabilities, matrix), outline.shape)
+        planes = resample(ClassProbabilities.from_cells(probabilities, matrix), outline.shape)
         labels = planes.argmax(0).astype(np.uint8)
         labels[planes.max(0) < MIN_PROBABILITY] = IGNORE
         labels[contradicted(labels, kind_probabilities(on_photo(teacher, rgb, box)))] = IGNORE

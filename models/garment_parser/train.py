@@ -142,7 +142,7 @@ def train(args: argparse.Namespace) -> None:
     # OpenCV's pool does not survive the fork into workers: the second stage would wait for ever.
     cv2.setNumThreads(1)
     args.out.mkdir(parents=True, exist_ok=True)
-    data, held_back = TrainingData.of(args), ValidationData.of(args)
+    data, held_back = TrainingData.from_args(args), ValidationData.from_args(args)
     heights = [height for height, epochs in args.epochs for _ in range(epochs)]
     trainer = Trainer(args, steps=len(heights) * (data.number // args.batch))
     height = 0
@@ -175,7 +175,7 @@ class TrainingData:
     workers: int
 
     @classmethod
-    def of(cls, args: argparse.Namespace) -> TrainingData:
+    def from_args(cls, args: argparse.Namespace) -> TrainingData:
         """Load the sets that the command line names."""
         ccp = labelled(args.ccp, args.people, validation=False)[: args.photos]
         sets = [(ccp, CCP_MIX)]
@@ -229,7 +229,7 @@ class ValidationData:
     parts: list[Example]
 
     @classmethod
-    def of(cls, args: argparse.Namespace) -> ValidationData:
+    def from_args(cls, args: argparse.Namespace) -> ValidationData:
         """Load the sets that the command line names."""
         ccp = labelled(args.ccp, args.people, validation=True)[: args.photos]
         parts = body_parts(*args.parts, validation=True)[: args.photos] if args.parts else []

@@ -429,7 +429,8 @@ def test_a_users_uploads_and_results_are_found_by_what_they_say_of_themselves(
 LINES = {
     "manifests/backend/list.jsonl": (
         '{"photo": "https://a.example/1", "user_id": "u1"}\n{"photo":"x","user_id":"u1"',
-        '{"photo": "\u2028", "user_id": "u2"}\n\n{"photo": "\\"user_id\\": \\"u1\\""}\n[1]\n7\nu1',
+        '{"photo": "\u2028", "user_id": "u2"}\n\n{"photo": "\\"user_id\\": \\"u1\\""}\n[1]\n7\nu1\n'
+        '{"photo": "u1", "user_id": "u2"\n{"photo": "\\"user_id\\": \\"u1\\""\n"u1"',
     ),
     "batches/1.jsonl": ('{"number": 0, "user_id": "u1"}', '{"number": 1, "user_id": "u12"}'),
     "results/batches/1.jsonl": ('{"id": "1", "user_id": "u1", "status": "success"}', ""),

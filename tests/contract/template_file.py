@@ -88,6 +88,10 @@ class Deployment:
             case {"Fn::Join": [glue, what]}:
                 parts = self.resolve(what)
                 return parts if isinstance(parts, str) else glue.join(parts)
+            case {"Fn::Select": [index, what]}:
+                return self.resolve(what)[index]
+            case {"Fn::Split": [glue, what]}:
+                return self.resolve(what).split(glue)
             case {"Fn::GetAtt": [name, attribute]}:
                 return self.values.get(f"{name}.{attribute}", f"{name}.{attribute}")
             case {"Fn::Sub": str(text)}:

@@ -98,7 +98,7 @@ BODIES: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-class House:
+class Api:
     """The API with the real intake and the real Cloudinary client."""
 
     def __init__(self, standin: CloudinaryStandIn, host: Faulty) -> None:
@@ -135,12 +135,12 @@ def test_nothing_planted_is_in_any_log(printed: io.StringIO, case: str, fault: s
     ):
         if fault:
             standin.fail(fault)
-        house = House(standin, host)
-        outcome, answer = house.post(**body, include_logs=True)
+        api = Api(standin, host)
+        outcome, answer = api.post(**body, include_logs=True)
 
     made = expected == "200 success"
     assert outcome == ("502 STORE_FAILED" if fault and made else expected)
-    (records,) = house.step_log.written.values()
+    (records,) = api.step_log.written.values()
     logs = printed.getvalue() + json.dumps(records) + json.dumps(answer.get("logs", []))
     assert "read_request" in logs
     for secret in ("planted", PHOTO[:200], PHOTO[400:600]):
@@ -160,11 +160,11 @@ def test_nor_is_what_a_job_keeps(
     printed: io.StringIO, event: str, body: dict[str, Any], expected: str
 ) -> None:
     with CloudinaryStandIn() as standin, Faulty(says(200, photo())) as host:
-        house = House(standin, host)
-        outcome, _ = house.send(event, body)
+        api = Api(standin, host)
+        outcome, _ = api.send(event, body)
 
     assert outcome == expected
-    (records,) = house.step_log.written.values()
+    (records,) = api.step_log.written.values()
     logs = printed.getvalue() + json.dumps(records)
     assert "read_request" in logs
     assert "planted" not in logs
@@ -180,7 +180,7 @@ def test_files_that_are_made_hold_nothing_of_the_photos_metadata(
     data = photo(kind)
     assert b"planted place" in data
     with CloudinaryStandIn() as standin, Faulty(says(200, data)) as host:
-        House(standin, host).post(user_image_url=URL, format=format, overlay=True)
+        Api(standin, host).post(user_image_url=URL, format=format, overlay=True)
 
     assert len(standin.uploads) == 3
     for upload in standin.uploads.values():

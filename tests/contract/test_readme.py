@@ -140,14 +140,24 @@ def test_every_setting_says_how_it_is_set_on_a_stack() -> None:
         **TEMPLATE["Globals"]["Function"]["Environment"]["Variables"],
         **RESOURCES["ApiFunction"]["Properties"]["Environment"]["Variables"],
     }
+    defaults = {row[0].strip("`"): row[1].strip("`") for row in table("settings", "variable")}
     variables = {k: v for k, v in declared.items() if v != {"Ref": "AWS::NoValue"}}
     for name, value in variables.items():
         if isinstance(value, dict) and value.get("Ref") in PARAMETERS:
             assert said[name] == f"`{value['Ref']}`"
+            default = str(PARAMETERS[value["Ref"]].get("Default", ""))
+            assert name in {"MASK_STORE", "ORT_THREADS"} or default == defaults[name]
         else:
             assert said[name].startswith("*the stack*")
-    for name in said.keys() - variables.keys() - {"MODEL_SET"}:
-        assert names([said[name]]) == []
+    image = (ROOT / "Dockerfile").read_text()
+    for name in said.keys() - variables.keys():
+        how, _, why = said[name].partition(": ")
+        if re.search(rf"^(ENV| +) *{name}=", image, re.MULTILINE):
+            assert how == "*the image*"
+        elif defaults[name]:
+            assert (how in {"*default*", "*never*"} and why) or how == "*no use*"
+        else:
+            assert how == "*no use*"
     assert names([said["MODEL_SET"]]) == ["ModelSet"]
 
 

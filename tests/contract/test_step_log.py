@@ -68,7 +68,7 @@ def printed() -> Iterator[io.StringIO]:
 
 
 @dataclass
-class House:
+class Api:
     """The API on fake eyes, a real store and the real log."""
 
     photos: fakes.FakePhotos
@@ -90,8 +90,8 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(fakes.FakePhotos({URL: fakes.photo()}), fakes.FakeVision(), tmp_path)
+def api(tmp_path: Path) -> Api:
+    return Api(fakes.FakePhotos({URL: fakes.photo()}), fakes.FakeVision(), tmp_path)
 
 
 @pytest.fixture
@@ -111,11 +111,11 @@ def saved(firestore: Any, request_id: str) -> list[dict[str, Any]]:
 
 
 def test_every_step_is_on_stdout_and_the_same_in_firestore(
-    firestore: Any, printed: io.StringIO, house: House
+    firestore: Any, printed: io.StringIO, api: Api
 ) -> None:
     user_id = f"user-{uuid4()}"
 
-    request_id, status, answer = house.post(user_id, include_logs=True)
+    request_id, status, answer = api.post(user_id, include_logs=True)
 
     assert (status, answer["status"]) == (200, "success")
     records = saved(firestore, request_id)
@@ -142,13 +142,13 @@ def test_every_step_is_on_stdout_and_the_same_in_firestore(
 
 
 def test_the_masks_are_in_the_users_profile_and_on_the_disk(
-    firestore: Any, printed: io.StringIO, house: House
+    firestore: Any, printed: io.StringIO, api: Api
 ) -> None:
     user_id = f"user-{uuid4()}"
     profile = firestore.collection("users").document(user_id)
     profile.set({"name": "Marie", "userImageUrl": ADDRESS})
 
-    request_id, _, answer = house.post(user_id)
+    request_id, _, answer = api.post(user_id)
 
     after = profile.get().to_dict()
     assert (after["name"], after["userImageUrl"]) == ("Marie", ADDRESS)
@@ -165,12 +165,12 @@ def test_the_masks_are_in_the_users_profile_and_on_the_disk(
 
 
 def test_a_refused_photo_leaves_its_log_and_no_profile(
-    firestore: Any, printed: io.StringIO, house: House
+    firestore: Any, printed: io.StringIO, api: Api
 ) -> None:
-    house.vision = fakes.FakeVision(people=0)
+    api.vision = fakes.FakeVision(people=0)
     user_id = f"user-{uuid4()}"
 
-    request_id, status, answer = house.post(user_id)
+    request_id, status, answer = api.post(user_id)
 
     assert (status, answer["status"]) == (422, "refused")
     refused = [one for one in saved(firestore, request_id) if one["status"] == "refused"]
@@ -180,19 +180,19 @@ def test_a_refused_photo_leaves_its_log_and_no_profile(
 
 
 def test_with_the_log_gone_a_request_is_refused_before_any_work(
-    emulator: FirestoreEmulator, printed: io.StringIO, house: House
+    emulator: FirestoreEmulator, printed: io.StringIO, api: Api
 ) -> None:
-    house.timeout_s = 1
+    api.timeout_s = 1
     emulator.stop()
 
-    request_id, status, answer = house.post("user-1")
+    request_id, status, answer = api.post("user-1")
 
     assert status == 503
     assert (answer["status"], answer["error"]["code"]) == ("error", "LOG_UNAVAILABLE")
     assert answer["request_id"] == request_id
-    assert house.photos.asked == []
-    assert house.vision.shown == []
-    assert list(house.folder.iterdir()) == []
+    assert api.photos.asked == []
+    assert api.vision.shown == []
+    assert list(api.folder.iterdir()) == []
     lines = [json.loads(line) for line in printed.getvalue().splitlines()]
     assert [(line["step"], line["status"]) for line in lines] == [
         ("open_log", "started"),

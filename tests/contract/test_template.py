@@ -17,6 +17,7 @@ from tests.contract.template_file import PARAMETERS, RESOURCES, ROOT, TEMPLATE, 
 from tryon_masks.adapters.powertools import NAMESPACE
 from tryon_masks.adapters.s3 import BATCHES
 from tryon_masks.entrypoints.http.routes import HEALTH, METHODS
+from tryon_masks.model_sets import model_sets
 from tryon_masks.service import ANSWER_S, STORE_S
 from tryon_masks.settings import MANIFESTS, RESULTS, UPLOADS, Settings
 
@@ -217,32 +218,36 @@ def test_a_change_of_any_parameter_of_a_function_publishes_a_version(name: str) 
     used = _references([settings, GLOBALS]) & PARAMETERS.keys()
     used -= {"LogRetentionDays"}
     assert function["AutoPublishAliasAllProperties"] is True
-    assert used <= _references(function["VersionDescription"])
+    description = function["VersionDescription"]
+    asked = {value[0] for key, value in _walk(description) if key == "Fn::If"}
+    said = _references([description, *(TEMPLATE["Conditions"][name] for name in asked)])
+    assert used <= said
 
 
 def test_the_version_description_never_exceeds_lambdas_limit() -> None:
     description, names = FUNCTIONS["ApiFunction"]["VersionDescription"]["Fn::Sub"]
-    for name, secret in names.items():
-        arn = {"Ref": f"{name}SecretArn"}
-        chosen = {"Fn::Select": [6, {"Fn::Split": [":", arn]}]}
-        assert secret == {"Fn::If": [f"Uses{name}", chosen, ""]}
-    before_the_name = len("arn:aws:secretsmanager:eu-west-1:123456789012:secret:")
+    secret = SECRET + "x" * (PARAMETERS["FirestoreSecretArn"]["MaxLength"] - len(SECRET))
     longest = {
-        "MemorySize": 5,
-        "Threads": 1,
-        "WorkerTimeout": 3,
-        "MaskStore": len("cloudinary"),
-        # One of these two, says a rule.
-        "Cloudinary": 0,
-        "MaskPublicBaseUrl": PARAMETERS["MaskPublicBaseUrl"]["MaxLength"],
-        "FirestoreProject": 30,
-        "Firestore": PARAMETERS["FirestoreSecretArn"]["MaxLength"] - before_the_name,
-        "AllowedImageHosts": PARAMETERS["AllowedImageHosts"]["MaxLength"],
+        name: "x" * PARAMETERS[name]["MaxLength"]
+        for name in ("CloudinaryFolder", "MaskPublicBaseUrl", "AllowedImageHosts")
+    } | {
+        "MemorySize": "10240",
+        "WorkerTimeout": "900",
+        "JobRetentionSeconds": str(PARAMETERS["JobRetentionSeconds"]["MaxValue"]),
+        "FirestoreProject": "x" * 30,
+        "FirestoreSecretArn": secret,
+        "CloudinarySecretArn": secret,
     }
-    cloudinary = PARAMETERS["CloudinarySecretArn"]["MaxLength"] - before_the_name
-    assert cloudinary <= longest["MaskPublicBaseUrl"]
-    filled = re.sub(r"\$\{(\w+)\}", lambda m: "x" * longest[m[1]], description)
-    assert len(filled) <= LAMBDA_DESCRIPTION_LIMIT
+    # A rule keeps the parameters of one store from the other.
+    of_one_store = [
+        {**longest, "MaskStore": "s3", "CloudinarySecretArn": ""},
+        {**longest, "MaskStore": "cloudinary", "MaskPublicBaseUrl": ""},
+    ]
+    for given in of_one_store:
+        written = Deployment(**given).resolve({"Fn::Sub": [description, names]})
+        assert len(written) <= LAMBDA_DESCRIPTION_LIMIT
+    values = _references({"Fn::Sub": [description, names]})
+    assert {name for name in values if "MaxLength" in PARAMETERS[name]} <= longest.keys()
 
 
 @pytest.mark.parametrize("given", COMBINATIONS, ids=lambda given: " ".join(given.values()))
@@ -311,6 +316,7 @@ def test_a_missing_setting_stops_the_deployment(given: dict[str, str], said: str
 
 def test_environment_names_are_settings() -> None:
     known = {name.upper() for name in Settings.__dataclass_fields__}
+    known |= {name for info in model_sets().values() for name in info.options}
     given = Deployment(**GOOD).environment().keys() | OF_THE_API.keys()
     assert "Environment" not in FUNCTIONS["WorkerFunction"]
     assert given <= known
@@ -488,7 +494,10 @@ def test_the_prefixes_in_the_roles_are_those_that_the_code_uses() -> None:
     store = {"mask_store": "s3", "mask_bucket": "the-bucket"}
     assert f"PhotoBucket.Arn/{RESULTS}*" in _allowed(Deployment(**GOOD), "WorkerRole")
     in_s3 = Deployment(AuthMode="IAM", MaskStore="s3").environment()
-    assert Settings.from_env(in_s3 | MADE, on_lambda=True, **store).mask_prefix == "masks"
+    prefix = Settings.from_env(in_s3 | MADE, on_lambda=True, **store).mask_prefix
+    assert f"MaskBucket.Arn/{prefix}/*" in _allowed(
+        Deployment(AuthMode="IAM", MaskStore="s3"), "ApiRole"
+    )
 
 
 def test_the_queue_wakes_the_worker_and_nothing_else_does() -> None:

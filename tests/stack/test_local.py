@@ -187,7 +187,10 @@ def start(folder: Path) -> Local:
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory, report: Report) -> Iterator[Local]:
     missing = subprocess.run(
-        [sys.executable, "-m", "tests.stack.parts"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "tests.stack.can_run", "local"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     if missing.returncode:
         pytest.skip(missing.stderr)

@@ -47,11 +47,11 @@ def test_within_reach_the_nearest_bone_is_found_and_beyond_it_none(reach: float)
     bones = anatomy.bones(figures.skeleton(), T)
     there = np.ones(figures.SHAPE, bool)
     there[::3] = False
-    spots = Points.of(there)
-    parts, distances = anatomy.nearest(bones, spots.x, spots.y)
+    pixels = Points.from_mask(there)
+    parts, distances = anatomy.nearest(bones, pixels.x, pixels.y)
     near = distances < reach
 
-    part, distance = anatomy.nearest(bones, spots.x, spots.y, reach)
+    part, distance = anatomy.nearest(bones, pixels.x, pixels.y, reach)
 
     assert (part == np.where(near, parts, 0)).all()
     assert (distance == np.where(near, distances, np.float32(reach))).all()
@@ -61,11 +61,11 @@ def test_within_reach_the_nearest_bone_is_found_and_beyond_it_none(reach: float)
 def test_points_are_pixels_row_by_row_with_their_places_in_the_grid() -> None:
     there = np.array([[False, True, False], [True, False, True]])
 
-    spots = Points.of(there)
+    pixels = Points.from_mask(there)
 
-    assert spots.index.tolist() == [1, 3, 5]
-    assert (spots.x.tolist(), spots.y.tolist()) == ([1, 0, 2], [0, 1, 1])
-    chosen = spots.only(np.array([True, False, True]))
+    assert pixels.index.tolist() == [1, 3, 5]
+    assert (pixels.x.tolist(), pixels.y.tolist()) == ([1, 0, 2], [0, 1, 1])
+    chosen = pixels.select(np.array([True, False, True]))
     assert [column.tolist() for column in (chosen.index, chosen.x, chosen.y)] == [
         [1, 5],
         [1, 2],

@@ -27,7 +27,7 @@ def iam(user_id: str) -> dict[str, Any]:
     ],
 )
 def test_the_authorizer_says_who_calls(context: dict[str, Any], caller: Caller) -> None:
-    assert Caller.of(context) == caller
+    assert Caller.from_request_context(context) == caller
     caller.check()
 
 
@@ -42,9 +42,9 @@ def test_the_authorizer_says_who_calls(context: dict[str, Any], caller: Caller) 
 )
 def test_an_authorizer_that_names_nobody_lets_nobody_in(authorizer: dict[str, Any]) -> None:
     with pytest.raises(NotSignedIn):
-        Caller.of({"authorizer": authorizer}).check()
+        Caller.from_request_context({"authorizer": authorizer}).check()
 
 
 def test_a_subject_that_cannot_be_a_user_id_is_refused() -> None:
     with pytest.raises(InvalidRequest):
-        Caller.of(jwt(sub="a" * 129)).check()
+        Caller.from_request_context(jwt(sub="a" * 129)).check()

@@ -77,7 +77,6 @@ def test_the_photo_limits_are_those_of_the_images_module() -> None:
         ("UPLOAD_TIMEOUT_S", "120", 120.0),
         ("PHOTO_TIME_S", "8.5", 8.5),
         ("IDEMPOTENCY_TABLE", "stack-OnceTable-1A2B", "stack-OnceTable-1A2B"),
-        ("IDEMPOTENCY_TTL_S", "60", 60),
         ("JOBS_TABLE", "jobs-2", "jobs-2"),
         ("JOB_TTL_S", "60", 60),
         ("WORK_QUEUE_URL", QUEUE, QUEUE),
@@ -125,6 +124,7 @@ def test_another_sets_options_are_left_out() -> None:
         ("MASK_PUBLIC_BASE_URL", "https://user:word@cdn.example/"),
         ("MASK_URL_TTL_S", "604801"),
         ("MASK_URL_TTL_S", "-1"),
+        ("MASK_URL_TTL_S", "59"),
         ("CLOUDINARY_SECRET_ARN", "cloudinary-secret"),
         ("CLOUDINARY_FOLDER", "a b"),
         *(("CLOUDINARY_FOLDER", f"masks/a{odd}b") for odd in "?&#\\%<>+\x00\x7f"),
@@ -152,7 +152,6 @@ def test_another_sets_options_are_left_out() -> None:
         ("FETCH_TIMEOUT_S", "inf"),
         ("UPLOAD_TIMEOUT_S", "121"),
         ("IDEMPOTENCY_TABLE", "a/b"),
-        ("IDEMPOTENCY_TTL_S", "59"),
         ("JOBS_TABLE", "j"),
         ("JOB_TTL_S", "0"),
         ("WORK_QUEUE_URL", "WorkQueue"),
@@ -201,11 +200,31 @@ def test_on_lambda_the_services_own_state_has_a_place(name: str) -> None:
     assert problem == f"{name} is not set."
 
 
-def test_a_signed_address_outlives_the_memory_of_it() -> None:
-    (problem,) = problems({**S3, "IDEMPOTENCY_TTL_S": "1801"})
-    assert "half of MASK_URL_TTL_S" in problem
-    public = {**S3, "IDEMPOTENCY_TTL_S": "1801", "MASK_PUBLIC_BASE_URL": "https://cdn.example"}
-    assert Settings.from_env(public, on_lambda=True).idempotency_ttl_s == 1801
+@pytest.mark.parametrize(
+    ("environ", "remembered_s"),
+    [
+        (S3, 1800),
+        ({**S3, "MASK_URL_TTL_S": "600"}, 300),
+        ({**S3, "MASK_URL_TTL_S": "7200"}, 1800),
+        (
+            {**S3, "MASK_URL_TTL_S": "600", "MASK_PUBLIC_BASE_URL": "https://cdn.example"},
+            1800,
+        ),
+        (
+            {
+                **STATE,
+                "MASK_STORE": "cloudinary",
+                "CLOUDINARY_URL": CLOUDINARY_URL,
+                "MASK_URL_TTL_S": "600",
+            },
+            1800,
+        ),
+    ],
+)
+def test_a_signed_address_outlives_the_memory_of_it(
+    environ: dict[str, str], remembered_s: int
+) -> None:
+    assert Settings.from_env(environ, on_lambda=True).idempotency_ttl_s == remembered_s
 
 
 @pytest.mark.parametrize(

@@ -532,6 +532,18 @@ def test_on_lambda_lines_and_metrics_go_to_stdout() -> None:
     assert sum("_aws" in line for line in printed) == 3
 
 
+def test_on_lambda_libraries_log_their_warnings_alone() -> None:
+    code = """
+        import logging, sys
+        logging.basicConfig(level="INFO", stream=sys.stdout, format='{"logger": "%(name)s"}')
+        from tryon_masks.wiring import open_telemetry
+        open_telemetry()
+        logging.getLogger("botocore.credentials").info("Found credentials.")
+        logging.getLogger("botocore.retries").warning("Throttled.")
+    """
+    assert in_a_process(code) == [{"logger": "botocore.retries"}]
+
+
 def test_elsewhere_a_process_is_silent_and_loads_no_tracer() -> None:
     code = TWO_REQUESTS + "    import sys; assert 'aws_xray_sdk' not in sys.modules\n"
     assert in_a_process(code) == []

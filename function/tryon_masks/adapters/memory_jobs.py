@@ -18,12 +18,12 @@ from uuid import uuid4
 from tryon_masks.adapters.memory import MemoryFiles, StoredFile
 from tryon_masks.domain.errors import CallbackFailed, InvalidRequest, PhotoNotFound, PhotoTooLarge
 from tryon_masks.ports import Batch, Job, JobState, MaskTask, Task, UploadForm
+from tryon_masks.settings import RESULTS
 
 MAX_JOBS = 10_000
 MAX_BATCHES = 100
 BUCKET = "memory"
 """What stands in the place of a bucket's name."""
-RESULTS = "results/"
 JSON_LINES = "application/jsonl"
 _COUNTED: tuple[JobState, ...] = ("running", "success", "partial", "refused", "error")
 _FINAL = frozenset[JobState]({"success", "partial", "refused"})
@@ -152,7 +152,7 @@ def _count(states: Iterable[JobState]) -> dict[JobState, int]:
 
 
 class MemoryBatchFiles:
-    """A :class:`~tryon_masks.ports.BatchFiles`; results are in ``files``, below :data:`RESULTS`."""
+    """A :class:`~tryon_masks.ports.BatchFiles`; results are in ``files``, below ``results/``."""
 
     def __init__(self, base_url: str, files: MemoryFiles, max_batches: int = MAX_BATCHES) -> None:
         self._base_url = base_url

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -436,8 +437,9 @@ def _is_of(user_id: str, line: str) -> bool:
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):
-        # Either way in which JSON may be written.
-        return any(json.dumps(user_id, ensure_ascii=ascii_) in line for ascii_ in (True, False))
+        # A line that is cut off may have the attribute. Either way in which JSON may be written.
+        values = [re.escape(json.dumps(user_id, ensure_ascii=ascii_)) for ascii_ in (True, False)]
+        return re.search(rf'"user_id"\s*:\s*({"|".join(values)})', line) is not None
     if not isinstance(entry, dict):
         return False
     if isinstance(given := entry.get("Input"), str):

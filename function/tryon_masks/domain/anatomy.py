@@ -241,7 +241,7 @@ class Points:
     y: NDArray[np.float32]
 
     @classmethod
-    def of(cls, there: BoolMask) -> Points:
+    def from_mask(cls, there: BoolMask) -> Points:
         """Return the pixels of ``there`` (H, W), dtype bool, row by row."""
         index = np.flatnonzero(there)
         # Much quicker than in 64 bits.
@@ -250,7 +250,7 @@ class Points:
         x = place - y * width
         return cls(index, x.astype(np.float32), y.astype(np.float32))
 
-    def only(self, chosen: NDArray[np.bool_]) -> Points:
+    def select(self, chosen: NDArray[np.bool_]) -> Points:
         """Return those pixels for which ``chosen`` (N,), dtype bool, says so."""
         return Points(self.index[chosen], self.x[chosen], self.y[chosen])
 
@@ -262,7 +262,7 @@ def chin(skeleton: Skeleton) -> Point | None:
     return _between(eyes, mouth, 1 + CHIN)
 
 
-def over_jaw(
+def height_above_jaw(
     skeleton: Skeleton, x: NDArray[np.float32], y: NDArray[np.float32]
 ) -> NDArray[np.float32] | None:
     """Return how far points lie above the jaw, in distances from eyes to mouth.
@@ -283,7 +283,7 @@ def over_jaw(
 
 def above_jaw(skeleton: Skeleton, shape: tuple[int, int]) -> BoolMask:
     """Return whether skin of the head is face, not neck: (H, W); all True where no jaw is seen."""
-    over = over_jaw(skeleton, *grid(shape))
+    over = height_above_jaw(skeleton, *grid(shape))
     return np.ones(shape, bool) if over is None else np.asarray(over > 0)
 
 

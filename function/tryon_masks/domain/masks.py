@@ -264,7 +264,7 @@ def _bodice(person: Person, dress: BoolMask, above: BoolMask) -> BoolMask:
     Of what seems a dress above the hips on a thigh, nearer to it than to trunk and arms, 38 % is
     labelled leg and 23 % torso on everyday photos. Only thighs that do not hang make a lap.
     """
-    pixels = Points.of(dress)
+    pixels = Points.from_mask(dress)
     bones = person.bones
     laps = [bone for bone in bones if bone.segment == "thigh" and _is_folded(person, bone)]
     on_arm, on_leg, on_trunk, on_lap = (
@@ -315,7 +315,7 @@ def _without_misplaced(person: Person) -> Person:
     parts = person.part_map
     worn = where(parts, UPPER_PARTS | LOWER_PARTS | {Part.DRESS, Part.BELT})
     inside = holes(worn, ISLAND * person.torso**2)
-    pixels = Points.of(inside)
+    pixels = Points.from_mask(inside)
     label = np.take(parts, pixels.index)
     astray = np.zeros(len(label), bool)
     for group, segments in HOMES:
@@ -323,7 +323,7 @@ def _without_misplaced(person: Person) -> Person:
         if segments and not home:
             continue
         chosen = where(label, group)
-        some = pixels.only(chosen)
+        some = pixels.select(chosen)
         astray[chosen] = anatomy.nearest(home, some.x, some.y, ASTRAY)[1] >= ASTRAY
     if not astray.any():
         return person

@@ -77,8 +77,8 @@ def parse_with(
 
 def on_grid(answer: ClassProbabilities, shape: tuple[int, int]) -> Floats:
     """All pixels of a grid: (20, *shape)."""
-    spots = Points.of(np.ones(shape, bool))
-    return answer.at(CLASSES, spots.x, spots.y).reshape(-1, *shape)
+    pixels = Points.from_mask(np.ones(shape, bool))
+    return answer.at(CLASSES, pixels.x, pixels.y).reshape(-1, *shape)
 
 
 def parsed(scene: Scene, region: Region) -> Floats:
@@ -204,9 +204,9 @@ def test_a_disc_comes_back_where_it_lay(scene: Scene, reader: list[ColourReader]
     x, y = round((one.box.x0 + one.box.x1) / 2), round((one.box.y0 + one.box.y1) / 2)
     cv2.circle(labels, (x, y), round(45 * scene.scale), int(Class.DRESS), -1)
 
-    shares = parse(photo(labels), one, whole(scene))
+    probabilities = parse(photo(labels), one, whole(scene))
 
-    rows, columns = np.nonzero(shares.argmax(0))
+    rows, columns = np.nonzero(probabilities.argmax(0))
     assert rows.mean() == pytest.approx(y, abs=0.15 * cell(scene))
     assert columns.mean() == pytest.approx(x, abs=0.15 * cell(scene))
 
@@ -230,12 +230,12 @@ def test_a_region_is_cut_from_the_same_answer(scene: Scene, reader: list[ColourR
 def test_the_answer_is_probabilities_on_the_regions_grid(
     scene: Scene, reader: list[ColourReader]
 ) -> None:
-    shares = parsed(scene, whole(scene))
+    probabilities = parsed(scene, whole(scene))
 
-    assert shares.shape == (len(CLASSES), scene.height, scene.width)
-    assert shares.dtype == np.float32
-    assert np.abs(shares.sum(0) - 1).max() < 1e-4
-    assert shares.min() >= 0
+    assert probabilities.shape == (len(CLASSES), scene.height, scene.width)
+    assert probabilities.dtype == np.float32
+    assert np.abs(probabilities.sum(0) - 1).max() < 1e-4
+    assert probabilities.min() >= 0
 
 
 def test_what_the_parser_was_not_shown_is_background(reader: list[ColourReader]) -> None:
@@ -245,10 +245,10 @@ def test_what_the_parser_was_not_shown_is_background(reader: list[ColourReader])
     labels[:, 500:] = Class.OUTERWEAR
     one = scene.candidate()
 
-    shares = parse(photo(labels), one, whole(scene))
+    probabilities = parse(photo(labels), one, whole(scene))
 
-    assert (shares[Class.BACKGROUND, :, 500:] == 1).all()
-    assert not shares[1:, :, 500:].any()
+    assert (probabilities[Class.BACKGROUND, :, 500:] == 1).all()
+    assert not probabilities[1:, :, 500:].any()
 
 
 # Laying the cells out
@@ -268,28 +268,36 @@ def onto_cells(dx: int = 0, dy: int = 0) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("shape", [(96, 64), (7, 5), (1, 1), (13, 101)])
 def test_a_cells_answer_stands_in_its_middle(shape: tuple[int, int]) -> None:
-    shares = cells(shape)
+    probabilities = cells(shape)
 
-    assert np.abs(on_grid(ClassProbabilities.of(shares, onto_cells()), shape) - shares).max() < 1e-6
+    assert (
+        np.abs(
+            on_grid(ClassProbabilities.from_cells(probabilities, onto_cells()), shape)
+            - probabilities
+        ).max()
+        < 1e-6
+    )
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(2, 1), (-2, -1), (0, 3), (-3, 0)])
 def test_outside_the_cells_there_is_background(dx: int, dy: int) -> None:
-    shares = cells((9, 7))
+    probabilities = cells((9, 7))
 
-    there = on_grid(ClassProbabilities.of(shares, onto_cells(dx, dy)), (9, 7))
+    there = on_grid(ClassProbabilities.from_cells(probabilities, onto_cells(dx, dy)), (9, 7))
 
     expected = np.zeros((len(CLASSES), 9 + 12, 7 + 12), np.float32)
     expected[Class.BACKGROUND] = 1
-    expected[:, 6:15, 6:13] = shares
+    expected[:, 6:15, 6:13] = probabilities
     assert np.abs(there - expected[:, 6 + dy : 15 + dy, 6 + dx : 13 + dx]).max() < 1e-6
 
 
 def test_between_two_cells_the_answer_goes_from_one_to_the_other() -> None:
-    shares = np.zeros((len(CLASSES), 3, 2), np.float32)
-    shares[Class.TOP, :, 0] = shares[Class.DRESS, :, 1] = 1
+    probabilities = np.zeros((len(CLASSES), 3, 2), np.float32)
+    probabilities[Class.TOP, :, 0] = probabilities[Class.DRESS, :, 1] = 1
 
-    row = on_grid(ClassProbabilities.of(shares, np.eye(2, 3)), (3 * CELL, 2 * CELL))[:, 3]
+    row = on_grid(ClassProbabilities.from_cells(probabilities, np.eye(2, 3)), (3 * CELL, 2 * CELL))[
+        :, 3
+    ]
 
     steps = row[Class.DRESS, 1:3]
     assert steps.tolist() == pytest.approx([1 / 4, 3 / 4], abs=0.02)
@@ -299,13 +307,13 @@ def test_between_two_cells_the_answer_goes_from_one_to_the_other() -> None:
 def test_where_the_cells_lie_is_left_as_it_was() -> None:
     matrix = onto_cells(1, 2)
 
-    on_grid(ClassProbabilities.of(cells((5, 5)), matrix).moved(3, 4), (5, 5))
+    on_grid(ClassProbabilities.from_cells(cells((5, 5)), matrix).moved(3, 4), (5, 5))
 
     assert (matrix == onto_cells(1, 2)).all()
 
 
 def test_an_answer_that_is_moved_says_the_same_further_on() -> None:
-    answer = ClassProbabilities.of(cells((9, 7)), onto_cells())
+    answer = ClassProbabilities.from_cells(cells((9, 7)), onto_cells())
 
     moved = on_grid(answer.moved(2, 3), (9, 7))
 
@@ -347,12 +355,12 @@ def test_any_number_of_points_may_be_read(count: int) -> None:
     st.floats(0.05, 20),
     st.tuples(st.floats(-300, 300), st.floats(-300, 300)),
 )
-def test_shares_add_up_to_one_wherever_the_grid_lies(
+def test_probabilities_add_up_to_one_wherever_the_grid_lies(
     size: tuple[int, int], grid: tuple[int, int], scale: float, shift: tuple[float, float]
 ) -> None:
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
 
-    planes = on_grid(ClassProbabilities.of(cells(size), matrix), grid)
+    planes = on_grid(ClassProbabilities.from_cells(cells(size), matrix), grid)
 
     assert planes.shape == (len(CLASSES), *grid)
     assert planes.dtype == np.float32
@@ -367,8 +375,8 @@ def test_the_margin_keeps_the_whole_box_in_sight(reader: list[ColourReader]) -> 
     labels[40:360, 60:240] = Class.DRESS
     region = slice(0, 400), slice(0, 300)
 
-    shares = parse(photo(labels), Candidate(box, 1.0, figures.skeleton()), region)
+    probabilities = parse(photo(labels), Candidate(box, 1.0, figures.skeleton()), region)
 
     margin = MARGIN * box.height
     assert margin > CELL
-    assert (shares.argmax(0) == labels)[~near_borders(labels, CELL)].all()
+    assert (probabilities.argmax(0) == labels)[~near_borders(labels, CELL)].all()

@@ -29,14 +29,14 @@ LIMBS = tuple(figures.LIMBS.values())
 BELOW_THE_HIPS = ("knee", "ankle", "heel", "big_toe")
 
 
-def answer(parts: PartMap, sure: float = 0.9) -> Floats:
-    """What a good parser would say of the painted parts: ``sure`` for the right class."""
-    shares: Floats = np.full(
-        (len(CLASSES), *parts.shape), (1 - sure) / (len(CLASSES) - 1), np.float32
+def answer(parts: PartMap, probability: float = 0.9) -> Floats:
+    """What a good parser would say of the painted parts: ``probability`` for the right class."""
+    probabilities: Floats = np.full(
+        (len(CLASSES), *parts.shape), (1 - probability) / (len(CLASSES) - 1), np.float32
     )
     label = figures.classes(parts).astype(int)[None]
-    np.put_along_axis(shares, label, np.float32(sure), axis=0)
-    return shares
+    np.put_along_axis(probabilities, label, np.float32(probability), axis=0)
+    return probabilities
 
 
 def body(parts: PartMap) -> Floats:
@@ -50,7 +50,7 @@ def nobody(parts: PartMap) -> Floats:
 
 
 def compose(
-    shares: Floats,
+    probabilities: Floats,
     skeleton: Skeleton,
     outline: Floats,
     others: Floats,
@@ -58,7 +58,7 @@ def compose(
 ) -> tuple[PartMap, Floats]:
     """By an answer with a cell a pixel."""
     return part_map.compose(
-        ClassProbabilities(shares, np.eye(2, 3)), skeleton, outline, others, calibration
+        ClassProbabilities(probabilities, np.eye(2, 3)), skeleton, outline, others, calibration
     )
 
 
@@ -83,19 +83,19 @@ def mistaken(
 ) -> PartMap:
     """Compose the figure by a parser that calls a region something else.
 
-    The parser gives what is painted there the share ``meant``.
+    The parser gives what is painted there the probability ``meant``.
     """
-    shares = answer(painted)
+    probabilities = answer(painted)
     truth = figures.classes(painted)[region]
-    shares[:, region] = 0
-    shares[figures.classes(np.array([called], np.uint8))[0], region] = 1 - meant
-    shares[truth, *region.nonzero()] += meant
+    probabilities[:, region] = 0
+    probabilities[figures.classes(np.array([called], np.uint8))[0], region] = 1 - meant
+    probabilities[truth, *region.nonzero()] += meant
     known = figures.skeleton() if skeleton is None else skeleton
-    return compose(shares, known, body(painted), nobody(painted))[0]
+    return compose(probabilities, known, body(painted), nobody(painted))[0]
 
 
-def share(parts: PartMap, inside: BoolMask, *wanted: Part) -> float:
-    """Share of a region that carries one of the parts."""
+def fraction(parts: PartMap, inside: BoolMask, *wanted: Part) -> float:
+    """Return the fraction of a region that carries one of the parts."""
     return float(where(parts, set(wanted))[inside].mean())
 
 
@@ -114,7 +114,7 @@ def without_sides(parts: PartMap) -> PartMap:
 def test_clear_evidence_gives_each_part_its_label(part: int) -> None:
     painted = fakes.part_map()
 
-    assert share(composed(painted), painted == part, Part(part)) > 0.9
+    assert fraction(composed(painted), painted == part, Part(part)) > 0.9
 
 
 ARM_OR_HAND = frozenset({part for sides in LIMBS[:2] for part in sides})
@@ -133,10 +133,12 @@ BY_THE_SKELETON = {
 
 def everywhere(cls: Class, others: float, calibration: Calibration = CALIBRATION) -> set[Part]:
     """The parts that come of one class all over the photo, all others having so much."""
-    shares = np.full((len(CLASSES), *figures.SHAPE), others, np.float32)
-    shares[cls] = 1 - others * (len(CLASSES) - 1)
+    probabilities = np.full((len(CLASSES), *figures.SHAPE), others, np.float32)
+    probabilities[cls] = 1 - others * (len(CLASSES) - 1)
     outline = np.ones(figures.SHAPE, np.float32)
-    parts, _ = compose(shares, figures.skeleton(), outline, np.zeros_like(outline), calibration)
+    parts, _ = compose(
+        probabilities, figures.skeleton(), outline, np.zeros_like(outline), calibration
+    )
     return {Part(part) for part in np.unique(parts)}
 
 
@@ -172,7 +174,7 @@ def test_bare_feet_are_kept_like_shoes() -> None:
 
     parts = composed(painted)
 
-    assert share(parts, feet, *SHOES) == 1
+    assert fraction(parts, feet, *SHOES) == 1
     assert not (where(parts, SHOES) & ~feet).any()
 
 
@@ -194,12 +196,12 @@ def seated() -> tuple[PartMap, Skeleton]:
     return parts, figures.skeleton(moved=out)
 
 
-def along(skeleton: Skeleton, first: str, second: str, share: float = 0.6) -> tuple[int, int]:
+def along(skeleton: Skeleton, first: str, second: str, fraction: float = 0.6) -> tuple[int, int]:
     """Row and column on the way between two joints."""
     a, b = skeleton.get(first), skeleton.get(second)
     assert a is not None
     assert b is not None
-    return round(a[1] + share * (b[1] - a[1])), round(a[0] + share * (b[0] - a[0]))
+    return round(a[1] + fraction * (b[1] - a[1])), round(a[0] + fraction * (b[0] - a[0]))
 
 
 @pytest.mark.parametrize("worn", [Part.TOP, Part.OUTERWEAR, Part.DRESS, Part.SKIRT, Part.BAG])
@@ -210,7 +212,7 @@ def test_what_lies_over_a_lifted_leg_stays_what_the_parser_calls_it(worn: Part) 
 
     parts = mistaken(painted, leg, worn, meant=0.2, skeleton=skeleton)
 
-    assert share(parts, leg, worn) == 1
+    assert fraction(parts, leg, worn) == 1
 
 
 @pytest.mark.parametrize("long", [Part.TOP, Part.OUTERWEAR])
@@ -221,15 +223,15 @@ def test_a_coat_may_hang_over_the_legs_of_somebody_who_stands(long: Part) -> Non
 
     parts = composed(painted)
 
-    assert share(parts, thighs, long) == 1
+    assert fraction(parts, thighs, long) == 1
 
 
 def test_bare_skin_that_can_hardly_be_a_limbs_is_not_that_limbs() -> None:
     painted = figures.bare_legged()
     arms, legs = where(painted, {*LIMBS[0]}), where(painted, LEGS)
 
-    assert share(mistaken(painted, arms, Part.RIGHT_LEG, NEXT_TO_NONE), arms, *LEGS) == 1
-    assert share(mistaken(painted, legs, Part.RIGHT_ARM, NEXT_TO_NONE), legs, *LIMBS[0]) == 1
+    assert fraction(mistaken(painted, arms, Part.RIGHT_LEG, NEXT_TO_NONE), arms, *LEGS) == 1
+    assert fraction(mistaken(painted, legs, Part.RIGHT_ARM, NEXT_TO_NONE), legs, *LIMBS[0]) == 1
 
 
 def test_an_arm_that_lies_along_a_thigh_stays_an_arm() -> None:
@@ -245,13 +247,13 @@ def test_an_arm_that_lies_along_a_thigh_stays_an_arm() -> None:
     skeleton = figures.skeleton(moved=known)
     cv2.line(painted, (196, 205), (180, 250), int(Part.LEFT_ARM), 12)
     arm = painted == Part.LEFT_ARM
-    shares = answer(painted)
-    shares[:, arm] = 0
-    shares[Class.ARM, arm], shares[Class.LEG, arm] = 0.9, 0.1
+    probabilities = answer(painted)
+    probabilities[:, arm] = 0
+    probabilities[Class.ARM, arm], probabilities[Class.LEG, arm] = 0.9, 0.1
 
-    parts, _ = compose(shares, skeleton, body(painted), nobody(painted))
+    parts, _ = compose(probabilities, skeleton, body(painted), nobody(painted))
 
-    assert share(parts, arm, Part.LEFT_ARM) > 0.97
+    assert fraction(parts, arm, Part.LEFT_ARM) > 0.97
 
 
 @pytest.mark.parametrize("stray", [Part.FACE, Part.NECK, Part.LEFT_HAND, Part.RIGHT_ARM])
@@ -274,7 +276,7 @@ def test_a_shoe_carried_in_the_hand_is_a_shoe() -> None:
 
     parts = mistaken(painted, on_hand, Part.LEFT_SHOE, NEXT_TO_NONE)
 
-    assert share(parts, on_hand, *SHOES) == 1
+    assert fraction(parts, on_hand, *SHOES) == 1
 
 
 @pytest.mark.parametrize("cloth", [Part.TOP, Part.OUTERWEAR, Part.DRESS, Part.TROUSERS])
@@ -295,7 +297,7 @@ def test_a_cuff_over_a_hand_stays_cloth_where_the_parser_says_so(cloth: Part) ->
 
     parts = mistaken(painted, cuff, cloth, meant=0.2, skeleton=skeleton)
 
-    assert share(parts, cuff, cloth) == 1
+    assert fraction(parts, cuff, cloth) == 1
 
 
 @pytest.mark.parametrize("cloth", [Part.TOP, Part.OUTERWEAR, Part.DRESS])
@@ -307,31 +309,31 @@ def test_a_collar_near_the_chin_stays_the_shirts(cloth: Part) -> None:
 
     parts = mistaken(painted, collar, cloth, meant=0.2)
 
-    assert share(parts, collar, cloth) == 1
+    assert fraction(parts, collar, cloth) == 1
 
 
 def test_the_part_map_lies_on_the_evidences_grid_and_confidence_is_a_share() -> None:
     painted = fakes.part_map()
 
-    parts, sure = compose(answer(painted), figures.skeleton(), body(painted), nobody(painted))
+    parts, confidence = compose(answer(painted), figures.skeleton(), body(painted), nobody(painted))
 
-    assert parts.shape == sure.shape == figures.SHAPE
+    assert parts.shape == confidence.shape == figures.SHAPE
     assert parts.dtype == np.uint8
-    assert sure.dtype == np.float32
-    assert sure.min() >= 0
-    assert sure.max() <= 1
+    assert confidence.dtype == np.float32
+    assert confidence.min() >= 0
+    assert confidence.max() <= 1
 
 
 @pytest.mark.parametrize("probability", [0.6, 0.75, 0.95])
 def test_confidence_is_the_share_of_the_class_that_won(probability: float) -> None:
     painted = fakes.part_map()
-    shares = answer(painted, probability)
+    probabilities = answer(painted, probability)
     somebody = painted != Part.BACKGROUND
 
-    _, sure = compose(shares, figures.skeleton(), body(painted), nobody(painted))
+    _, confidence = compose(probabilities, figures.skeleton(), body(painted), nobody(painted))
 
-    assert np.abs(sure[somebody] - probability).max() < 1e-6
-    assert (sure[:5] == 1).all()
+    assert np.abs(confidence[somebody] - probability).max() < 1e-6
+    assert (confidence[:5] == 1).all()
 
 
 def test_faint_evidence_is_less_sure_of_the_same_parts() -> None:
@@ -341,47 +343,48 @@ def test_faint_evidence_is_less_sure_of_the_same_parts() -> None:
     top = painted == Part.TOP
     faint[:, top] = 0.6 * clear[:, top] + 0.4 / len(CLASSES)
 
-    parts, sure = compose(clear, figures.skeleton(), body(painted), nobody(painted))
+    parts, confidence = compose(clear, figures.skeleton(), body(painted), nobody(painted))
     same, fainter = compose(faint, figures.skeleton(), body(painted), nobody(painted))
 
     assert (same == parts).all()
-    assert fainter[top].max() < sure[top].min()
-    assert (fainter[~top] == sure[~top]).all()
+    assert fainter[top].max() < confidence[top].min()
+    assert (fainter[~top] == confidence[~top]).all()
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_between_cells_the_winner_is_the_one_that_all_shares_would_give(seed: int) -> None:
+def test_between_cells_the_winner_is_the_one_that_all_probabilities_would_give(seed: int) -> None:
     noise = np.random.default_rng(seed).standard_normal((len(CLASSES), 24, 16))
     logits = np.stack([cv2.GaussianBlur(plane, (0, 0), 2) for plane in noise]) * 30
-    shares = np.exp(logits - logits.max(0))
+    probabilities = np.exp(logits - logits.max(0))
     answer = ClassProbabilities(
-        (shares / shares.sum(0)).astype(np.float32), np.array([[0.3, 0, -1], [0, 0.3, 0]])
+        (probabilities / probabilities.sum(0)).astype(np.float32),
+        np.array([[0.3, 0, -1], [0, 0.3, 0]]),
     )
-    spots = anatomy.Points.of(np.ones((80, 60), bool))
-    limbs = spots.x > 30
+    pixels = anatomy.Points.from_mask(np.ones((80, 60), bool))
+    limbs = pixels.x > 30
 
-    parts, sure = np.zeros((80, 60), np.uint8), np.ones((80, 60), np.float32)
+    parts, confidence = np.zeros((80, 60), np.uint8), np.ones((80, 60), np.float32)
     evidence = part_map.gather(answer, figures.skeleton())
 
-    part_map.label_pixels(parts, sure, spots, evidence, limbs.reshape(parts.shape))
+    part_map.label_pixels(parts, confidence, pixels, evidence, limbs.reshape(parts.shape))
 
-    every = answer.at(CLASSES, spots.x, spots.y)
+    every = answer.at(CLASSES, pixels.x, pixels.y)
     table = np.array([PARTS[cls] for cls in Class], np.uint8)
     for least, on in ((CALIBRATION.nobody, ~limbs), (CALIBRATION.nobody_on_limb, limbs)):
-        expected, shares_of = part_map.winners_of(every[:, on], least, CALIBRATION)
+        expected, probability_of = part_map.winners_of(every[:, on], least, CALIBRATION)
         assert (parts.reshape(-1)[on] == table[expected]).mean() > 0.999
-        assert np.abs(sure.reshape(-1)[on] - shares_of).max() < 0.02
+        assert np.abs(confidence.reshape(-1)[on] - probability_of).max() < 0.02
     assert len(np.unique(parts)) > 5
 
 
 def test_what_the_parser_said_is_left_as_it_was() -> None:
     painted = figures.with_a_second_person()
-    given_shares, outline, others = answer(painted), body(painted), body(painted)
-    shares = given_shares.copy()
+    given_probabilities, outline, others = answer(painted), body(painted), body(painted)
+    probabilities = given_probabilities.copy()
 
-    compose(given_shares, figures.skeleton(), outline, others)
+    compose(given_probabilities, figures.skeleton(), outline, others)
 
-    assert (given_shares == shares).all()
+    assert (given_probabilities == probabilities).all()
 
 
 # Left and right
@@ -394,26 +397,26 @@ def test_limbs_are_told_apart_by_the_bones_they_lie_on(painted: PartMap) -> None
     for sides in LIMBS:
         for part in sides:
             if (painted == part).any():
-                assert share(parts, painted == part, part) > 0.9
-    assert share(parts, painted == Part.TROUSERS, Part.TROUSERS) == 1
-    assert share(parts, where(painted, {Part.LEFT_ARM, Part.RIGHT_ARM}), *LEGS) == 0
+                assert fraction(parts, painted == part, part) > 0.9
+    assert fraction(parts, painted == Part.TROUSERS, Part.TROUSERS) == 1
+    assert fraction(parts, where(painted, {Part.LEFT_ARM, Part.RIGHT_ARM}), *LEGS) == 0
 
 
 def test_left_and_right_come_from_the_skeleton_and_change_nothing_else() -> None:
     front = figures.person(figures.bare_legged())
     back = figures.swapped(front)
-    given_shares, outline = answer(front.part_map), body(front.part_map)
+    given_probabilities, outline = answer(front.part_map), body(front.part_map)
     none = nobody(front.part_map)
 
-    parts, sure = compose(given_shares, front.skeleton, outline, none)
-    swapped, swapped_sure = compose(given_shares, back.skeleton, outline, none)
+    parts, confidence = compose(given_probabilities, front.skeleton, outline, none)
+    swapped, swapped_confidence = compose(given_probabilities, back.skeleton, outline, none)
 
     assert (without_sides(swapped) == without_sides(parts)).all()
-    assert (swapped_sure == sure).all()
+    assert (swapped_confidence == confidence).all()
     for left, right in LIMBS:
         on_left, on_right = parts == left, parts == right
-        assert share(swapped, on_left, right) > 0.97
-        assert share(swapped, on_right, left) > 0.97
+        assert fraction(swapped, on_left, right) > 0.97
+        assert fraction(swapped, on_right, left) > 0.97
 
 
 def test_a_hand_across_the_body_is_still_its_own_arms() -> None:
@@ -436,8 +439,8 @@ def test_a_hand_across_the_body_is_still_its_own_arms() -> None:
     parts = composed(painted, figures.skeleton(moved=crossed))
 
     for arm, hand in zip(*LIMBS[:2], strict=True):
-        assert share(parts, painted == hand, hand) > 0.6
-        assert share(parts, painted == hand, hand, arm) > 0.95
+        assert fraction(parts, painted == hand, hand) > 0.6
+        assert fraction(parts, painted == hand, hand, arm) > 0.95
 
 
 @pytest.mark.parametrize(("gone", "kept"), [("left", 1), ("right", 0)])
@@ -448,9 +451,9 @@ def test_where_one_sides_joints_are_lost_the_limb_is_the_others(gone: str, kept:
     parts = composed(painted, figures.skeleton(lost))
 
     arm, hand, leg, shoe = (sides[kept] for sides in LIMBS)
-    assert share(parts, where(painted, ARM_OR_HAND), arm, hand) == 1
-    assert share(parts, where(painted, LEGS), leg) == 1
-    assert share(parts, where(painted, SHOES), shoe) == 1
+    assert fraction(parts, where(painted, ARM_OR_HAND), arm, hand) == 1
+    assert fraction(parts, where(painted, LEGS), leg) == 1
+    assert fraction(parts, where(painted, SHOES), shoe) == 1
 
 
 # What the skeleton knows better
@@ -465,7 +468,7 @@ def test_skin_is_arm_up_to_the_wrist_and_hand_beyond_it(called: Part) -> None:
 
     for sides in LIMBS[:2]:
         for part in sides:
-            assert share(parts, painted == part, part) > 0.9
+            assert fraction(parts, painted == part, part) > 0.9
 
 
 @pytest.mark.parametrize("called", [Part.RIGHT_ARM, Part.RIGHT_HAND])
@@ -477,7 +480,7 @@ def test_skin_that_can_hardly_be_the_other_side_of_the_wrist_is_not(called: Part
     parts = mistaken(painted, limbs, called, NEXT_TO_NONE)
 
     kept = next(sides for sides in LIMBS[:2] if called in sides)
-    assert share(parts, limbs, *kept) == 1
+    assert fraction(parts, limbs, *kept) == 1
 
 
 @pytest.mark.parametrize(("called", "sides"), [(Class.ARM, LIMBS[0]), (Class.HAND, LIMBS[1])])
@@ -486,7 +489,7 @@ def test_at_the_wrist_the_parser_parts_arm_and_hand(
 ) -> None:
     """It sees where the cuff ends and the hand begins."""
     painted, skeleton = fakes.part_map(), figures.skeleton()
-    pixels = anatomy.Points.of(where(painted, ARM_OR_HAND))
+    pixels = anatomy.Points.from_mask(where(painted, ARM_OR_HAND))
     to_arm, to_hand = (
         anatomy.nearest(
             [bone for bone in anatomy.bones(skeleton, fakes.TORSO) if bone.segment == segment],
@@ -498,18 +501,18 @@ def test_at_the_wrist_the_parser_parts_arm_and_hand(
     close = np.zeros(painted.shape, bool)
     np.put(close, pixels.index[np.abs(to_arm - to_hand) < 0.03], True)
     assert close.sum() > 20
-    shares = answer(painted)
-    shares[:, close] = 0
+    probabilities = answer(painted)
+    probabilities[:, close] = 0
     for cls in (Class.ARM, Class.HAND):
-        shares[cls, close] = 1 - DOUBT if cls == called else DOUBT
+        probabilities[cls, close] = 1 - DOUBT if cls == called else DOUBT
 
-    parts, _ = compose(shares, skeleton, body(painted), nobody(painted))
+    parts, _ = compose(probabilities, skeleton, body(painted), nobody(painted))
 
-    assert share(parts, close, *sides) == 1
+    assert fraction(parts, close, *sides) == 1
 
 
-def over_jaw(skeleton: Skeleton) -> Floats:
-    over = anatomy.over_jaw(skeleton, *anatomy.grid(figures.SHAPE))
+def height_above_jaw(skeleton: Skeleton) -> Floats:
+    over = anatomy.height_above_jaw(skeleton, *anatomy.grid(figures.SHAPE))
     assert over is not None
     return over
 
@@ -517,13 +520,13 @@ def over_jaw(skeleton: Skeleton) -> Floats:
 @pytest.mark.parametrize("called", [Part.FACE, Part.NECK])
 def test_away_from_the_jaw_skin_is_face_above_and_neck_below(called: Part) -> None:
     """A long throat in full light, a cheek in shade."""
-    over = over_jaw(figures.skeleton())
+    over = height_above_jaw(figures.skeleton())
     painted = fakes.part_map()
 
     parts = mistaken(painted, where(painted, {Part.FACE, Part.NECK}), called, DOUBT)
 
-    assert share(parts, (painted == Part.FACE) & (over > 0.15), Part.FACE) > 0.97
-    assert share(parts, (painted == Part.NECK) & (over < -0.15), Part.NECK) > 0.97
+    assert fraction(parts, (painted == Part.FACE) & (over > 0.15), Part.FACE) > 0.97
+    assert fraction(parts, (painted == Part.NECK) & (over < -0.15), Part.NECK) > 0.97
 
 
 @pytest.mark.parametrize("called", [Part.FACE, Part.NECK])
@@ -531,18 +534,20 @@ def test_skin_that_can_hardly_be_the_other_side_of_the_jaw_is_not(called: Part) 
     painted = fakes.part_map()
     head = where(painted, {Part.FACE, Part.NECK})
 
-    assert share(mistaken(painted, head, called, NEXT_TO_NONE), head, called) == 1
+    assert fraction(mistaken(painted, head, called, NEXT_TO_NONE), head, called) == 1
 
 
 def test_at_the_jaw_the_parser_parts_face_and_neck() -> None:
     painted = fakes.part_map()
-    close = where(painted, {Part.FACE, Part.NECK}) & (abs(over_jaw(figures.skeleton())) < 0.05)
+    close = where(painted, {Part.FACE, Part.NECK}) & (
+        abs(height_above_jaw(figures.skeleton())) < 0.05
+    )
     assert close.sum() > 20
 
     for called in (Part.FACE, Part.NECK):
         parts = composed(np.where(close, np.uint8(called), painted))
 
-        assert share(parts, close, called) == 1
+        assert fraction(parts, close, called) == 1
 
 
 @pytest.mark.parametrize("seen", [Part.SKIRT, Part.TROUSERS], ids=lambda part: part.name)
@@ -555,7 +560,7 @@ def test_what_is_worn_below_stays_so_however_high_the_parser_sees_it(
     piece = np.zeros(painted.shape, bool)
     piece[rows] = painted[rows] == Part.TOP
 
-    assert share(mistaken(painted, piece, seen, meant=0.2), piece, seen) == 1
+    assert fraction(mistaken(painted, piece, seen, meant=0.2), piece, seen) == 1
 
 
 def test_dungarees_stay_in_one_piece() -> None:
@@ -564,25 +569,25 @@ def test_dungarees_stay_in_one_piece() -> None:
 
     parts = composed(np.where(bib, np.uint8(Part.TROUSERS), painted))
 
-    assert share(parts, bib, Part.TROUSERS) > 0.9
+    assert fraction(parts, bib, Part.TROUSERS) > 0.9
 
 
 def throat(hair: float, skin: float) -> PartMap:
     """The figure, where the parser sees so much hair and so much neck on its throat."""
     painted = fakes.part_map()
-    shares = answer(painted)
+    probabilities = answer(painted)
     neck = painted == Part.NECK
-    shares[:, neck] = (1 - hair - skin) / (len(CLASSES) - 2)
-    shares[Class.HAIR, neck] = hair
-    shares[Class.NECK, neck] = skin
-    return compose(shares, figures.skeleton(), body(painted), nobody(painted))[0]
+    probabilities[:, neck] = (1 - hair - skin) / (len(CLASSES) - 2)
+    probabilities[Class.HAIR, neck] = hair
+    probabilities[Class.NECK, neck] = skin
+    return compose(probabilities, figures.skeleton(), body(painted), nobody(painted))[0]
 
 
 def test_a_shadow_on_the_throat_is_no_hair() -> None:
     neck = fakes.part_map() == Part.NECK
 
-    assert share(throat(hair=0.7, skin=0.25), neck, Part.NECK) == 1
-    assert share(throat(hair=0.9, skin=0.05), neck, Part.HAIR) == 1
+    assert fraction(throat(hair=0.7, skin=0.25), neck, Part.NECK) == 1
+    assert fraction(throat(hair=0.9, skin=0.05), neck, Part.HAIR) == 1
 
 
 def test_hair_beside_the_throat_stays_hair() -> None:
@@ -591,7 +596,7 @@ def test_hair_beside_the_throat_stays_hair() -> None:
     beside[90:130, 105:120] = True
     painted[beside] = Part.HAIR
 
-    assert share(composed(painted), beside, Part.HAIR) == 1
+    assert fraction(composed(painted), beside, Part.HAIR) == 1
 
 
 @pytest.mark.parametrize("called", [Part.TROUSERS, Part.LEGWEAR])
@@ -600,7 +605,7 @@ def test_what_covers_the_leg_is_no_shoe(called: Part) -> None:
     covered = painted == Part.TROUSERS
     painted[covered] = called
 
-    assert share(composed(painted), covered, called) > 0.97
+    assert fraction(composed(painted), covered, called) > 0.97
 
 
 @pytest.mark.parametrize("shoe", [0.001, 0.2])
@@ -612,7 +617,7 @@ def test_trousers_over_a_foot_stay_trousers_where_the_parser_says_so(
     painted = fakes.part_map()
     feet = where(painted, SHOES)
 
-    assert share(mistaken(painted, feet, worn, meant=shoe), feet, worn) == 1
+    assert fraction(mistaken(painted, feet, worn, meant=shoe), feet, worn) == 1
 
 
 def test_what_belongs_to_somebody_else_is_marked_whatever_it_looks_like() -> None:
@@ -637,7 +642,7 @@ def test_a_second_persons_arm_across_the_chest_is_not_this_persons() -> None:
     parts, _ = compose(answer(dressed_alike), figures.skeleton(), body(scene) - others, others)
 
     assert (parts[theirs] == Part.OTHER_PERSON).all()
-    assert share(parts, scene == Part.TOP, Part.TOP) == 1
+    assert fraction(parts, scene == Part.TOP, Part.TOP) == 1
 
 
 @pytest.mark.parametrize(("theirs", "ours"), [(0.4, 0.6), (0.7, 0.9)])
@@ -667,17 +672,19 @@ def test_a_garment_off_the_person_is_nobodys() -> None:
 
 
 def flared(
-    sure: float = CLEARLY_CLOTH, called: Part = Part.DRESS, others: Floats | None = None
+    probability: float = CLEARLY_CLOTH, called: Part = Part.DRESS, others: Floats | None = None
 ) -> tuple[PartMap, BoolMask]:
     """The figure in a wide dress, of which the pose model sees the legs alone; what it misses."""
     dressed, legs = figures.in_a_long_dress(), body(fakes.part_map())
     near = grow(legs > 0, CALIBRATION.near * fakes.TORSO)
     beyond = (dressed == Part.DRESS) & ~near
     assert beyond.sum() > 500
-    shares = answer(dressed)
-    shares[:, beyond] = answer(np.where(beyond, np.uint8(called), dressed), sure)[:, beyond]
+    probabilities = answer(dressed)
+    probabilities[:, beyond] = answer(np.where(beyond, np.uint8(called), dressed), probability)[
+        :, beyond
+    ]
     none = nobody(dressed) if others is None else others
-    return compose(shares, figures.skeleton(), legs, none)[0], beyond
+    return compose(probabilities, figures.skeleton(), legs, none)[0], beyond
 
 
 @pytest.mark.parametrize("called", [Part.DRESS, Part.SKIRT, Part.TROUSERS, Part.TOP, Part.SCARF])
@@ -685,37 +692,39 @@ def test_cloth_that_hangs_on_the_person_is_the_persons_beyond_the_outline_too(ca
     """Coat tails, wide skirts, a scarf in the wind."""
     parts, beyond = flared(called=called)
 
-    assert share(parts, beyond, called) == 1
+    assert fraction(parts, beyond, called) == 1
 
 
 def test_garments_may_share_what_makes_it_cloth_beyond_the_outline() -> None:
     dressed, legs = figures.in_a_long_dress(), body(fakes.part_map())
     beyond = (dressed == Part.DRESS) & (legs == 0)
-    shares = answer(dressed)
-    shares[:, beyond] = 0
+    probabilities = answer(dressed)
+    probabilities[:, beyond] = 0
     dress, skirt = 0.6 * CLEARLY_CLOTH, 0.4 * CLEARLY_CLOTH
     for cls, likely in ((Class.DRESS, dress), (Class.SKIRT, skirt)):
-        shares[cls, beyond] = likely
-    shares[Class.BACKGROUND, beyond] = 1 - CLEARLY_CLOTH
+        probabilities[cls, beyond] = likely
+    probabilities[Class.BACKGROUND, beyond] = 1 - CLEARLY_CLOTH
 
-    parts, sure = compose(shares, figures.skeleton(), legs, nobody(dressed))
+    parts, confidence = compose(probabilities, figures.skeleton(), legs, nobody(dressed))
 
-    assert share(parts, beyond, Part.DRESS) == 1
-    assert np.abs(sure[beyond] - dress).max() < 1e-6
+    assert fraction(parts, beyond, Part.DRESS) == 1
+    assert np.abs(confidence[beyond] - dress).max() < 1e-6
 
 
 @pytest.mark.parametrize(
-    ("sure", "called"),
+    ("probability", "called"),
     [
         pytest.param(CALIBRATION.cloth - 0.1, Part.DRESS, id="cloth, perhaps"),
         pytest.param(CLEARLY_CLOTH, Part.LEFT_LEG, id="skin"),
         pytest.param(CLEARLY_CLOTH, Part.BAG, id="a bag"),
     ],
 )
-def test_beyond_the_outline_what_is_not_surely_cloth_is_nobodys(sure: float, called: Part) -> None:
-    parts, beyond = flared(sure, called)
+def test_beyond_the_outline_what_is_not_surely_cloth_is_nobodys(
+    probability: float, called: Part
+) -> None:
+    parts, beyond = flared(probability, called)
 
-    assert share(parts, beyond, Part.BACKGROUND) == 1
+    assert fraction(parts, beyond, Part.BACKGROUND) == 1
 
 
 def test_cloth_that_reaches_far_beyond_the_outline_ends_there() -> None:
@@ -739,8 +748,8 @@ def test_cloth_beyond_the_outline_that_is_another_persons_is_not_this_persons() 
 
     theirs = beyond & (others > 0)
     assert theirs.any()
-    assert share(parts, theirs, Part.OTHER_PERSON) == 1
-    assert share(parts, beyond & (others == 0), Part.DRESS) == 1
+    assert fraction(parts, theirs, Part.OTHER_PERSON) == 1
+    assert fraction(parts, beyond & (others == 0), Part.DRESS) == 1
 
 
 def test_cloth_that_hangs_on_another_persons_is_not_this_persons() -> None:
@@ -753,7 +762,7 @@ def test_cloth_that_hangs_on_another_persons_is_not_this_persons() -> None:
     behind = beyond.copy()
     behind[:, :191] = False
     assert behind.sum() > 100
-    assert share(parts, behind, Part.BACKGROUND) == 1
+    assert fraction(parts, behind, Part.BACKGROUND) == 1
 
 
 def test_what_the_outline_misses_near_the_person_is_still_the_persons() -> None:
@@ -763,7 +772,7 @@ def test_what_the_outline_misses_near_the_person_is_still_the_persons() -> None:
 
     parts, _ = compose(answer(painted), figures.skeleton(), outline, nobody(painted))
 
-    assert share(parts, painted == Part.DRESS, Part.DRESS) > 0.999
+    assert fraction(parts, painted == Part.DRESS, Part.DRESS) > 0.999
 
 
 @pytest.mark.parametrize(
@@ -778,16 +787,16 @@ def test_the_classes_weights_move_the_borders_between_them_and_no_outline(
     background: float, dress: float, top: float, seen: Part
 ) -> None:
     painted = fakes.part_map()
-    shares = answer(painted)
+    probabilities = answer(painted)
     chest = (150, 150)
     assert painted[chest] == Part.TOP
-    shares[:, *chest] = 0
+    probabilities[:, *chest] = 0
     for cls, value in zip(
         (Class.BACKGROUND, Class.DRESS, Class.TOP), (background, dress, top), strict=True
     ):
-        shares[cls, *chest] = value
+        probabilities[cls, *chest] = value
 
-    parts, _ = compose(shares, figures.skeleton(), body(painted), nobody(painted))
+    parts, _ = compose(probabilities, figures.skeleton(), body(painted), nobody(painted))
 
     assert parts[chest] == seen
 
@@ -805,14 +814,14 @@ def test_on_a_limbs_bone_within_the_outline_somebody_is_likelier_than_nobody(
 ) -> None:
     """A tattooed arm before a bush."""
     painted = fakes.part_map()
-    shares, outline = answer(painted), body(painted)
+    probabilities, outline = answer(painted), body(painted)
     forearm = along(figures.skeleton(), "left_elbow", "left_wrist", 0.5)
-    shares[:, *forearm] = 0
-    shares[Class.BACKGROUND, *forearm] = background
-    shares[Class.ARM, *forearm] = 1 - background
+    probabilities[:, *forearm] = 0
+    probabilities[Class.BACKGROUND, *forearm] = background
+    probabilities[Class.ARM, *forearm] = 1 - background
     outline[forearm] = outlined
 
-    parts, _ = compose(shares, figures.skeleton(), outline, nobody(painted))
+    parts, _ = compose(probabilities, figures.skeleton(), outline, nobody(painted))
 
     assert parts[forearm] == seen
 
@@ -822,11 +831,11 @@ def test_on_a_limbs_bone_within_the_outline_somebody_is_likelier_than_nobody(
 
 def test_a_top_that_may_be_a_dress_is_perhaps_worn_below() -> None:
     parts = np.array([[Part.TOP, Part.OUTERWEAR, Part.TOP, Part.DRESS, Part.LEFT_HAND]], np.uint8)
-    shares = np.zeros((len(CLASSES), *parts.shape), np.float32)
-    shares[Class.DRESS] = [[0.15, 0.25, 0.1, 0.9, 0.3]]
-    shares[Class.SKIRT] = [[0.1, 0.0, 0.05, 0.0, 0.0]]
+    probabilities = np.zeros((len(CLASSES), *parts.shape), np.float32)
+    probabilities[Class.DRESS] = [[0.15, 0.25, 0.1, 0.9, 0.3]]
+    probabilities[Class.SKIRT] = [[0.1, 0.0, 0.05, 0.0, 0.0]]
 
-    assert perhaps_lower(parts, ClassProbabilities(shares, np.eye(2, 3))).tolist() == [
+    assert perhaps_lower(parts, ClassProbabilities(probabilities, np.eye(2, 3))).tolist() == [
         [True, True, False, False, False]
     ]
 
@@ -835,9 +844,9 @@ def test_where_the_parser_sees_nobody_there_is_nobody() -> None:
     """Whatever the pose model's outline says."""
     empty = np.zeros(figures.SHAPE, np.uint8)
 
-    shares = answer(empty, sure=0.99)
+    probabilities = answer(empty, probability=0.99)
 
-    parts, _ = compose(shares, figures.skeleton(), body(fakes.part_map()), nobody(empty))
+    parts, _ = compose(probabilities, figures.skeleton(), body(fakes.part_map()), nobody(empty))
 
     assert not parts.any()
 
@@ -884,13 +893,13 @@ def test_cloth_beyond_the_outline_stays_cloth() -> None:
     """Weights that part neighbours on the body have no say there."""
     dressed, legs = figures.in_a_long_dress(), body(fakes.part_map())
     beyond = (dressed == Part.DRESS) & ~grow(legs > 0, 6)
-    shares = answer(dressed)
-    shares[:, beyond] = 0
-    shares[Class.OUTERWEAR, beyond], shares[Class.LEG, beyond] = 0.8, 0.2
+    probabilities = answer(dressed)
+    probabilities[:, beyond] = 0
+    probabilities[Class.OUTERWEAR, beyond], probabilities[Class.LEG, beyond] = 0.8, 0.2
 
-    parts, _ = compose(shares, figures.skeleton(), legs, nobody(dressed))
+    parts, _ = compose(probabilities, figures.skeleton(), legs, nobody(dressed))
 
-    assert share(parts, beyond, Part.OUTERWEAR) == 1
+    assert fraction(parts, beyond, Part.OUTERWEAR) == 1
 
 
 def test_cloth_that_hangs_on_anothers_cloth_within_our_fringe_is_theirs() -> None:
@@ -902,7 +911,7 @@ def test_cloth_that_hangs_on_anothers_cloth_within_our_fringe_is_theirs() -> Non
 
     parts, _ = compose(answer(both), figures.skeleton(), body(painted), theirs.astype(np.float32))
 
-    assert share(parts, tail, Part.BACKGROUND) > 0.75  # all but the fringe itself
+    assert fraction(parts, tail, Part.BACKGROUND) > 0.75  # all but the fringe itself
 
 
 def test_a_hand_on_the_other_arm_stays_its_own_arms() -> None:
@@ -921,11 +930,11 @@ def test_a_hand_on_the_other_arm_stays_its_own_arms() -> None:
     }
     cv2.line(painted, (132, 148), (110, 139), int(Part.LEFT_HAND), 18)
     hand = painted == Part.LEFT_HAND
-    shares = answer(painted)
-    shares[:, hand] = 0
-    shares[Class.HAND, hand], shares[Class.ARM, hand] = 0.9, 0.1
+    probabilities = answer(painted)
+    probabilities[:, hand] = 0
+    probabilities[Class.HAND, hand], probabilities[Class.ARM, hand] = 0.9, 0.1
 
-    parts, _ = compose(shares, figures.skeleton(moved=moved), body(painted), nobody(painted))
+    parts, _ = compose(probabilities, figures.skeleton(moved=moved), body(painted), nobody(painted))
 
-    assert share(parts, hand, Part.LEFT_HAND) > 0.75
-    assert share(parts, hand, Part.LEFT_HAND, Part.LEFT_ARM) == 1
+    assert fraction(parts, hand, Part.LEFT_HAND) > 0.75
+    assert fraction(parts, hand, Part.LEFT_HAND, Part.LEFT_ARM) == 1

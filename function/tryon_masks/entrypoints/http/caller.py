@@ -36,7 +36,7 @@ class Caller:
     user_id: str | None = None
 
     @classmethod
-    def of(cls, request_context: Mapping[str, Any]) -> Caller:
+    def from_request_context(cls, request_context: Mapping[str, Any]) -> Caller:
         """Read the caller from ``requestContext`` of an HTTP API's event, yet unchecked."""
         match request_context.get("authorizer"):
             case None:

@@ -448,7 +448,7 @@ def create_handler(
 
     def handle(event: dict[str, Any], context: Any, mapping: str) -> dict[str, Any]:
         request_id: str = event["requestContext"]["requestId"]
-        caller = Caller.of(event["requestContext"])
+        caller = Caller.from_request_context(event["requestContext"])
         left = context.get_remaining_time_in_millis() / 1000
         # A health probe a minute is not worth a document each.
         probe = APIGatewayProxyEventV2(event).path == HEALTH

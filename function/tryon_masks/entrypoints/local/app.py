@@ -26,7 +26,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from tryon_masks.adapters.memory import MemoryFiles
-from tryon_masks.adapters.memory_jobs import RESULTS
 from tryon_masks.domain.errors import InvalidRequest, PhotoTooLarge, TryonMasksError
 from tryon_masks.domain.identity import ANONYMOUS
 from tryon_masks.entrypoints.http.openapi import document
@@ -37,6 +36,7 @@ from tryon_masks.entrypoints.local.worker import LocalContext, LocalWorker
 from tryon_masks.jobs.submit import NotFound
 from tryon_masks.library import MaskMaker
 from tryon_masks.schema.answers import error_for
+from tryon_masks.settings import RESULTS
 from tryon_masks.sheet.report import ASSETS
 from tryon_masks.telemetry import request_log, step
 from tryon_masks.wiring import MASKS_PATH, LocalParts

@@ -6,10 +6,11 @@ import threading
 from typing import Any
 from uuid import uuid4
 
-from tryon_masks.adapters.memory_jobs import RESULTS, Delivery
+from tryon_masks.adapters.memory_jobs import Delivery
 from tryon_masks.entrypoints.queue.messages import Worker
 from tryon_masks.entrypoints.queue.uploads import Uploads
 from tryon_masks.jobs.run import JobRunner
+from tryon_masks.settings import RESULTS
 from tryon_masks.wiring import LocalParts
 
 TIME_S = 300.0

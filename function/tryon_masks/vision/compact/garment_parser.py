@@ -48,7 +48,7 @@ class ClassProbabilities:
     matrix: NDArray[np.float64]
 
     @classmethod
-    def of(cls, cells: Floats, matrix: NDArray[np.float64]) -> ClassProbabilities:
+    def from_cells(cls, cells: Floats, matrix: NDArray[np.float64]) -> ClassProbabilities:
         """Wrap the parser's output.
 
         Parameters
@@ -190,4 +190,4 @@ class GarmentParser:
         """
         matrix = crop_matrix(box, skeleton)
         (logits,) = self._model.run(tensor(rgb, outline, skeleton, matrix))
-        return ClassProbabilities.of(softmax(logits[0], axis=0), matrix)
+        return ClassProbabilities.from_cells(softmax(logits[0], axis=0), matrix)

@@ -83,7 +83,7 @@ class Evidence:
     bones: list[Bone]
     calibration: Calibration
 
-    def of(self, segments: AbstractSet[Segment]) -> list[Bone]:
+    def bones_in(self, segments: AbstractSet[Segment]) -> list[Bone]:
         """Return the bones of these segments."""
         return [bone for bone in self.bones if bone.segment in segments]
 
@@ -95,7 +95,7 @@ class Evidence:
     def move(self, parts: PartMap, pixels: Points, goals: PartMap) -> None:
         """Label N pixels as ``goals`` (N,), where the parser gives their classes the floor."""
         for goal in np.flatnonzero(np.bincount(goals)).tolist():
-            some = pixels.only(goals == goal)
+            some = pixels.select(goals == goal)
             (likely,) = self.answer.at((CLASS_OF[Part(goal)],), some.x, some.y)
             np.put(parts, some.index[likely >= self.calibration.floor], goal)
 
@@ -161,7 +161,7 @@ def decide(evidence: Evidence, outline: Floats, others: Floats) -> tuple[PartMap
     own = outline >= 0.5
     parts, confidence = np.zeros(own.shape, np.uint8), np.ones(own.shape, np.float32)
     near = grow(own, evidence.calibration.near * evidence.unit)
-    pixels = Points.of(near)
+    pixels = Points.from_mask(near)
     label_pixels(parts, confidence, pixels, evidence, limbs_of(evidence, own))
     _reach_for_cloth(parts, confidence, (own, near), others, evidence)
     return parts, confidence
@@ -171,7 +171,7 @@ def perhaps_lower(
     parts: PartMap, answer: ClassProbabilities, calibration: Calibration = CALIBRATION
 ) -> BoolMask:
     """Return where ``parts`` (H, W) has a top that may be a garment worn below."""
-    tops = Points.of(where(parts, TOPS))
+    tops = Points.from_mask(where(parts, TOPS))
     perhaps = np.zeros(parts.shape, bool)
     below = answer.at(WORN_BELOW, tops.x, tops.y).sum(0)
     np.put(perhaps, tops.index, below >= calibration.perhaps_lower)
@@ -184,7 +184,7 @@ def perhaps_lower(
 def limbs_of(evidence: Evidence, own: BoolMask) -> BoolMask:
     """Return the cores of arms, hands and legs, where the pose model has bones and person."""
     limbs = np.zeros(own.shape, bool)
-    for bone in evidence.of({"arm", "hand", "thigh", "shin"}):
+    for bone in evidence.bones_in({"arm", "hand", "thigh", "shin"}):
         window, tube = anatomy.tube(bone, limbs.shape, evidence.calibration.limb_core)
         limbs[window] |= tube
     return limbs & own
@@ -202,12 +202,12 @@ def label_pixels(
     table = np.array([PARTS[cls] for cls in Class], np.uint8)
     on_limb = np.take(limbs, pixels.index)
     for least, chosen in ((calibration.nobody, ~on_limb), (calibration.nobody_on_limb, on_limb)):
-        some = pixels.only(chosen)
+        some = pixels.select(chosen)
         winners, likely = winners_of(answer.cells, least, calibration)
         won = answer.agreed(winners, some.x, some.y)
         probability = answer.read(likely, some.x, some.y)
         mixed = won == MIXED
-        rest = some.only(mixed)
+        rest = some.select(mixed)
         won[mixed], probability[mixed] = winners_of(
             answer.at(CLASSES, rest.x, rest.y), least, calibration
         )
@@ -247,16 +247,16 @@ def _reach_for_cloth(
     """
     calibration, (own, near) = evidence.calibration, outlines
     possible = evidence.answer.may_reach(CLOTH, calibration.cloth, near.shape)
-    beyond = Points.of(grow(near, calibration.far * evidence.unit) & ~near & possible)
+    beyond = Points.from_mask(grow(near, calibration.far * evidence.unit) & ~near & possible)
     sure = evidence.answer.at(CLOTH, beyond.x, beyond.y).sum(0) >= calibration.cloth
-    cloth = beyond.only(sure)
+    cloth = beyond.select(sure)
     joined = where(parts, TOPS | BOTTOMS | {Part.DRESS, Part.SCARF})
     np.put(joined, cloth.index, True)
     joined &= others <= calibration.other_person
     count, pieces = cv2.connectedComponents(joined.astype(np.uint8))
     on_person = np.zeros(count, bool)
     on_person[pieces[joined & own]] = True
-    held = cloth.only(on_person[np.take(pieces, cloth.index)])
+    held = cloth.select(on_person[np.take(pieces, cloth.index)])
     likely = evidence.answer.at(CLOTH, held.x, held.y)
     weights = np.array([calibration.class_weights.get(cls, 1.0) for cls in CLOTH], np.float32)
     won = (likely * weights[:, None]).argmax(0)
@@ -269,8 +269,8 @@ def _reach_for_cloth(
 
 def face_or_neck(parts: PartMap, evidence: Evidence) -> None:
     """Part face from neck: the parser says it at the jaw itself, the skeleton away from it."""
-    pixels = Points.of(where(parts, {Part.FACE, Part.NECK}))
-    over = anatomy.over_jaw(evidence.skeleton, pixels.x, pixels.y)
+    pixels = Points.from_mask(where(parts, {Part.FACE, Part.NECK}))
+    over = anatomy.height_above_jaw(evidence.skeleton, pixels.x, pixels.y)
     if over is None:
         return
     odds = evidence.log_odds(Class.FACE, Class.NECK, pixels) + evidence.calibration.jaw * over
@@ -279,18 +279,18 @@ def face_or_neck(parts: PartMap, evidence: Evidence) -> None:
 
 def arm_or_hand(parts: PartMap, evidence: Evidence) -> None:
     """Tell the sides of arms and hands, and part them: the parser says it at the wrist itself."""
-    pixels = Points.of(where(parts, ARMS | HANDS))
+    pixels = Points.from_mask(where(parts, ARMS | HANDS))
     hand = where(np.take(parts, pixels.index), HANDS)
     # A hand on the other arm is nearer to that arm's bones than to its own.
-    limb, _ = anatomy.nearest(evidence.of({"arm", "hand"}), pixels.x, pixels.y)
-    palm, _ = anatomy.nearest(evidence.of({"hand"}), pixels.x, pixels.y)
+    limb, _ = anatomy.nearest(evidence.bones_in({"arm", "hand"}), pixels.x, pixels.y)
+    palm, _ = anatomy.nearest(evidence.bones_in({"hand"}), pixels.x, pixels.y)
     left = where(np.where(hand & (palm > 0), palm, limb), {Part.LEFT_ARM, Part.LEFT_HAND})
     for side in SIDES:
         own = left == (side == "left")
-        some = pixels.only(own)
+        some = pixels.select(own)
         to_arm, to_hand = (
             anatomy.nearest(
-                [bone for bone in evidence.of({segment}) if bone.side == side],
+                [bone for bone in evidence.bones_in({segment}) if bone.side == side],
                 some.x,
                 some.y,
                 OFF,
@@ -307,8 +307,8 @@ def arm_or_hand(parts: PartMap, evidence: Evidence) -> None:
 
 def leg_side(parts: PartMap, evidence: Evidence) -> None:
     """Tell the sides of legs and shoes."""
-    pixels = Points.of(where(parts, LEGS | SHOES))
-    limb, _ = anatomy.nearest(evidence.of({"thigh", "shin", "foot"}), pixels.x, pixels.y)
+    pixels = Points.from_mask(where(parts, LEGS | SHOES))
+    limb, _ = anatomy.nearest(evidence.bones_in({"thigh", "shin", "foot"}), pixels.x, pixels.y)
     _name_sides(parts, pixels, where(limb, {Part.LEFT_LEG, Part.LEFT_SHOE}))
 
 

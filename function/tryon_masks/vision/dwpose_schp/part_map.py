@@ -247,7 +247,7 @@ def _hand(body: WholeBody, side: Side, shape: tuple[int, int], unit: float) -> B
 
 def _part_feet(parts: PartMap, skeleton: Skeleton, unit: float) -> None:
     """Label a bare foot as its shoe: both are kept."""
-    bare = anatomy.Points.of(where(parts, LEGS))
+    bare = anatomy.Points.from_mask(where(parts, LEGS))
     legs = [
         bone for bone in anatomy.bones(skeleton, unit) if bone.segment in {"thigh", "shin", "foot"}
     ]
