@@ -1,8 +1,8 @@
 """Turns one downloaded model into the ONNX file that the product runs.
 
 ``build.py`` calls it with the Python of the conversion environment, which has what
-``conversion-requirements.txt`` lists: TensorFlow, tf2onnx, onnx and ONNX Runtime. None of these but
-the last ever reaches the runtime.
+``conversion-requirements.txt`` lists: LiteRT, onnx, onnx-graphsurgeon, ONNX Runtime, Pillow and
+simplejpeg. Of these only the last three ever reach the runtime.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,92 +125,305 @@ def spread(
     return dense
 
 
-def densify(source: Path, target: Path) -> None:
-    """Store a TFLite file's sparse weights dense, without the operators that did it at run time.
+class TFLite:
+    """The graph of a TFLite file, as ONNX has it.
 
-    tf2onnx knows neither.
+    TFLite has the channels of a feature map last, ONNX has them before the rows. What works on
+    rows and columns gives maps with the channels first; a map is turned around where another
+    operator needs it, and only there.
+
+    Raises
+    ------
+    ValueError
+        The file has something that is unknown here: an operator, or one of its options.
     """
-    import flatbuffers
-    from tensorflow.lite.python import schema_py_generated as tflite
 
-    types = {
-        tflite.TensorType.FLOAT32: np.float32,
-        tflite.TensorType.FLOAT16: np.float16,
-        tflite.TensorType.INT8: np.int8,
-    }
-    model = tflite.ModelT.InitFromObj(tflite.Model.GetRootAs(source.read_bytes(), 0))
-    for graph in model.subgraphs:
-        for tensor in graph.tensors:
-            if tensor.sparsity is None:
-                continue
-            stored = model.buffers[tensor.buffer].data.tobytes()
-            dense = spread(
-                np.frombuffer(stored, types[tensor.type]),
-                tensor.shape.tolist(),
-                [_level(level, tflite) for level in tensor.sparsity.dimMetadata],
-                tensor.sparsity.traversalOrder.tolist(),
-                [] if tensor.sparsity.blockMap is None else tensor.sparsity.blockMap.tolist(),
-            )
-            buffer = tflite.BufferT()
-            buffer.data = np.frombuffer(dense.tobytes(), np.uint8)
-            model.buffers.append(buffer)
-            tensor.buffer = len(model.buffers) - 1
-            tensor.sparsity = None
-        _bypass(graph, [_is_densify(code, tflite) for code in model.operatorCodes])
-    builder = flatbuffers.Builder()
-    builder.Finish(model.Pack(builder), b"TFL3")
-    target.write_bytes(builder.Output())
+    FIRST = (0, 3, 1, 2)
+    """Channels last -> channels first."""
+    LAST = (0, 2, 3, 1)
+
+    def __init__(self, source: Path) -> None:
+        from ai_edge_litert import schema_py_generated as schema
+
+        self._schema = schema
+        self._model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(source.read_bytes(), 0))
+        (self._stored,) = self._model.subgraphs
+        self._names = {number: name for name, number in vars(schema.BuiltinOperator).items()}
+        self._nodes: list[Any] = []
+        self._constants: dict[int, NDArray[Any]] = {}
+        self._first: dict[int, Any] = {}
+        self._last: dict[int, Any] = {}
+        self._operators: Mapping[str, Callable[[Any], None]] = {
+            "ADD": lambda one: self._elementwise("Add", one),
+            "CONCATENATION": self._concatenation,
+            "CONV_2D": lambda one: self._convolution(one, self.FIRST),
+            "DENSIFY": self._constant,
+            "DEPTHWISE_CONV_2D": lambda one: self._convolution(one, (3, 0, 1, 2)),
+            "DEPTH_TO_SPACE": self._depth_to_space,
+            "DEQUANTIZE": self._constant,
+            "LOGISTIC": lambda one: self._elementwise("Sigmoid", one),
+            "MAX_POOL_2D": self._max_pool,
+            "MUL": lambda one: self._elementwise("Mul", one),
+            "PAD": self._pad,
+            "RESHAPE": self._reshape,
+            "RESIZE_BILINEAR": lambda one: self._resize(one, {"mode": "linear"}),
+            # Down from (x + 0.5) / s, which is (x + 0.5) / s - 0.5 rounded, halves up.
+            "RESIZE_NEAREST_NEIGHBOR": lambda one: self._resize(
+                one, {"mode": "nearest", "nearest_mode": "round_prefer_ceil"}
+            ),
+            "SOFTMAX": self._softmax,
+            "SUM": self._sum,
+            "TRANSPOSE": self._transpose,
+            "TRANSPOSE_CONV": self._transposed_convolution,
+        }
+
+    def graph(self) -> Any:
+        """The graph for onnx_graphsurgeon, its inputs and outputs shaped as TFLite has them."""
+        import onnx_graphsurgeon as gs
+
+        for place in self._stored.inputs:
+            name = self._stored.tensors[place].name.decode()
+            self._last[place] = gs.Variable(name, np.float32, self._shape(place))
+        inputs = [self._last[place] for place in self._stored.inputs]
+        for one in self._stored.operators:
+            code = self._model.operatorCodes[one.opcodeIndex]
+            # Older files have the code in a field of one byte.
+            name = self._names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+            if name not in self._operators:
+                raise ValueError(f"operator {name} is unknown here")
+            self._operators[name](one)
+        outputs = []
+        for place in self._stored.outputs:
+            output = self._map(place, first=False)
+            output.name = self._stored.tensors[place].name.decode()
+            output.dtype, output.shape = np.float32, self._shape(place)
+            outputs.append(output)
+        return gs.Graph(self._nodes, inputs, outputs, opset=OPSET)
+
+    def _shape(self, place: int) -> list[int]:
+        return [int(size) for size in self._stored.tensors[place].shape]
+
+    def _array(self, place: int) -> NDArray[Any]:
+        """What a constant tensor holds, dense; halves as float32."""
+        if place in self._constants:
+            return self._constants[place]
+        tensor, schema = self._stored.tensors[place], self._schema
+        types: Mapping[int, type[np.generic]] = {
+            schema.TensorType.FLOAT32: np.float32,
+            schema.TensorType.FLOAT16: np.float16,
+            schema.TensorType.INT32: np.int32,
+        }
+        data = self._model.buffers[tensor.buffer].data
+        if data is None or tensor.type not in types:
+            raise ValueError(f"tensor {tensor.name.decode()} is no constant, or of unknown numbers")
+        values = np.frombuffer(data.tobytes(), types[tensor.type])
+        if values.dtype == np.float16:
+            values = values.astype(np.float32)
+        stored = tensor.sparsity
+        if stored is None:
+            return values.reshape(self._shape(place))
+        return spread(
+            values,
+            self._shape(place),
+            [_level(level, schema) for level in stored.dimMetadata],
+            stored.traversalOrder.tolist(),
+            [] if stored.blockMap is None else stored.blockMap.tolist(),
+        )
+
+    def _constant(self, one: Any) -> None:
+        """Weights in half precision, or sparse, are made whole here and not at every start."""
+        self._constants[one.outputs[0]] = self._array(one.inputs[0])
+
+    def _map(self, place: int, *, first: bool) -> Any:
+        """A tensor with its channels there; what is constant is as TFLite has it."""
+        import onnx_graphsurgeon as gs
+
+        there, other = (self._first, self._last) if first else (self._last, self._first)
+        if place not in there:
+            if place in other:
+                perm = self.FIRST if first else self.LAST
+                there[place] = self._add("Transpose", [other[place]], perm=perm)
+            else:
+                there[place] = gs.Constant(f"constant {place}", self._array(place))
+        return there[place]
+
+    def _add(self, operator: str, inputs: Sequence[Any], **attributes: Any) -> Any:
+        """Append a node; what it gives. Arrays among the inputs become constants."""
+        import onnx_graphsurgeon as gs
+
+        name = f"{operator} {len(self._nodes)}"
+        tensors = [
+            gs.Constant(f"{name} {place}", np.asarray(one, order="C"))
+            if isinstance(one, np.ndarray)
+            else one
+            for place, one in enumerate(inputs)
+        ]
+        result = gs.Variable(name, np.float32)
+        self._nodes.append(gs.Node(operator, name, attributes, tensors, [result]))
+        return result
+
+    def _activated(self, result: Any, one: Any) -> Any:
+        """What comes after the activation that TFLite has inside the operator."""
+        kinds = self._schema.ActivationFunctionType
+        kind = one.builtinOptions.fusedActivationFunction
+        if kind == kinds.NONE:
+            return result
+        if kind == kinds.RELU:
+            return self._add("Relu", [result])
+        if kind == kinds.RELU6:
+            return self._add("Clip", [result, np.array(0, np.float32), np.array(6, np.float32)])
+        raise ValueError(f"activation {kind} is unknown here")
+
+    def _padding(
+        self, one: Any, size: Sequence[int], kernel: Sequence[int], steps: Sequence[int]
+    ) -> list[int]:
+        """What the operator adds around a map of this size: above, left, below, right.
+
+        ``kernel`` and ``steps`` are down and across; a dilated kernel counts its gaps.
+        """
+        if one.builtinOptions.padding == self._schema.Padding.VALID:
+            return [0, 0, 0, 0]
+        missing = [
+            max((-(-length // step) - 1) * step + taps - length, 0)
+            for length, taps, step in zip(size, kernel, steps, strict=True)
+        ]
+        before = [total // 2 for total in missing]
+        return before + [total - half for total, half in zip(missing, before, strict=True)]
+
+    def _convolution(self, one: Any, order: Sequence[int]) -> None:
+        options = one.builtinOptions
+        place, weights, *bias = one.inputs
+        _, *size, channels = self._shape(place)
+        kernels = self._array(weights).transpose(order)
+        strides = [options.strideH, options.strideW]
+        dilations = [options.dilationHFactor, options.dilationWFactor]
+        wide = [
+            (taps - 1) * gap + 1 for taps, gap in zip(kernels.shape[2:], dilations, strict=True)
+        ]
+        result = self._add(
+            "Conv",
+            [self._map(place, first=True), kernels, *(self._array(at) for at in bias if at >= 0)],
+            kernel_shape=list(kernels.shape[2:]),
+            strides=strides,
+            dilations=dilations,
+            group=channels // kernels.shape[1],
+            pads=self._padding(one, size, wide, strides),
+        )
+        self._first[one.outputs[0]] = self._activated(result, one)
+
+    def _transposed_convolution(self, one: Any) -> None:
+        options = one.builtinOptions
+        _, weights, place, *bias = one.inputs
+        kernels = self._array(weights).transpose(3, 0, 1, 2)
+        strides = [options.strideH, options.strideW]
+        # It is the way back of a convolution over what it gives.
+        size = self._shape(one.outputs[0])[1:3]
+        result = self._add(
+            "ConvTranspose",
+            [self._map(place, first=True), kernels, *(self._array(at) for at in bias if at >= 0)],
+            kernel_shape=list(kernels.shape[2:]),
+            strides=strides,
+            pads=self._padding(one, size, kernels.shape[2:], strides),
+        )
+        self._first[one.outputs[0]] = self._activated(result, one)
+
+    def _max_pool(self, one: Any) -> None:
+        options, (place,) = one.builtinOptions, one.inputs
+        kernel = [options.filterHeight, options.filterWidth]
+        strides = [options.strideH, options.strideW]
+        result = self._add(
+            "MaxPool",
+            [self._map(place, first=True)],
+            kernel_shape=kernel,
+            strides=strides,
+            pads=self._padding(one, self._shape(place)[1:3], kernel, strides),
+        )
+        self._first[one.outputs[0]] = self._activated(result, one)
+
+    def _resize(self, one: Any, attributes: Mapping[str, str]) -> None:
+        if not one.builtinOptions.halfPixelCenters:
+            raise ValueError("a resize without half_pixel_centers is unknown here")
+        old, new = self._shape(one.inputs[0]), self._shape(one.outputs[0])
+        scales = np.array([1, 1, new[1] / old[1], new[2] / old[2]], np.float32)
+        self._first[one.outputs[0]] = self._add(
+            "Resize",
+            [self._map(one.inputs[0], first=True), np.zeros(0, np.float32), scales],
+            coordinate_transformation_mode="half_pixel",
+            **attributes,
+        )
+
+    def _depth_to_space(self, one: Any) -> None:
+        self._first[one.outputs[0]] = self._add(
+            "DepthToSpace",
+            [self._map(one.inputs[0], first=True)],
+            blocksize=one.builtinOptions.blockSize,
+        )
+
+    def _elementwise(self, operator: str, one: Any) -> None:
+        """Channels first where all of them are maps of one shape that have them there."""
+        shape = self._shape(one.outputs[0])
+        first = all(at in self._first and self._shape(at) == shape for at in one.inputs)
+        result = self._add(operator, [self._map(at, first=first) for at in one.inputs])
+        if len(one.inputs) > 1:
+            result = self._activated(result, one)
+        (self._first if first else self._last)[one.outputs[0]] = result
+
+    def _pad(self, one: Any) -> None:
+        place, widths = one.inputs
+        first = place in self._first
+        before, after = self._array(widths).astype(np.int64)[list(self.FIRST) if first else ...].T
+        (self._first if first else self._last)[one.outputs[0]] = self._add(
+            "Pad", [self._map(place, first=first), np.concatenate([before, after])]
+        )
+
+    def _concatenation(self, one: Any) -> None:
+        result = self._add(
+            "Concat",
+            [self._map(place, first=False) for place in one.inputs],
+            axis=one.builtinOptions.axis,
+        )
+        self._last[one.outputs[0]] = self._activated(result, one)
+
+    def _reshape(self, one: Any) -> None:
+        shape = np.array(self._shape(one.outputs[0]), np.int64)
+        self._last[one.outputs[0]] = self._add(
+            "Reshape", [self._map(one.inputs[0], first=False), shape]
+        )
+
+    def _softmax(self, one: Any) -> None:
+        if one.builtinOptions.beta != 1:
+            raise ValueError("a softmax with a temperature is unknown here")
+        (place,) = one.inputs
+        self._last[one.outputs[0]] = self._add("Softmax", [self._map(place, first=False)], axis=-1)
+
+    def _sum(self, one: Any) -> None:
+        place, axes = one.inputs
+        self._last[one.outputs[0]] = self._add(
+            "ReduceSum",
+            [self._map(place, first=False), self._array(axes).astype(np.int64).reshape(-1)],
+            keepdims=int(one.builtinOptions.keepDims),
+        )
+
+    def _transpose(self, one: Any) -> None:
+        place, perm = one.inputs
+        self._last[one.outputs[0]] = self._add(
+            "Transpose", [self._map(place, first=False)], perm=self._array(perm).tolist()
+        )
 
 
-def _level(stored: Any, tflite: Any) -> Level:
-    if stored.format == tflite.DimensionType.DENSE:
+def _level(stored: Any, schema: Any) -> Level:
+    if stored.format == schema.DimensionType.DENSE:
         return Level(int(stored.denseSize))
     starts = np.asarray(stored.arraySegments.values, np.int64)
     return Level(0, starts, np.asarray(stored.arrayIndices.values, np.int64))
 
 
-def _is_densify(code: Any, tflite: Any) -> bool:
-    # Older files have the code in a field of one byte.
-    return bool(tflite.BuiltinOperator.DENSIFY in (code.builtinCode, code.deprecatedBuiltinCode))
-
-
-def _bypass(graph: Any, is_densify: Sequence[bool]) -> None:
-    """Let whoever read a DENSIFY operator's output read its input, and drop the operator."""
-    dense: dict[int, int] = {}
-    others = []
-    for operator in graph.operators:
-        if is_densify[operator.opcodeIndex]:
-            dense[int(operator.outputs[0])] = int(operator.inputs[0])
-        else:
-            others.append(operator)
-    for operator in others:
-        operator.inputs = np.array([dense.get(int(i), int(i)) for i in operator.inputs], np.int32)
-    graph.operators = others
-
-
 def tflite_to_onnx(source: Path, target: Path) -> None:
     """TFLite -> ONNX."""
     import onnx
-    import tf2onnx
+    import onnx_graphsurgeon as gs
 
-    model, _ = tf2onnx.convert.from_tflite(str(source), opset=OPSET)
-    for node in model.graph.node:
-        if node.op_type == "Resize":
-            _modernise_resize(node)
-    onnx.save(model, target)
-
-
-def _modernise_resize(node: Any) -> None:
-    """Say ``tf_half_pixel_for_nn`` with ``floor`` in words that ONNX still has.
-
-    ONNX Runtime warns about the old ones at every load. They mean floor((x + 0.5) / s), and that
-    is (x + 0.5) / s - 0.5 rounded, halves up.
-    """
-    attributes = {attribute.name: attribute for attribute in node.attribute}
-    coordinates = attributes["coordinate_transformation_mode"]
-    if coordinates.s == b"tf_half_pixel_for_nn" and attributes["nearest_mode"].s == b"floor":
-        coordinates.s = b"half_pixel"
-        attributes["nearest_mode"].s = b"round_prefer_ceil"
+    onnx.save(gs.export_onnx(TFLite(source).graph().cleanup().toposort()), target)
 
 
 def trim(source: Path, target: Path, inputs: Shapes, outputs: Shapes) -> None:
@@ -559,13 +771,27 @@ def _squares(
     photos: Path, inputs: Shapes, around: int
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Each photo in the middle of the one input, BGR from 0 to 255, with ``around`` around it."""
-    import tensorflow as tf
+    import simplejpeg
+    from PIL import Image
 
     ((name, (_, _, height, width)),) = inputs.items()
     for path in sorted(photos.glob("*.jpg")):
-        rgb = tf.cast(tf.io.decode_jpeg(path.read_bytes(), channels=3), tf.float32)
-        square = tf.image.resize_with_pad(rgb - around, height, width).numpy() + around
-        yield name, np.ascontiguousarray(square[..., ::-1].transpose(2, 0, 1)[None], np.float32)
+        rgb = simplejpeg.decode_jpeg(path.read_bytes(), fastdct=True)
+        tall, wide, _ = rgb.shape
+        ratio = max(wide / width, tall / height)
+        size = int(wide / ratio), int(tall / ratio)
+        left, top = int((width - wide / ratio) / 2), int((height - tall / ratio) / 2)
+        square = np.full((1, 3, height, width), around, np.float32)
+        for plane, channel in zip(square[0], rgb.transpose(2, 0, 1)[::-1], strict=True):
+            # It mixes the four pixels around each place; Pillow's resize would mix all between.
+            small = Image.fromarray(channel.astype(np.float32)).transform(
+                size,
+                Image.Transform.AFFINE,
+                (wide / size[0], 0, 0, 0, tall / size[1], 0),
+                Image.Resampling.BILINEAR,
+            )
+            plane[top : top + size[1], left : left + size[0]] = np.asarray(small)
+        yield name, square
 
 
 def check(original: Path, finished: Path, inputs: Shapes, outputs: Shapes) -> None:
@@ -617,9 +843,9 @@ def _run_onnx(model: Path, feed: Feed, outputs: Sequence[str]) -> dict[str, NDAr
 
 
 def _run_tflite(model: Path, feed: Feed, outputs: Sequence[str]) -> dict[str, NDArray[Any]]:
-    import tensorflow as tf
+    from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = tf.lite.Interpreter(str(model))
+    interpreter = Interpreter(str(model))
     interpreter.allocate_tensors()
     for tensor in interpreter.get_input_details():
         interpreter.set_tensor(tensor["index"], feed[tensor["name"]])
@@ -642,7 +868,6 @@ def main() -> None:
     shapes = entry["inputs"], entry["outputs"]
     photos = target.parent / PHOTOS
     steps: dict[str, Callable[[Path, Path], None]] = {
-        "densify": densify,
         "tflite_to_onnx": tflite_to_onnx,
         "trim": lambda source, target: trim(source, target, *shapes),
         "optimise": optimise,
@@ -658,7 +883,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         latest = arguments.source
         for step in entry["steps"]:
-            result = Path(folder) / f"{step}{'.tflite' if step == 'densify' else '.onnx'}"
+            result = Path(folder) / f"{step}.onnx"
             steps[step](latest, result)
             latest = result
         # Downloaded files have more outputs than are used; their steps compare by themselves.

@@ -1,8 +1,15 @@
-"""One browser for all tests, and a context of it for each: a desktop's, and a dark phone's."""
+"""One browser and one server for all tests; a context for each: a desktop's, and a dark phone's."""
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -21,6 +28,32 @@ def browser() -> Iterator[Any]:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+def answers(address: str) -> None:
+    """Wait: uvicorn listens a moment after its address is said."""
+    while True:
+        with suppress(urllib.error.URLError), urllib.request.urlopen(f"{address}/v1/health"):
+            return
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="session")
+def address() -> Iterator[str]:
+    """Where the server answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = "import sys; from tryon_masks.entrypoints.cli import main; sys.exit(main())"
+    command = [sys.executable, "-c", program, "serve", "--port", str(port)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr is not None
+            address = server.stderr.readline().split()[0].rstrip("/")
+            answers(address)
+            yield address
+        finally:
+            server.terminate()
 
 
 @pytest.fixture(params=["desktop", "phone"])

@@ -8,52 +8,19 @@ from __future__ import annotations
 import base64
 import io
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
-from tests.browser.chromium import SHOTS, expect, violations
-from tests.demo_photos import HALF_BODY, STANDING, TWO_FIGURES, folder
+from tests.browser.chromium import SHOTS, expect, photo, violations
+from tests.demo_photos import HALF_BODY, STANDING, TWO_FIGURES
 
 NODE = ["node", "--input-type=module", "-"]
 pytestmark = pytest.mark.browser
-
-
-def answers(address: str) -> None:
-    """Wait: uvicorn listens a moment after its address is said."""
-    while True:
-        with suppress(urllib.error.URLError), urllib.request.urlopen(f"{address}/v1/health"):
-            return
-        time.sleep(0.2)
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Where the server answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = "import sys; from tryon_masks.entrypoints.cli import main; sys.exit(main())"
-    command = [sys.executable, "-c", program, "serve", "--port", str(port)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stderr is not None
-            address = server.stderr.readline().split()[0].rstrip("/")
-            answers(address)
-            yield address
-        finally:
-            server.terminate()
 
 
 @pytest.fixture
@@ -64,18 +31,6 @@ def page(blank: Any, address: str) -> Iterator[Any]:
     blank.goto(address)
     yield blank
     assert [url for url in asked if not url.startswith((address, "blob:", "data:"))] == []
-
-
-@cache
-def photo(pattern: str, side: int = 768) -> Path:
-    """A demo photo, made smaller where it has more than ``side`` pixels a side."""
-    (path,) = folder().glob(pattern)
-    made = SHOTS / "photos" / f"{side}-{path.name}"
-    made.parent.mkdir(parents=True, exist_ok=True)
-    with Image.open(path) as image:
-        image.thumbnail((side, side))
-        image.save(made)
-    return made
 
 
 def open_photo(page: Any, path: Path) -> None:

@@ -41,7 +41,7 @@ AWS = {
 BURST = 3
 SOMEBODY = "65534:65534"
 BUILD_TOOLS = ("gcc", "cc", "g++", "make", "cmake", "git", "node", "npm")
-BUILD_PACKAGES = ("tensorflow", "tf2onnx", "onnx")
+BUILD_PACKAGES = ("ai_edge_litert", "onnx")
 
 
 @dataclass(frozen=True)
