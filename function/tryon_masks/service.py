@@ -19,6 +19,7 @@ from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import InvalidRequest, NoPerson, Refusal, SeveralPeople
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.masks import Mask, MaskShaper
+from tryon_masks.domain.parts import BoolMask
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
 from tryon_masks.images import Edge, FileFormat
@@ -460,4 +461,8 @@ def status_of(made: Sequence[Mask], refused: Sequence[RefusedMask]) -> Status:
 
 def quality_of(made: Sequence[Mask]) -> dict[str, Quality]:
     """Return how much of the frame each mask covers, and its confidence."""
-    return {mask.kind.value: Quality(float(mask.pixels.mean()), mask.confidence) for mask in made}
+    return {mask.kind.value: Quality(_share(mask.pixels), mask.confidence) for mask in made}
+
+
+def _share(pixels: BoolMask) -> float:
+    return int(np.count_nonzero(pixels)) / pixels.size
