@@ -1,16 +1,18 @@
-"""``tryon-masks batch`` over many photos: two processes against one, and killed and run again."""
+"""``tryon-masks batch`` over many photos: one process and several, and killed and run again."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -52,17 +54,44 @@ def done(path: Path) -> int:
     return results.read_bytes().count(b"\n") if results.exists() else 0
 
 
-def timed(path: Path, jobs: int) -> float:
-    """Seconds of the whole command, its start included.
+@dataclass(frozen=True)
+class Timed:
+    """One run of the whole command, its start included: seconds, and those of the processors."""
+
+    jobs: int
+    seconds: float
+    cpu_seconds: float
+
+
+def timed(path: Path, jobs: int) -> Timed:
+    """Run the command.
 
     Raises
     ------
     CalledProcessError
         Not every photo's masks were made.
     """
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), _cpu_of_children()
     subprocess.run(command(path, jobs), stdout=subprocess.DEVNULL, check=True)
-    return time.perf_counter() - started
+    return Timed(jobs, time.perf_counter() - started, _cpu_of_children() - cpu)
+
+
+def _cpu_of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def as_text(runs: Sequence[Timed], photos: int) -> str:
+    """A table: where more processes make no more photos a second, the machine is busy."""
+    lines = [
+        "| processes | s | photos a second | as the first | CPU s a photo |",
+        "|--:|--:|--:|--:|--:|",
+    ]
+    for one in runs:
+        rate, ratio = photos / one.seconds, runs[0].seconds / one.seconds
+        cpu = one.cpu_seconds / photos
+        lines.append(f"| {one.jobs} | {one.seconds:.1f} | {rate:.1f} | {ratio:.2f} | {cpu:.3f} |")
+    return "\n".join(lines)
 
 
 def killed_halfway(path: Path, jobs: int, number: int) -> dict[str, int]:
@@ -83,18 +112,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Command line: what was measured, as lines of text."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.batch", description=__doc__)
     parser.add_argument("--photos", type=positive, default=100, metavar="N")
-    parser.add_argument("--jobs", type=positive, default=2, metavar="N", help="against 1")
+    parser.add_argument("--jobs", type=positive, nargs="+", default=[1, 2], metavar="N")
     args = parser.parse_args(argv)
     with TemporaryDirectory() as folder:
         path = listed(Path(folder), args.photos)
-        seconds = {}
-        for jobs in (1, args.jobs):
+        runs = []
+        for jobs in args.jobs:
             forget(path)
-            seconds[jobs] = timed(path, jobs)
-            print(f"{args.photos} photos, {jobs} process(es): {seconds[jobs]:.1f} s", flush=True)
-        print(f"ratio {seconds[1] / seconds[args.jobs]:.2f}")
+            runs.append(timed(path, jobs))
+            print(f"{args.photos} photos, {jobs} process(es) ...", file=sys.stderr, flush=True)
+        print(as_text(runs, args.photos))
+        print(f"One-minute load now: {os.getloadavg()[0]:.2f}.", flush=True)
         forget(path)
-        counts = killed_halfway(path, args.jobs, args.photos)
+        counts = killed_halfway(path, args.jobs[-1], args.photos)
         print(f"killed and run again: {counts}, {done(path)} answers in the file")
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import InvalidRequest, NoPerson, Refusal, SeveralPeople
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.domain.masks import Mask, MaskShaper
+from tryon_masks.domain.parts import BoolMask
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile
 from tryon_masks.images import Edge, FileFormat
@@ -154,7 +155,22 @@ class MaskResult:
     targets: dict[str, TargetResult] = field(default_factory=dict)
 
 
-_RECORD: TypeAdapter[MaskResult] = TypeAdapter(MaskResult)
+class _Once:
+    """Has a request's result made once; whoever asks again gets the one that was kept."""
+
+    def __init__(self, idempotency: Idempotency) -> None:
+        self._idempotency = idempotency
+        # Here, because it is slow to build and the command line has no use for it.
+        self._record = TypeAdapter(MaskResult)
+
+    def run(self, key: str, make: Callable[[], MaskResult]) -> MaskResult:
+        """Return what was kept under ``key``, or what ``make`` returns, as JSON keeps it."""
+
+        def work() -> dict[str, Any]:
+            kept: dict[str, Any] = self._record.dump_python(make(), mode="json")
+            return kept
+
+        return self._record.validate_python(self._idempotency.run(key, work))
 
 
 class MaskService:
@@ -179,7 +195,7 @@ class MaskService:
         self._photos = photos
         self._profiles = profiles
         self._limits = limits or images.Limits()
-        self._idempotency = idempotency
+        self._once = None if idempotency is None else _Once(idempotency)
         self._photo_time_s = photo_time_s
 
     def make(self, request: MaskRequest, log: RequestLog) -> MaskResult:
@@ -205,19 +221,12 @@ class MaskService:
                 data = self._fetch(request.photo)
         # Of the bytes and not of the address, behind which there may be another photo by now.
         sha256 = hashlib.sha256(data).hexdigest()
-        if self._idempotency is None:
+        if self._once is None:
             return self._make(request, data, sha256, log)
-
-        def work() -> dict[str, Any]:
-            result: dict[str, Any] = _RECORD.dump_python(
-                self._make(request, data, sha256, log), mode="json"
-            )
-            return result
-
         with step("make_once", "once"):
             what = [request.store_key, *self._what(sha256, request.options)]
             key = _in_folder(request.user_id, what)
-            return _RECORD.validate_python(self._idempotency.run(key, work))
+            return self._once.run(key, lambda: self._make(request, data, sha256, log))
 
     def _make(self, request: MaskRequest, data: bytes, sha256: str, log: RequestLog) -> MaskResult:
         options = request.options
@@ -460,4 +469,8 @@ def status_of(made: Sequence[Mask], refused: Sequence[RefusedMask]) -> Status:
 
 def quality_of(made: Sequence[Mask]) -> dict[str, Quality]:
     """Return how much of the frame each mask covers, and its confidence."""
-    return {mask.kind.value: Quality(float(mask.pixels.mean()), mask.confidence) for mask in made}
+    return {mask.kind.value: Quality(_share(mask.pixels), mask.confidence) for mask in made}
+
+
+def _share(pixels: BoolMask) -> float:
+    return int(np.count_nonzero(pixels)) / pixels.size

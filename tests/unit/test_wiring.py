@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from tryon_masks.domain.person import Candidate, Person
 from tryon_masks.ports import EncodedImage, MaskTask, Vision
 from tryon_masks.service import MaskRequest
 from tryon_masks.settings import Settings
-from tryon_masks.telemetry import RequestLog, init_log
+from tryon_masks.telemetry import RequestLog, init_log, step
 from tryon_masks.wiring import (
     build_batch_files,
     build_batches,
@@ -280,6 +281,26 @@ def test_models_that_load_beside_the_rest_stop_the_start_when_they_are_waited_fo
         build_service(chosen, load_vision)
     failed = [(r["request_id"], r["step"]) for r in log.records if r["status"] == "failed"]
     assert failed == [("init", "check_models")]
+
+
+def test_the_rest_of_the_start_does_not_wait_for_the_models(
+    tmp_path: Path, log: RequestLog
+) -> None:
+    """The models' list is a pipe: whoever reads it waits until somebody writes."""
+    chosen = settings(mask_dir=tmp_path, models_dir=tmp_path)
+    (tmp_path / chosen.model_set).mkdir()
+    pipe = tmp_path / chosen.model_set / "manifest.json"
+    os.mkfifo(pipe)
+
+    with vision_ahead(chosen) as load_vision:
+        with step("meanwhile", "wiring"):
+            pass
+        pipe.write_text("not a list of models")
+        with pytest.raises(ModelSetError):
+            load_vision(chosen)
+
+    ended = [record["step"] for record in log.records if record["status"] != "started"]
+    assert ended == ["meanwhile", "check_models"]
 
 
 def test_the_service_sees_with_the_models_that_were_loaded(tmp_path: Path) -> None:

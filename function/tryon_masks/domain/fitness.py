@@ -119,8 +119,7 @@ def check(person: Person, kind: str) -> None:
         _check_legs(person)
     if kind == "feet" and not any(_inside(skeleton, f"{side}_ankle", shape) for side in SIDES):
         raise LegsNotVisible("The feet are not visible.")
-    body = person.body
-    if body.any() and cv2.mean(person.confidence, body.view(np.uint8))[0] < PLAIN:
+    if person.body_confidence < PLAIN:
         raise LowConfidence("What was found is not plainly a person.")
     if kind in ("upper", "lower", "full", "arms", "legs"):
         _check_trunk(person)
@@ -136,7 +135,7 @@ def _check_trunk(person: Person) -> None:
     unit = _unit(person.skeleton)
     if not unit:
         return
-    if np.count_nonzero(person.body & person.above_hips) > LARGEST_TRUNK * unit**2:
+    if person.trunk_area > LARGEST_TRUNK * unit**2:
         raise LowConfidence("The joints do not fit the body that is seen.")
 
 
@@ -150,9 +149,6 @@ def _check_legs(person: Person) -> None:
     LowConfidence
         The part map has something else there: a table, say.
     """
-    worn = where(person.part_map, WORN_BELOW)
-    if person.perhaps_lower is not None:
-        worn |= person.perhaps_lower
     shown = found = False
     for side in SIDES:
         hip, knee, ankle = (person.skeleton.get(f"{side}_{n}") for n in ("hip", "knee", "ankle"))
@@ -161,11 +157,15 @@ def _check_legs(person: Person) -> None:
         along = np.linspace(hip, knee, STEPS)
         if ankle is not None:
             along = np.concatenate([along, np.linspace(knee, ankle, STEPS)])
-        inside = np.all((along >= 0) & (along < worn.shape[::-1]), axis=1).nonzero()[0]
+        frame = person.part_map.shape[::-1]
+        inside = np.all((along >= 0) & (along < frame), axis=1).nonzero()[0]
         thigh = np.count_nonzero(inside < STEPS)
         shown |= bool(STEPS - 1 in inside or thigh >= HALF_THIGH * STEPS)
         x, y = along[inside].astype(int).T
-        found |= bool(np.count_nonzero(worn[y, x]) >= HALF_THIGH * STEPS)
+        worn = where(person.part_map[y, x], WORN_BELOW)
+        if person.perhaps_lower is not None:
+            worn |= person.perhaps_lower[y, x]
+        found |= bool(np.count_nonzero(worn) >= HALF_THIGH * STEPS)
     if not shown:
         raise LegsNotVisible
     if not found:
@@ -185,8 +185,15 @@ def _unit(skeleton: Skeleton) -> float | None:
     return max(torso, SHOULDER_WIDTHS_PER_TORSO * across)
 
 
-def check_mask(person: Person, core: BoolMask, pixels: BoolMask) -> None:
+def check_mask(person: Person, core: BoolMask, pixels: BoolMask, near: BoolMask) -> None:
     """Check that pose and part map agree about a mask.
+
+    Parameters
+    ----------
+    core, near
+        What the mask is of, and :func:`near_bones`, on the person's grid.
+    pixels
+        The mask, on the working grid.
 
     Raises
     ------
@@ -198,7 +205,7 @@ def check_mask(person: Person, core: BoolMask, pixels: BoolMask) -> None:
         raise LowConfidence("This part was not found in the photo.")
     if covered > WHOLE_FRAME * pixels.size:
         raise LowConfidence("The mask would cover the whole photo.")
-    agreeing = np.count_nonzero(core & near_bones(person))
+    agreeing = np.count_nonzero(core & near)
     if agreeing < AGREEMENT * area or _raggedness(core, area) > RAGGED:
         raise LowConfidence
 

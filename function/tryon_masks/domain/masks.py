@@ -125,6 +125,14 @@ class MaskShaper:
     def _worn(self) -> tuple[BoolMask, BoolMask]:
         return _split(self._cut, self._profile)
 
+    @cached_property
+    def _corridor(self) -> BoolMask:
+        return fitness.near_bones(self._cut)
+
+    @cached_property
+    def _protected(self) -> BoolMask:
+        return where(self._cut.part_map, PROTECTED)
+
     def make(self, kind: MaskKind) -> Mask:
         """Shape one mask.
 
@@ -159,7 +167,7 @@ class MaskShaper:
         own = rings.core & (person.part_map != Part.OTHER_PERSON)
         frame = np.zeros(self._person.part_map.shape, bool)
         frame[self._region] = pixels
-        fitness.check_mask(person, own, frame)
+        fitness.check_mask(person, own, frame, self._corridor)
         return Mask(kind, frame, float(person.confidence[own].mean()))
 
     def _rings(self, kind: MaskKind) -> _Rings:
@@ -167,12 +175,12 @@ class MaskShaper:
         parts = person.part_map
         nothing = np.zeros(parts.shape, bool)
         if kind is MaskKind.PROTECT:
-            return _Rings(where(parts, PROTECTED), nothing, nothing)
+            return _Rings(self._protected, nothing, nothing)
         if kind in SINGLE_PARTS:
             core = where(parts, SINGLE_PARTS[kind])
             return _Rings(core, (parts != Part.BACKGROUND) & ~core, nothing)
         upper, lower = self._worn
-        keep = where(parts, PROTECTED)
+        keep = self._protected
         if kind is MaskKind.UPPER:
             rings = _Rings(upper, keep | (lower & ~upper), _tubes(person, "arm"))
         elif kind is MaskKind.LOWER:

@@ -158,6 +158,24 @@ class Person:
         return ~where(self.part_map, {Part.BACKGROUND, Part.OTHER_PERSON})
 
     @cached_property
+    def body_confidence(self) -> float:
+        """Return the mean confidence over the body, 0 to 1; 1 where there is none of it."""
+        if not self.body.any():
+            return 1.0
+        return float(cv2.mean(self.confidence, self.body.view(np.uint8))[0])
+
+    @cached_property
+    def trunk_area(self) -> int:
+        """Return how much of the body lies above the hip line, in square pixels.
+
+        Raises
+        ------
+        ValueError
+            A shoulder is missing.
+        """
+        return int(np.count_nonzero(self.body & self.above_hips))
+
+    @cached_property
     def above_hips(self) -> BoolMask:
         """Return the pixels above the hip line: (H, W), dtype bool.
 

@@ -35,28 +35,31 @@ def capsule(
     ValueError
         An end lies absurdly far outside the grid.
     """
-    a, b = np.array(start, float), np.array(end, float)
+    (ax, ay), (bx, by) = start, end
     ra, rb = width[0] / 2, width[1] / 2
-    along = b - a
-    length = float(np.hypot(*along))
+    dx, dy = bx - ax, by - ay
+    length = float(np.hypot(dx, dy))
     canvas = np.zeros(shape, np.uint8)
     # Sixteen steps of sub-pixel accuracy; a point far outside would overflow OpenCV's integers.
-    if not np.all(np.abs(np.concatenate([a, b])) < 1e5):
+    # Plain numbers, for arrays of two cost more than the drawing.
+    if not all(abs(one) < 1e5 for one in (ax, ay, bx, by)):
         raise ValueError("a limb lies absurdly far outside the photo")
     if canvas.size == 0:
         return canvas.view(bool)
-    _disc(canvas, a, ra)
-    _disc(canvas, b, rb)
+    for x, y, radius in ((ax, ay, ra), (bx, by, rb)):
+        centre = (round(x * 16), round(y * 16))
+        cv2.circle(canvas, centre, round(radius * 16), 1, -1, shift=4)
     if length > 0:
-        side = np.array([-along[1], along[0]]) / length
-        corners = np.array([a + ra * side, b + rb * side, b - rb * side, a - ra * side])
-        cv2.fillConvexPoly(canvas, np.round(corners * 16).astype(np.int32), 1, shift=4)
+        x, y = -dy / length, dx / length
+        corners = (
+            (ax + ra * x, ay + ra * y),
+            (bx + rb * x, by + rb * y),
+            (bx - rb * x, by - rb * y),
+            (ax - ra * x, ay - ra * y),
+        )
+        sixteenths = np.array([(round(x * 16), round(y * 16)) for x, y in corners], np.int32)
+        cv2.fillConvexPoly(canvas, sixteenths, 1, shift=4)
     return canvas.view(bool)
-
-
-def _disc(canvas: NDArray[np.uint8], centre: NDArray[np.float64], radius: float) -> None:
-    x, y = np.round(centre * 16).astype(int).tolist()
-    cv2.circle(canvas, (x, y), round(radius * 16), 1, -1, shift=4)
 
 
 def grow(mask: BoolMask, radius: float) -> BoolMask:

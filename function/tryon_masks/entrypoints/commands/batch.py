@@ -27,7 +27,7 @@ from tryon_masks.entrypoints.commands.making import (
 )
 from tryon_masks.entrypoints.commands.photo_list import MADE, Item, Results, read_list
 from tryon_masks.entrypoints.commands.photos import Photo
-from tryon_masks.entrypoints.commands.processes import BROKEN, end_with, process_pool
+from tryon_masks.entrypoints.commands.processes import BROKEN, begin, process_pool
 from tryon_masks.entrypoints.commands.progress import ProgressBar
 from tryon_masks.service import MASK_RULES
 from tryon_masks.settings import Settings
@@ -150,7 +150,7 @@ _worker: list[RequestRunner | StartError] = []
 
 
 def _start(settings: Settings, wire: Wire, verbose: bool, parent: int) -> None:
-    end_with(parent)
+    begin(parent, settings.ort_threads)
     telemetry.configure(sys.stderr if verbose else None)
     try:
         _worker.append(RequestRunner(settings, wire))

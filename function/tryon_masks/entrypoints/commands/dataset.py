@@ -22,7 +22,7 @@ from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.entrypoints.commands import options as given
 from tryon_masks.entrypoints.commands.making import Session, Wire
 from tryon_masks.entrypoints.commands.photo_list import MADE, Results
-from tryon_masks.entrypoints.commands.processes import BROKEN, end_with, process_pool
+from tryon_masks.entrypoints.commands.processes import BROKEN, begin, process_pool
 from tryon_masks.entrypoints.commands.progress import ProgressBar
 from tryon_masks.entrypoints.commands.tree_files import TreeWorker, Work, list_work, write_file
 from tryon_masks.outputs.layouts import KINDS, LayoutName, Split, Tree
@@ -132,7 +132,7 @@ _worker: list[TreeWorker | StartError] = []
 def _start(
     settings: Settings, wire: Wire, tree: Tree, out: Path, verbose: bool, parent: int
 ) -> None:
-    end_with(parent)
+    begin(parent, settings.ort_threads)
     telemetry.configure(sys.stderr if verbose else None)
     try:
         _worker.append(TreeWorker(settings, wire, tree, out))

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, StrictStr, ValidationError
+from pydantic import ConfigDict, Field, StrictStr, ValidationError
 
 from tryon_masks.domain.errors import InvalidRequest
 from tryon_masks.domain.identity import resolve_user_id
@@ -32,6 +32,9 @@ _START = b'{"id": "'
 
 
 class _Line(OptionsBody):
+    # Worker processes import this, and read no list.
+    model_config = ConfigDict(defer_build=True)
+
     photo: Annotated[StrictStr, Field(min_length=1, max_length=4096)]
     id: Annotated[StrictStr, Field(pattern=r"^\w[\w.-]{0,127}$")] | None = None
     user_id: UserId | None = None

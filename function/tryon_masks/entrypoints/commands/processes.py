@@ -11,6 +11,8 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
+import cv2
+
 BROKEN = (
     "A worker process did not start or was killed, for want of memory perhaps. The same command "
     "again goes on from here."
@@ -38,7 +40,17 @@ def process_pool(
         pool.shutdown(cancel_futures=True)
 
 
-def end_with(parent: int) -> None:
+def begin(parent: int, threads: int) -> None:
+    """Begin a process of ``parent``'s: it ends when that does, and keeps to its share of the cores.
+
+    Of OpenCV's own threads, one for each core in each process, most only wait for a core, and spin
+    meanwhile.
+    """
+    _end_with(parent)
+    cv2.setNumThreads(threads)
+
+
+def _end_with(parent: int) -> None:
     """Have the kernel end this process when its ``parent`` ends, however that comes."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL) != 0:

@@ -44,6 +44,8 @@ PLANES: tuple[Lines, ...] = (
 feet. Left and right share a plane."""
 CHANNELS = 3 + len(PLANES) + 1
 """Red, green, blue, the bones' planes and the outline."""
+SHOWN = np.arange(256, dtype=np.float32) / np.float32(127.5) - 1
+"""What the parser is shown of each value of 0 to 255: float32, -1 to 1."""
 
 
 def crop_matrix(
@@ -152,6 +154,5 @@ def tensor(
     result = np.empty((1, CHANNELS, height, width), np.float32)
     planes = (*cv2.split(crop), *draw(skeleton, matrix, size), person)
     for plane, values in zip(result[0], planes, strict=True):
-        np.divide(values, np.float32(127.5), out=plane)
-        plane -= 1
+        cv2.LUT(values, SHOWN, dst=plane)
     return result

@@ -201,9 +201,10 @@ def label_pixels(
     answer, calibration = evidence.answer, evidence.calibration
     table = np.array([PARTS[cls] for cls in Class], np.uint8)
     on_limb = np.take(limbs, pixels.index)
+    strongest = strongest_of(answer.cells, calibration)
     for least, chosen in ((calibration.nobody, ~on_limb), (calibration.nobody_on_limb, on_limb)):
         some = pixels.select(chosen)
-        winners, likely = winners_of(answer.cells, least, calibration)
+        winners, likely = or_nobody(strongest, answer.cells[0], least, calibration)
         won = answer.agreed(winners, some.x, some.y)
         probability = answer.read(likely, some.x, some.y)
         mixed = won == MIXED
@@ -222,16 +223,45 @@ def winners_of(
 
     The background wins where its probability is more than ``least``.
     """
-    weights = np.array([calibration.class_weights.get(cls, 1.0) for cls in CLASSES], np.float32)
-    nobody = probabilities[0] > np.float32(least)
-    label = np.zeros(nobody.shape, np.uint8)
-    best = np.where(nobody, np.float32(np.inf), np.float32(0))
+    strongest = strongest_of(probabilities, calibration)
+    return or_nobody(strongest, probabilities[0], least, calibration)
+
+
+def strongest_of(
+    probabilities: Floats, calibration: Calibration
+) -> tuple[NDArray[np.uint8], Floats]:
+    """Return the class of the greatest weighted probability but the background's, and the latter.
+
+    ``probabilities`` are as for :func:`winners_of`. The background has it where nothing else is.
+    """
+    weights = _weights(calibration)
+    label = np.zeros(probabilities.shape[1:], np.uint8)
+    best = np.zeros(probabilities.shape[1:], np.float32)
     for cls in CLASSES[1:]:
         weighted = probabilities[cls] * weights[cls]
         # Numbers rise: of the classes that beat those before them, the last has the greatest.
         np.maximum(label, (weighted > best) * np.uint8(cls), out=label)
         np.maximum(best, weighted, out=best)
-    return label, np.where(nobody, probabilities[0], best / weights[label])
+    return label, best
+
+
+def or_nobody(
+    strongest: tuple[NDArray[np.uint8], Floats],
+    background: Floats,
+    least: float,
+    calibration: Calibration,
+) -> tuple[NDArray[np.uint8], Floats]:
+    """Return the winning class and its probability: :func:`strongest_of`, or the background."""
+    label, best = strongest
+    nobody = background > np.float32(least)
+    return (
+        np.where(nobody, np.uint8(0), label),
+        np.where(nobody, background, best / _weights(calibration)[label]),
+    )
+
+
+def _weights(calibration: Calibration) -> Floats:
+    return np.array([calibration.class_weights.get(cls, 1.0) for cls in CLASSES], np.float32)
 
 
 def _reach_for_cloth(
@@ -281,10 +311,11 @@ def arm_or_hand(parts: PartMap, evidence: Evidence) -> None:
     """Tell the sides of arms and hands, and part them: the parser says it at the wrist itself."""
     pixels = Points.from_mask(where(parts, ARMS | HANDS))
     hand = where(np.take(parts, pixels.index), HANDS)
-    # A hand on the other arm is nearer to that arm's bones than to its own.
     limb, _ = anatomy.nearest(evidence.bones_in({"arm", "hand"}), pixels.x, pixels.y)
-    palm, _ = anatomy.nearest(evidence.bones_in({"hand"}), pixels.x, pixels.y)
-    left = where(np.where(hand & (palm > 0), palm, limb), {Part.LEFT_ARM, Part.LEFT_HAND})
+    # A hand on the other arm is nearer to that arm's bones than to its own.
+    palm, _ = anatomy.nearest(evidence.bones_in({"hand"}), pixels.x[hand], pixels.y[hand])
+    limb[hand] = np.where(palm > 0, palm, limb[hand])
+    left = where(limb, {Part.LEFT_ARM, Part.LEFT_HAND})
     for side in SIDES:
         own = left == (side == "left")
         some = pixels.select(own)
