@@ -12,8 +12,9 @@ SHELL := bash
 
 BIN := .venv/bin
 PIP := -m pip --disable-pip-version-check --no-input
-# The locks are whole, so nothing is left to resolve: older pips trip over extras when they try.
-LOCKED := $(PIP) install --quiet --no-deps --require-hashes -r
+# The locks are whole, so nothing is left to resolve: older pips trip over extras when they try. Python compiles
+# what is imported by itself; most of the packages' modules never are.
+LOCKED := $(PIP) install --quiet --no-compile --no-deps --require-hashes -r
 # Locked requirements, with the project itself beside them.
 RUNTIME := .venv/runtime
 TOOLS := .venv/tools
