@@ -41,7 +41,7 @@ def defined(node: ast.AST) -> Iterator[str]:
 @cache
 def names() -> frozenset[str]:
     """Every name that the code gives, ``Class.member`` too."""
-    found = set()
+    found: set[str] = set()
     for path in FILES:
         for node in ast.walk(ast.parse((ROOT / path).read_text())):
             found.update(defined(node))
