@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tryon_masks.domain.person import Box
 from tryon_masks.domain.skeleton import SIDES, Skeleton
 
-HEIGHT, WIDTH = 384, 256
+HEIGHT, WIDTH = 480, 320
 """Pixels of the parser's input; any multiples of 32 would do."""
 MARGIN = 0.06
 """Around the person's box, as a share of its longer side."""
