@@ -226,9 +226,13 @@ def test_the_other_figure_has_no_mask_pixel(sight: Sight, profile: Profile) -> N
         assert not mask[:, columns].any()
 
 
-def test_front_and_back_have_arms_in_the_upper_mask_and_hands_outside(sight: Sight) -> None:
+def test_front_and_back_have_arms_in_the_upper_mask_and_hands_outside(
+    sight: Sight, from_the_front: Sight
+) -> None:
     upper, lower = sight.mask(MaskKind.UPPER), sight.mask(MaskKind.LOWER)
 
+    # From behind, a hem lies over the heel, and toes are a guess of the pose model's.
+    toes = 0.5 if sight is from_the_front else 0.0
     for side in SIDES:
         assert at(upper, joint(sight, f"{side}_elbow"))
         assert at(upper, between(sight, f"{side}_elbow", f"{side}_wrist", 0.7))
@@ -236,7 +240,7 @@ def test_front_and_back_have_arms_in_the_upper_mask_and_hands_outside(sight: Sig
         assert not at(upper, knuckles)
         assert not at(lower, knuckles)
         assert at(lower, joint(sight, f"{side}_knee"))
-        assert not at(lower, between(sight, f"{side}_heel", f"{side}_big_toe"))
+        assert not at(lower, between(sight, f"{side}_heel", f"{side}_big_toe", toes))
     assert not at(upper, joint(sight, "nose"))
 
 

@@ -65,7 +65,7 @@ class Calibration:
             Class.DRESS: 2.0,
             Class.SKIRT: 1.4,
             Class.TROUSERS: 1.3,
-            Class.SHOE: 2.3,
+            Class.SHOE: 2.6,
             Class.BAG: 0.6,
         }
     )
