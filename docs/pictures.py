@@ -39,7 +39,11 @@ OTHERS = {
     MaskKind.LOWER: (MaskKind.PROTECT, MaskKind.HANDS, MaskKind.LEGS, MaskKind.FEET),
 }
 """What stands beside the profiles of each garment's mask."""
-SKIN = dict.fromkeys((Part.LEFT_LEG, Part.RIGHT_LEG), (222, 178, 148))
+OWN_COLOURS = {
+    **dict.fromkeys((Part.LEFT_LEG, Part.RIGHT_LEG), (222, 178, 148)),
+    Part.HAIR: (25, 20, 20),
+}
+"""Colours of this figure that differ from the tests': flat brown hair is none to the parser."""
 CAPTION = 20
 GAP = 8
 
@@ -124,7 +128,7 @@ def _masks(product: _Product) -> list[list[Cell]]:
 def _painted() -> Image.Image:
     """The figure in shorts, enlarged."""
     table = np.zeros((256, 3), np.uint8)
-    for part, colour in {**fakes.COLOURS, **SKIN}.items():
+    for part, colour in {**fakes.COLOURS, **OWN_COLOURS}.items():
         table[part] = colour
     photo = Image.fromarray(table[figures.bare_legged()])
     return photo.resize((ENLARGED * photo.width, ENLARGED * photo.height), Image.Resampling.NEAREST)

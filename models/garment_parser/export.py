@@ -21,7 +21,7 @@ from models.garment_parser.network import Parser, starting
 from tryon_masks.vision.compact.input import CHANNELS, HEIGHT, WIDTH
 
 OPSET = 17
-TEMPERATURE = 1.2
+TEMPERATURE = 1.1
 """Divides the logits, which training leaves too sure of themselves: at this one the validation's
 labels are likeliest, as ``evaluate`` prints."""
 TOLERANCE = 1e-3
