@@ -17,7 +17,8 @@ import onnx
 import onnxruntime
 import torch
 
-from models.garment_parser.network import Parser, starting
+from models.garment_parser.network import starting
+from models.garment_parser.train import update_ema
 from tryon_masks.vision.compact.input import CHANNELS, HEIGHT, WIDTH
 
 OPSET = 17
@@ -39,7 +40,7 @@ def main() -> None:
     out: Path = args.out
     model = starting(args.weights)
     if args.average is not None:
-        average(model, starting(args.average))
+        update_ema(model, starting(args.average), keep=0.5)
     model.temper(args.temperature)
     inputs = torch.rand(1, CHANNELS, HEIGHT, WIDTH) * 2 - 1
     unchecked = out.with_suffix(".unchecked")
@@ -61,13 +62,6 @@ def main() -> None:
         raise SystemExit(f"the ONNX file is off by {off:.2e}")
     unchecked.replace(out)
     print(f"{out.name}: {out.stat().st_size} bytes, off by {off:.1e}")
-
-
-@torch.no_grad()
-def average(model: Parser, other: Parser) -> None:
-    """Set each weight of ``model`` to the mean of its own and of ``other``'s."""
-    for own, others in zip(model.parameters(), other.parameters(), strict=True):
-        own.lerp_(others, 0.5)
 
 
 if __name__ == "__main__":
