@@ -288,7 +288,7 @@ def _reach_for_cloth(
     on_person[pieces[joined & own]] = True
     held = cloth.select(on_person[np.take(pieces, cloth.index)])
     likely = evidence.answer.at(CLOTH, held.x, held.y)
-    weights = np.array([calibration.class_weights.get(cls, 1.0) for cls in CLOTH], np.float32)
+    weights = _weights(calibration)[list(CLOTH)]
     won = (likely * weights[:, None]).argmax(0)
     np.put(parts, held.index, np.array([PARTS[cls] for cls in CLOTH], np.uint8)[won])
     np.put(confidence, held.index, np.take_along_axis(likely, won[None], 0)[0])
