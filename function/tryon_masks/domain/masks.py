@@ -42,10 +42,8 @@ from tryon_masks.domain.shapes import (
 HOLE = 0.02
 SPECK = 0.002
 ISLAND = 0.01
-CRUMB = 0.001
-"""Areas in units of T squared: larger holes are meant, smaller specks are noise, and so are smaller
-islands of what is worn, and smaller crumbs of what is kept within it: of a hand in a pocket, a
-finger's breadth is seen."""
+"""Areas in units of T squared: larger holes are meant, smaller specks are noise, within a garment
+too whatever they seem to be, and so are smaller islands of what is worn."""
 SOFTENING = 0.05
 """Radius in T of the corners that the hull profile rounds off."""
 REACH = 0.3
@@ -61,10 +59,9 @@ ASTRAY = 2.5
 HOMES: tuple[tuple[frozenset[Part], frozenset[Segment]], ...] = (
     (HEAD, frozenset({"head", "neck"})),
     (HANDS, frozenset({"hand"})),
-    (SHOES, frozenset({"foot", "shin"})),
-    (frozenset({Part.BAG}), frozenset()),
+    (SHOES | {Part.BAG, Part.OTHER_PERSON}, frozenset()),
 )
-"""Protected parts and their own bones; a bag has none."""
+"""Protected parts and their own bones; none where such a speck within a garment is always noise."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +159,7 @@ class MaskShaper:
         pixels = rings.core | (grown & ~rings.protected)
         pixels |= holes(pixels, HOLE * unit**2) & ~rings.protected
         pixels = without_specks(pixels, least)
-        pixels |= holes(pixels, SPECK * unit**2) & ~without_specks(rings.protected, CRUMB * unit**2)
+        pixels |= holes(pixels, SPECK * unit**2)
         # Somebody else lies off this person's bones, and rightly so.
         own = rings.core & (person.part_map != Part.OTHER_PERSON)
         frame = np.zeros(self._person.part_map.shape, bool)
@@ -322,7 +319,7 @@ def _without_misplaced(person: Person) -> Person:
     """
     parts = person.part_map
     worn = where(parts, UPPER_PARTS | LOWER_PARTS | {Part.DRESS, Part.BELT})
-    inside = holes(worn, ISLAND * person.torso**2)
+    inside = holes(worn, HOLE * person.torso**2)
     pixels = Points.from_mask(inside)
     label = np.take(parts, pixels.index)
     astray = np.zeros(len(label), bool)
