@@ -26,12 +26,21 @@ from tryon_masks.vision.compact.classes import CLASSES, Class
 from tryon_masks.vision.compact.garment_parser import ClassProbabilities
 from tryon_masks.vision.compact.input import crop_matrix, tensor
 
+Polygon = list[list[float]]
+"""Corners x, y in per cent of the photo."""
+
 IGNORE = 255
 """The label of a pixel of which nobody knows what it is."""
 NOBODY = 32
 """The label of a pixel that shows nobody, but perhaps what somebody carries."""
 VALIDATION = "1"
 """Last digit of the ids that are never trained on."""
+
+CORRECTED = Path(__file__).with_name("corrected.json")
+"""What a parser saw wrong, outlined by eye: photo -> names of classes and polygons, the later ones
+over the earlier ones."""
+OUTLINE_BORDER = 0.012
+"""Width of the strip along such an outline that is not learnt, in the photo's longer side."""
 
 WORN = {
     Class.BACKGROUND: "null",
@@ -139,6 +148,7 @@ class Example:
     ``outline`` (H, W) uint8, the pose model's, 255 where it is certain of the person.
     ``outfit``: the classes that the person wears, where somebody wrote them down.
     ``outlined``: somebody outlined all that the person carries, and ``labels`` call it a bag.
+    ``checked``: ``labels`` are an earlier parser's that somebody corrected; it knows no better.
     """
 
     name: str
@@ -149,6 +159,7 @@ class Example:
     box: Box
     outfit: frozenset[Class] | None = None
     outlined: bool = False
+    checked: bool = False
 
 
 def outfit_factors(
@@ -224,17 +235,39 @@ def known_skeleton(about: dict[str, list[list[float]]]) -> Skeleton:
 
 
 def pseudo_labelled(ccp: Path, people: Path, folder: Path) -> list[Example]:
-    """The unlabelled photos, with the labels that the module ``pseudo`` wrote to ``folder``."""
+    """The unlabelled photos, with the labels that the module ``pseudo`` wrote to ``folder``.
+
+    Of a photo in :data:`CORRECTED`, what somebody saw wrong in them is corrected.
+    """
     known = json.loads((people / "people.json").read_text())
+    corrected: dict[str, list[tuple[str, Polygon]]] = json.loads(CORRECTED.read_text())
     examples = []
     for path in sorted(folder.glob("*.png")):
         skeleton = read_skeleton(known[f"{path.stem}.jpg"])
         rgb = np.asarray(Image.open(ccp / "unlabelled" / f"{path.stem}.jpg").convert("RGB"))
         labels = np.array(Image.open(path))
         split_skirts(labels, skeleton)
+        for cls, polygon in corrected.get(path.stem, []):
+            outline_piece(labels, Class[cls.upper()], polygon)
         outline, box = np.asarray(Image.open(people / path.name)), body_box(labels, skeleton)
-        examples.append(Example(path.stem, rgb, labels, outline, skeleton, box))
+        checked = path.stem in corrected
+        examples.append(Example(path.stem, rgb, labels, outline, skeleton, box, checked=checked))
     return examples
+
+
+def outline_piece(labels: NDArray[np.uint8], cls: Class, polygon: Polygon) -> None:
+    """Label what is inside ``polygon`` in ``labels`` (H, W), in place, and nothing along its edge.
+
+    Corners are x, y in per cent of the photo.
+    """
+    height, width = labels.shape
+    corners = np.round(np.array(polygon) * [width / 100, height / 100]).astype(np.int32)
+    inside = np.zeros_like(labels)
+    cv2.fillPoly(inside, [corners], 1)
+    reach = max(1, round(OUTLINE_BORDER * max(labels.shape) / 2))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    labels[cv2.dilate(inside, disc) > 0] = IGNORE
+    labels[cv2.erode(inside, disc, borderValue=1) > 0] = cls
 
 
 def split_skirts(labels: NDArray[np.uint8], skeleton: Skeleton) -> None:
@@ -302,8 +335,8 @@ View = tuple[torch.Tensor, torch.Tensor, bool, torch.Tensor]
 
 
 class Samples(torch.utils.data.Dataset[View]):
-    """Random views: (13, H, W) float32 input, (H / 2, W / 2) labels, whether they are dyed, and
-    :func:`outfit_factors` (20,).
+    """Random views: (13, H, W) float32 input, (H / 2, W / 2) labels, whether a teacher knows no
+    better than they, and :func:`outfit_factors` (20,).
 
     ``hosts`` lend their surroundings to people who are moved.
     """
@@ -349,8 +382,14 @@ class Samples(torch.utils.data.Dataset[View]):
         labels = cv2.warpAffine(
             example.labels, halved, half, flags=cv2.INTER_NEAREST, borderValue=(IGNORE,)
         )
+        beyond_teacher = dyed or example.checked
         factors = torch.from_numpy(outfit_factors(example.outfit, outlined=example.outlined))
-        return torch.from_numpy(inputs), torch.from_numpy(labels.astype(np.int64)), dyed, factors
+        return (
+            torch.from_numpy(inputs),
+            torch.from_numpy(labels.astype(np.int64)),
+            beyond_teacher,
+            factors,
+        )
 
     def _elsewhere(self, example: Example, rng: np.random.Generator) -> Example:
         """The person before a plain wall, or before what is beside somebody else."""

@@ -24,7 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from models.garment_parser.data import IGNORE, NOBODY, Example, body_box, read_skeleton
+from models.garment_parser.data import (
+    CORRECTED,
+    IGNORE,
+    NOBODY,
+    Example,
+    Polygon,
+    body_box,
+    outline_piece,
+    read_skeleton,
+)
 from tryon_masks.domain.person import Box
 from tryon_masks.vision.compact.blazepose import (
     DETECTION_THRESHOLD,
@@ -37,9 +46,6 @@ from tryon_masks.vision.compact.classes import CLASSES, Class
 
 ReadLabels = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.uint8]]
 """From a photo (H, W, 3) and what is marked in it (H, W) to labels (H, W)."""
-
-Polygon = list[list[float]]
-"""Corners x, y in per cent of the photo."""
 
 VALIDATION = ("3", "8")
 """Last characters of the names that are never trained on."""
@@ -129,11 +135,6 @@ LETTERS = {
 CARRIED = Path(__file__).with_name("carried.json")
 """What they carry or hold, outlined by eye: photo -> polygons. An empty list says that somebody
 looked and saw nothing."""
-CORRECTED = Path(__file__).with_name("corrected.json")
-"""What a parser saw wrong, outlined by eye: photo -> names of classes and polygons, the later ones
-over the earlier ones."""
-OUTLINE_BORDER = 0.012
-"""Width of the strip along such an outline that is not learnt, in the photo's longer side."""
 BLACK = 4
 """Greatest brightness of the cut-outs' ground, 0 to 255."""
 SMALLEST = 0.0004
@@ -196,21 +197,6 @@ def _load(
             Example(name, rgb, marked, outline, skeleton, box, worn, outlined=name in carried)
         )
     return examples
-
-
-def outline_piece(labels: NDArray[np.uint8], cls: Class, polygon: Polygon) -> None:
-    """Label what is inside ``polygon`` in ``labels`` (H, W), in place, and nothing along its edge.
-
-    Corners are x, y in per cent of the photo.
-    """
-    height, width = labels.shape
-    corners = np.round(np.array(polygon) * [width / 100, height / 100]).astype(np.int32)
-    inside = np.zeros_like(labels)
-    cv2.fillPoly(inside, [corners], 1)
-    reach = max(1, round(OUTLINE_BORDER * max(labels.shape) / 2))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    labels[cv2.dilate(inside, disc) > 0] = IGNORE
-    labels[cv2.erode(inside, disc, borderValue=1) > 0] = cls
 
 
 def _parts_of(_: NDArray[np.uint8], raw: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -70,7 +70,7 @@ MIN_TEACHER_PROBABILITY = 0.15
 """Probability that the teacher must give to the classes of a set to choose among them."""
 WARM_UP_FRACTION = 0.06
 """Share of the training in which the rate rises."""
-SAMPLING_WEIGHTS = {"ccp": 0.55, "parts": 0.3, "skin": 0.15, "pseudo": 0.3}
+SAMPLING_WEIGHTS = {"ccp": 0.45, "parts": 0.35, "skin": 0.15, "pseudo": 0.25}
 """How often a view is of each set, relative to the others."""
 CCP_MIX = Mix(0.5, 0.25, 0.3)
 PARTS_MIX = Mix(0.75, 0.1)
@@ -132,7 +132,7 @@ def stages(text: str) -> list[tuple[int, int]]:
 
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
-"""Inputs, labels, which of the views are dyed, and the outfits' factors (N, 20)."""
+"""Inputs, labels, of which views a teacher knows no better, and the outfits' factors (N, 20)."""
 
 
 def train(args: argparse.Namespace) -> None:
@@ -299,13 +299,13 @@ class Trainer:
         for part in self._still:
             part.eval()
         total = 0.0
-        for step, (inputs, labels, dyed, factors) in enumerate(loader):
+        for step, (inputs, labels, beyond, factors) in enumerate(loader):
             now = (epoch - 1) * len(loader) + step
             for group, peak in zip(self._optimizer.param_groups, self._peaks, strict=True):
                 group["lr"] = peak * learning_rate_factor(now / self._steps)
             inputs = inputs.to(self._device, memory_format=torch.channels_last)
             tables = self._table * factors.to(self._device)[:, None]
-            loss = self._loss(inputs, labels.to(self._device), dyed, tables)
+            loss = self._loss(inputs, labels.to(self._device), beyond, tables)
             self._optimizer.zero_grad()
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 5.0)
@@ -315,7 +315,7 @@ class Trainer:
         return total / len(loader)
 
     def _loss(
-        self, inputs: torch.Tensor, labels: torch.Tensor, dyed: torch.Tensor, tables: torch.Tensor
+        self, inputs: torch.Tensor, labels: torch.Tensor, beyond: torch.Tensor, tables: torch.Tensor
     ) -> torch.Tensor:
         logits = self.model(inputs)
         loss = partial_loss(logits, labels, tables)
@@ -325,8 +325,8 @@ class Trainer:
             return loss
         with torch.no_grad():
             targets = self._teacher(inputs).softmax(1)
-        # Of dyed garments the teacher knows no better than the labels.
-        own = ~is_partial(labels).flatten(1).any(1) & ~dyed.to(self._device)
+        # Of dyed garments and its own slips the teacher knows no better than the labels.
+        own = ~is_partial(labels).flatten(1).any(1) & ~beyond.to(self._device)
         if own.any():
             loss = loss + own.float().mean() * distillation_loss(logits[own], targets[own])
         return loss + 0.5 * partial_distillation_loss(logits, targets, labels, tables)

@@ -91,7 +91,7 @@ def test_a_bag_is_unlikely_outside_of_what_is_outlined() -> None:
 def test_an_outline_labels_what_is_inside_and_nothing_along_its_edge() -> None:
     labels = np.full((100, 100), partial.TORSO, np.uint8)
 
-    partial.outline_piece(labels, Class.BAG, [[20, 20], [60, 20], [60, 60], [20, 60]])
+    data.outline_piece(labels, Class.BAG, [[20, 20], [60, 20], [60, 60], [20, 60]])
 
     assert labels[40, 40] == Class.BAG
     assert labels[40, 20] == labels[60, 40] == data.IGNORE
@@ -101,7 +101,7 @@ def test_an_outline_labels_what_is_inside_and_nothing_along_its_edge() -> None:
 def test_an_outline_reaches_the_frame() -> None:
     labels = np.full((100, 100), partial.TORSO, np.uint8)
 
-    partial.outline_piece(labels, Class.TROUSERS, [[0, 50], [100, 50], [100, 100], [0, 100]])
+    data.outline_piece(labels, Class.TROUSERS, [[0, 50], [100, 50], [100, 100], [0, 100]])
 
     assert labels[99, 0] == labels[99, 50] == labels[70, 99] == Class.TROUSERS
 
@@ -109,8 +109,8 @@ def test_an_outline_reaches_the_frame() -> None:
 def test_the_later_outline_lies_over_the_earlier_one() -> None:
     labels = np.full((100, 100), partial.TORSO, np.uint8)
 
-    partial.outline_piece(labels, Class.TROUSERS, [[0, 0], [100, 0], [100, 100], [0, 100]])
-    partial.outline_piece(labels, Class.HAND, [[40, 40], [60, 40], [60, 60], [40, 60]])
+    data.outline_piece(labels, Class.TROUSERS, [[0, 0], [100, 0], [100, 100], [0, 100]])
+    data.outline_piece(labels, Class.HAND, [[40, 40], [60, 40], [60, 60], [40, 60]])
 
     assert labels[50, 50] == Class.HAND
     assert labels[50, 40] == data.IGNORE
@@ -119,7 +119,7 @@ def test_the_later_outline_lies_over_the_earlier_one() -> None:
 
 def test_every_outline_can_be_drawn_and_is_of_no_validation_photo() -> None:
     carried = json.loads(partial.CARRIED.read_text())
-    corrected = json.loads(partial.CORRECTED.read_text())
+    corrected = json.loads(data.CORRECTED.read_text())
     polygons = [polygon for pieces in carried.values() for polygon in pieces]
     polygons += [polygon for pieces in corrected.values() for _, polygon in pieces]
     names = {cls for pieces in corrected.values() for cls, _ in pieces}
@@ -128,7 +128,38 @@ def test_every_outline_can_be_drawn_and_is_of_no_validation_photo() -> None:
     assert all(len(polygon) >= 3 for polygon in polygons)
     assert all(0 <= value <= 100 for polygon in polygons for corner in polygon for value in corner)
     assert names <= {cls.name.lower() for cls in CLASSES}
-    assert not [name for name in {*carried, *corrected} if name.endswith(partial.VALIDATION)]
+    # Photos of Clothing Co-Parsing without labels count from 1005; none of them is validation.
+    partly_labelled = {name for name in {*carried, *corrected} if not "1005" <= name < "2008_"}
+    assert not [name for name in partly_labelled if name.endswith(partial.VALIDATION)]
+
+
+def test_a_label_of_an_earlier_parser_is_corrected_where_somebody_saw_it_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    skeleton = figures.skeleton()
+    points = {name: [k.x, k.y, k.score] for name, k in skeleton.keypoints.items()}
+    shape = figures.person().part_map.shape
+    for folder in ("ccp/unlabelled", "people", "pseudo"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "people/people.json").write_text(
+        json.dumps({f"{name}.jpg": {"points": points} for name in ("1005", "1006")})
+    )
+    for name in ("1005", "1006"):
+        Image.new("RGB", shape[::-1]).save(tmp_path / f"ccp/unlabelled/{name}.jpg")
+        Image.fromarray(np.full(shape, 255, np.uint8)).save(tmp_path / f"people/{name}.png")
+        top = np.full(shape, Class.TOP, np.uint8)
+        Image.fromarray(top).save(tmp_path / f"pseudo/{name}.png")
+    corrected = {"1005": [["bag", [[20, 20], [60, 20], [60, 60], [20, 60]]]]}
+    (tmp_path / "corrected.json").write_text(json.dumps(corrected))
+    monkeypatch.setattr(data, "CORRECTED", tmp_path / "corrected.json")
+
+    one, other = data.pseudo_labelled(*(tmp_path / name for name in ("ccp", "people", "pseudo")))
+
+    assert one.checked
+    assert one.labels[shape[0] * 2 // 5, shape[1] * 2 // 5] == Class.BAG
+    assert one.labels[5, 5] == Class.TOP
+    assert not other.checked
+    assert (other.labels == Class.TOP).all()
 
 
 def test_what_nobody_knows_costs_nothing() -> None:
