@@ -98,6 +98,8 @@ COVERED = 0.85
 """Share of the chest's cloth that is a top's where what hangs below cannot be a dress."""
 
 
+TABLES = 0.12
+"""Share of the views in which something stands before the person."""
 DYED = (Class.TOP, Class.OUTERWEAR, Class.DRESS, Class.SKIRT, Class.TROUSERS)
 """What changes its colour."""
 
@@ -363,7 +365,9 @@ class Samples(torch.utils.data.Dataset[View]):
         if draw >= self.mix.kept + self.mix.moved:
             example = bend_limbs(example, rng)
         if draw >= self.mix.kept:
-            example = self._elsewhere(example, rng)
+            example = replace_background(example, self._ground(example, rng))
+        if rng.random() < TABLES:
+            example = put_table_before(example, self._ground(example, rng), rng)
         example = crop_frame(example, rng)
         if rng.random() < 0.5:
             example = flip_horizontally(example)
@@ -391,12 +395,12 @@ class Samples(torch.utils.data.Dataset[View]):
             factors,
         )
 
-    def _elsewhere(self, example: Example, rng: np.random.Generator) -> Example:
-        """The person before a plain wall, or before what is beside somebody else."""
+    def _ground(self, example: Example, rng: np.random.Generator) -> NDArray[np.floating]:
+        """Return a plain wall, or what is beside somebody else."""
         shape = example.labels.shape
         host = self.hosts[int(rng.integers(len(self.hosts)))]
         ground = studio_wall(shape, rng) if rng.random() < 0.4 else stretch_background(host, shape)
-        return replace_background(example, studio_wall(shape, rng) if ground is None else ground)
+        return studio_wall(shape, rng) if ground is None else ground
 
 
 def dye_garment(example: Example, rng: np.random.Generator) -> Example:
@@ -452,6 +456,38 @@ def paste_person(example: Example, guest: Example, rng: np.random.Generator) -> 
     rgb = np.where(there[..., None], cv2.warpAffine(guest.rgb, matrix, size), example.rgb)
     labels = np.where(there, np.uint8(Class.BACKGROUND), example.labels)
     outline = np.where(there, np.uint8(0), example.outline)
+    return replace(example, rgb=rgb, labels=labels, outline=outline)
+
+
+def put_table_before(
+    example: Example, ground: NDArray[np.floating], rng: np.random.Generator
+) -> Example:
+    """Hide the person from somewhere below the chest, or a piece of the lap, behind ``ground``.
+
+    A table or a counter is as wide as the photo, a cushion or a box is not. ``ground`` (H, W, 3) is
+    0 to 255. Half of the time the outline keeps what is hidden, as the pose model's often does.
+    """
+    unit, neck = example.skeleton.torso, example.skeleton.neck_base
+    if unit is None or neck is None:
+        return example
+    height, width = example.labels.shape
+    there = np.zeros((height, width), np.uint8)
+    x, y = neck[0] + rng.normal(0, 0.3) * unit, neck[1] + rng.uniform(0.5, 1.7) * unit
+    tilt = rng.normal(0, 0.06)
+    if table := rng.random() < 0.6:
+        corners = [(0, y - tilt * x), (width, y + tilt * (width - x)), (width, height), (0, height)]
+        cv2.fillPoly(there, [np.array(corners, np.int32)], 1)
+    else:
+        sides = rng.uniform(0.5, 1.6, 2) * unit
+        corners = cv2.boxPoints(((x, y), (sides[0], sides[1]), float(np.degrees(tilt) * 4)))
+        cv2.fillPoly(there, [corners.astype(np.int32)], 1)
+    alpha = cv2.GaussianBlur(there.astype(np.float32), (0, 0), 1.0)[..., None]
+    rgb = (alpha * ground + (1 - alpha) * example.rgb).clip(0, 255).astype(np.uint8)
+    hidden = there > 0
+    labels = np.where(hidden, np.uint8(Class.BACKGROUND if table else NOBODY), example.labels)
+    outline = example.outline
+    if rng.random() < 0.5:
+        outline = np.where(hidden, np.uint8(0), outline)
     return replace(example, rgb=rgb, labels=labels, outline=outline)
 
 

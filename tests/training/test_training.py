@@ -323,7 +323,7 @@ def test_every_sample_has_the_inputs_and_labels_that_the_network_expects(ccp: Pa
         assert inputs.max() <= 1
         assert labels.shape == (48, 32)
         assert factors.shape == (len(CLASSES),)
-        assert set(labels.unique().tolist()) <= {*CLASSES, data.IGNORE}
+        assert set(labels.unique().tolist()) <= {*CLASSES, data.NOBODY, data.IGNORE}
 
 
 def test_a_photo_in_which_the_pose_model_sees_nobody_is_not_learnt_from(
@@ -335,6 +335,28 @@ def test_a_photo_in_which_the_pose_model_sees_nobody_is_not_learnt_from(
     learnt = [one.name for one in data.labelled(ccp, tmp_path, validation=False)]
 
     assert learnt == [f"{number:04}" for number in range(3, 10)]
+
+
+EDGE = np.ones((9, 9), np.uint8)
+"""Wider than the soft edge of what is laid over a photo."""
+
+
+def test_what_stands_before_the_person_is_nobody_and_all_else_stays(ccp: Path) -> None:
+    example = data.labelled(ccp, ccp / "people", validation=True)[0]
+    ground = np.full((*example.labels.shape, 3), (255.0, 0.0, 255.0))
+
+    for seed in range(6):
+        hidden = data.put_table_before(example, ground, np.random.default_rng(seed))
+
+        table = (hidden.rgb == (255, 0, 255)).all(2)
+        assert table.any()
+        assert data.background(hidden.labels)[table].all()
+        changed = (hidden.rgb != example.rgb).any(2)
+        assert data.background(hidden.labels)[cv2.erode(changed.astype(np.uint8), EDGE) > 0].all()
+        assert (hidden.labels == example.labels)[~changed].all()
+        neck = example.skeleton.neck_base
+        assert neck is not None
+        assert not table[int(neck[1]), int(neck[0])]
 
 
 def test_a_ground_is_laid_behind_the_person_and_nowhere_else(ccp: Path) -> None:
