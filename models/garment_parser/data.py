@@ -37,8 +37,8 @@ VALIDATION = "1"
 """Last digit of the ids that are never trained on."""
 
 CORRECTED = Path(__file__).with_name("corrected.json")
-"""What a parser saw wrong, outlined by eye: photo -> names of classes and polygons, the later ones
-over the earlier ones."""
+"""What a parser saw wrong, and the labels of a photo ``ccp/NNNN``, outlined by eye: photo -> names
+of classes and polygons, the later ones over the earlier ones."""
 OUTLINE_BORDER = 0.012
 """Width of the strip along such an outline that is not learnt, in the photo's longer side."""
 
@@ -203,6 +203,7 @@ def labelled(
     ``as_labelled``: with skirts that are called dresses left so, see :func:`split_skirts`.
     """
     names: list[str] = json.loads((ccp / "labels.json").read_text())
+    corrected = read_corrected()
     about = json.loads((ccp / "regions.json").read_text())
     table, skin = class_table(names), names.index("skin")
     regions = np.full(256, IGNORE, np.uint8)
@@ -222,6 +223,8 @@ def labelled(
         if skeleton.torso is not None:
             if not as_labelled:
                 split_skirts(labels, skeleton)
+            for cls, polygon in corrected.get(f"ccp/{path.stem}", []):
+                outline_piece(labels, cls, polygon)
             outline, box = np.asarray(Image.open(seen)), body_box(labels, skeleton)
             examples.append(Example(path.stem, rgb, labels, outline, skeleton, box))
     return examples
@@ -242,7 +245,7 @@ def pseudo_labelled(ccp: Path, people: Path, folder: Path) -> list[Example]:
     Of a photo in :data:`CORRECTED`, what somebody saw wrong in them is corrected.
     """
     known = json.loads((people / "people.json").read_text())
-    corrected: dict[str, list[tuple[str, Polygon]]] = json.loads(CORRECTED.read_text())
+    corrected = read_corrected()
     examples = []
     for path in sorted(folder.glob("*.png")):
         skeleton = read_skeleton(known[f"{path.stem}.jpg"])
@@ -250,11 +253,20 @@ def pseudo_labelled(ccp: Path, people: Path, folder: Path) -> list[Example]:
         labels = np.array(Image.open(path))
         split_skirts(labels, skeleton)
         for cls, polygon in corrected.get(path.stem, []):
-            outline_piece(labels, Class[cls.upper()], polygon)
+            outline_piece(labels, cls, polygon)
         outline, box = np.asarray(Image.open(people / path.name)), body_box(labels, skeleton)
         checked = path.stem in corrected
         examples.append(Example(path.stem, rgb, labels, outline, skeleton, box, checked=checked))
     return examples
+
+
+def read_corrected() -> dict[str, list[tuple[Class, Polygon]]]:
+    """Read what somebody saw wrong: see :data:`CORRECTED`."""
+    found: dict[str, list[tuple[str, Polygon]]] = json.loads(CORRECTED.read_text())
+    return {
+        name: [(Class[cls.upper()], polygon) for cls, polygon in pieces]
+        for name, pieces in found.items()
+    }
 
 
 def outline_piece(labels: NDArray[np.uint8], cls: Class, polygon: Polygon) -> None:

@@ -25,13 +25,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from models.garment_parser.data import (
-    CORRECTED,
     IGNORE,
     NOBODY,
     Example,
     Polygon,
     body_box,
     outline_piece,
+    read_corrected,
     read_skeleton,
 )
 from tryon_masks.domain.person import Box
@@ -174,7 +174,7 @@ def _load(
     known = json.loads((people / "people.json").read_text())
     outfits: dict[str, str] = json.loads(OUTFITS.read_text())
     carried: dict[str, list[Polygon]] = json.loads(CARRIED.read_text())
-    corrected: dict[str, list[tuple[str, Polygon]]] = json.loads(CORRECTED.read_text())
+    corrected = read_corrected()
     examples = []
     for name in sorted(known):
         if name.endswith(VALIDATION) != validation:
@@ -186,7 +186,7 @@ def _load(
             continue
         marked = read(rgb, raw)
         for cls, polygon in corrected.get(name, []):
-            outline_piece(marked, Class[cls.upper()], polygon)
+            outline_piece(marked, cls, polygon)
         for polygon in carried.get(name, []):
             outline_piece(marked, Class.BAG, polygon)
         outline = np.asarray(Image.open(people / f"{name}.png"))
