@@ -487,12 +487,12 @@ def put_table_before(
     x, y = neck[0] + rng.normal(0, 0.3) * unit, neck[1] + rng.uniform(0.5, 1.7) * unit
     tilt = rng.normal(0, 0.06)
     if table := rng.random() < 0.6:
-        corners = [(0, y - tilt * x), (width, y + tilt * (width - x)), (width, height), (0, height)]
-        cv2.fillPoly(there, [np.array(corners, np.int32)], 1)
+        left, right = y - tilt * x, y + tilt * (width - x)
+        corners = np.array([(0, left), (width, right), (width, height), (0, height)])
     else:
-        sides = rng.uniform(0.5, 1.6, 2) * unit
-        corners = cv2.boxPoints(((x, y), (sides[0], sides[1]), float(np.degrees(tilt) * 4)))
-        cv2.fillPoly(there, [corners.astype(np.int32)], 1)
+        across, down = rng.uniform(0.5, 1.6, 2) * unit
+        corners = np.asarray(cv2.boxPoints(((x, y), (across, down), float(np.degrees(tilt) * 4))))
+    cv2.fillPoly(there, [corners.astype(np.int32)], 1)
     alpha = cv2.GaussianBlur(there.astype(np.float32), (0, 0), 1.0)[..., None]
     rgb = (alpha * ground + (1 - alpha) * example.rgb).clip(0, 255).astype(np.uint8)
     hidden = there > 0
