@@ -200,7 +200,8 @@ def labelled(
     """The labelled photos, either those of the validation or all others.
 
     ``people``: what the module of that name wrote; photos in which it saw nobody are left out.
-    ``as_labelled``: with skirts that are called dresses left so, see :func:`split_skirts`.
+    ``as_labelled``: as the data set has them, without :data:`CORRECTED`, and with skirts that are
+    called dresses left so, see :func:`split_skirts`.
     """
     names: list[str] = json.loads((ccp / "labels.json").read_text())
     corrected = read_corrected()
@@ -223,8 +224,8 @@ def labelled(
         if skeleton.torso is not None:
             if not as_labelled:
                 split_skirts(labels, skeleton)
-            for cls, polygon in corrected.get(f"ccp/{path.stem}", []):
-                outline_piece(labels, cls, polygon)
+                for cls, polygon in corrected.get(f"ccp/{path.stem}", []):
+                    outline_piece(labels, cls, polygon)
             outline, box = np.asarray(Image.open(seen)), body_box(labels, skeleton)
             examples.append(Example(path.stem, rgb, labels, outline, skeleton, box))
     return examples
