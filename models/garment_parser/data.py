@@ -7,6 +7,7 @@ Yamaguchi et al. drew the superpixels; Yang, Luo and Lin, Clothing Co-Parsing, 2
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -98,8 +99,12 @@ COVERED = 0.85
 """Share of the chest's cloth that is a top's where what hangs below cannot be a dress."""
 
 
-TABLES = 0.12
+TABLES = 0.06
 """Share of the views in which something stands before the person."""
+THINGS = 0.25
+"""Share of the views with a thing of another photo."""
+LEAST_THING, GREATEST_THING = 0.005, 1.5
+"""Areas in units of T squared: smaller things show nothing, larger ones hide everything."""
 DYED = (Class.TOP, Class.OUTERWEAR, Class.DRESS, Class.SKIRT, Class.TROUSERS)
 """What changes its colour."""
 
@@ -151,6 +156,7 @@ class Example:
     ``outfit``: the classes that the person wears, where somebody wrote them down.
     ``outlined``: somebody outlined all that the person carries, and ``labels`` call it a bag.
     ``checked``: ``labels`` are an earlier parser's that somebody corrected; it knows no better.
+    ``things``: outlines of what people carry.
     """
 
     name: str
@@ -162,6 +168,20 @@ class Example:
     outfit: frozenset[Class] | None = None
     outlined: bool = False
     checked: bool = False
+    things: tuple[Polygon, ...] = ()
+
+
+@dataclass(frozen=True)
+class Thing:
+    """A carried thing, cut out of a photo.
+
+    ``rgb`` (h, w, 3) uint8; ``there`` (h, w) uint8, 1 where it is; ``unit`` is the torso length of
+    who carries it, in pixels.
+    """
+
+    rgb: NDArray[np.uint8]
+    there: NDArray[np.uint8]
+    unit: float
 
 
 def outfit_factors(
@@ -222,12 +242,13 @@ def labelled(
         rgb = np.asarray(Image.open(ccp / "photos" / f"{path.stem}.jpg").convert("RGB"))
         skeleton = known_skeleton(known)
         if skeleton.torso is not None:
+            pieces = [] if as_labelled else corrected.get(f"ccp/{path.stem}", [])
             if not as_labelled:
                 split_skirts(labels, skeleton)
-                for cls, polygon in corrected.get(f"ccp/{path.stem}", []):
-                    outline_piece(labels, cls, polygon)
+                outline_pieces(labels, pieces)
             outline, box = np.asarray(Image.open(seen)), body_box(labels, skeleton)
-            examples.append(Example(path.stem, rgb, labels, outline, skeleton, box))
+            things = things_of(pieces)
+            examples.append(Example(path.stem, rgb, labels, outline, skeleton, box, things=things))
     return examples
 
 
@@ -253,11 +274,13 @@ def pseudo_labelled(ccp: Path, people: Path, folder: Path) -> list[Example]:
         rgb = np.asarray(Image.open(ccp / "unlabelled" / f"{path.stem}.jpg").convert("RGB"))
         labels = np.array(Image.open(path))
         split_skirts(labels, skeleton)
-        for cls, polygon in corrected.get(path.stem, []):
-            outline_piece(labels, cls, polygon)
+        pieces = corrected.get(path.stem, [])
+        outline_pieces(labels, pieces)
         outline, box = np.asarray(Image.open(people / path.name)), body_box(labels, skeleton)
-        checked = path.stem in corrected
-        examples.append(Example(path.stem, rgb, labels, outline, skeleton, box, checked=checked))
+        things, checked = things_of(pieces), path.stem in corrected
+        examples.append(
+            Example(path.stem, rgb, labels, outline, skeleton, box, checked=checked, things=things)
+        )
     return examples
 
 
@@ -268,6 +291,17 @@ def read_corrected() -> dict[str, list[tuple[Class, Polygon]]]:
         name: [(Class[cls.upper()], polygon) for cls, polygon in pieces]
         for name, pieces in found.items()
     }
+
+
+def outline_pieces(labels: NDArray[np.uint8], pieces: Sequence[tuple[Class, Polygon]]) -> None:
+    """Label what is inside each polygon in ``labels`` (H, W), in place and in their order."""
+    for cls, polygon in pieces:
+        outline_piece(labels, cls, polygon)
+
+
+def things_of(pieces: Sequence[tuple[Class, Polygon]]) -> tuple[Polygon, ...]:
+    """Return the outlines of what is carried."""
+    return tuple(polygon for cls, polygon in pieces if cls == Class.BAG)
 
 
 def outline_piece(labels: NDArray[np.uint8], cls: Class, polygon: Polygon) -> None:
@@ -353,13 +387,14 @@ class Samples(torch.utils.data.Dataset[View]):
     """Random views: (13, H, W) float32 input, (H / 2, W / 2) labels, whether a teacher knows no
     better than they, and :func:`outfit_factors` (20,).
 
-    ``hosts`` lend their surroundings to people who are moved.
+    ``hosts`` lend their surroundings to people who are moved, and the things that they carry.
     """
 
     def __init__(
         self, examples: list[Example], size: tuple[int, int], mix: Mix, hosts: list[Example]
     ) -> None:
         self.examples, self.size, self.mix, self.hosts = examples, size, mix, hosts
+        self.things = [thing for host in hosts for thing in cut_out_things(host)]
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -381,6 +416,8 @@ class Samples(torch.utils.data.Dataset[View]):
             example = replace_background(example, self._ground(example, rng))
         if rng.random() < TABLES:
             example = put_table_before(example, self._ground(example, rng), rng)
+        if pasted := bool(self.things and rng.random() < THINGS):
+            example = paste_thing(example, self.things[int(rng.integers(len(self.things)))], rng)
         example = crop_frame(example, rng)
         if rng.random() < 0.5:
             example = flip_horizontally(example)
@@ -399,7 +436,7 @@ class Samples(torch.utils.data.Dataset[View]):
         labels = cv2.warpAffine(
             example.labels, halved, half, flags=cv2.INTER_NEAREST, borderValue=(IGNORE,)
         )
-        beyond_teacher = dyed or example.checked
+        beyond_teacher = dyed or pasted or example.checked
         factors = torch.from_numpy(outfit_factors(example.outfit, outlined=example.outlined))
         return (
             torch.from_numpy(inputs),
@@ -501,6 +538,55 @@ def put_table_before(
     outline = example.outline
     if rng.random() < 0.5:
         outline = np.where(hidden, np.uint8(0), outline)
+    return replace(example, rgb=rgb, labels=labels, outline=outline)
+
+
+def cut_out_things(example: Example) -> list[Thing]:
+    """Return the carried things of a photo that are neither specks nor hide their carrier."""
+    unit, (height, width) = example.skeleton.torso, example.labels.shape
+    if unit is None:
+        return []
+    things = []
+    for polygon in example.things:
+        corners = np.round(np.array(polygon) * [width / 100, height / 100]).astype(np.int32)
+        x, y, w, h = cv2.boundingRect(corners)
+        there = np.zeros((height, width), np.uint8)
+        cv2.fillPoly(there, [corners], 1)
+        spot = slice(max(0, y), y + h), slice(max(0, x), x + w)
+        if LEAST_THING < there[spot].sum() / unit**2 < GREATEST_THING:
+            things.append(Thing(example.rgb[spot].copy(), there[spot].copy(), unit))
+    return things
+
+
+def paste_thing(example: Example, thing: Thing, rng: np.random.Generator) -> Example:
+    """Put a thing before the person or at the side, somewhere from the neck to the knees.
+
+    Ghiasi et al., Simple Copy-Paste, 2021. Half of the time the outline keeps what is hidden.
+    """
+    unit, neck = example.skeleton.torso, example.skeleton.neck_base
+    if unit is None or neck is None:
+        return example
+    scale, angle = unit / thing.unit * rng.uniform(0.7, 1.4), rng.normal(0, 0.35)
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turn[:, 0] *= rng.choice([-1.0, 1.0])
+    to = neck + unit * np.array([rng.normal(0, 0.5), rng.uniform(0.1, 2.2)])
+    middle = np.array(thing.there.shape[::-1]) / 2
+    matrix = np.column_stack([turn, to - turn @ middle])
+    size = (example.labels.shape[1], example.labels.shape[0])
+    there = cv2.warpAffine(thing.there, matrix, size, flags=cv2.INTER_NEAREST)
+    if not there.any():
+        return example
+    alpha = cv2.GaussianBlur(there.astype(np.float32), (0, 0), 0.8)[..., None]
+    pasted = cv2.warpAffine(thing.rgb, matrix, size, borderMode=cv2.BORDER_REPLICATE)
+    rgb = (alpha * pasted + (1 - alpha) * example.rgb).clip(0, 255).astype(np.uint8)
+    # Outlines drawn by hand are off by a little.
+    reach = max(1, round(0.02 * unit))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    labels = np.where(cv2.dilate(there, disc) > 0, np.uint8(IGNORE), example.labels)
+    labels[cv2.erode(there, disc) > 0] = Class.BAG
+    outline = example.outline
+    if rng.random() < 0.5:
+        outline = np.where(there > 0, np.uint8(0), outline)
     return replace(example, rgb=rgb, labels=labels, outline=outline)
 
 

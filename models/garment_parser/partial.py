@@ -30,9 +30,10 @@ from models.garment_parser.data import (
     Example,
     Polygon,
     body_box,
-    outline_piece,
+    outline_pieces,
     read_corrected,
     read_skeleton,
+    things_of,
 )
 from tryon_masks.domain.person import Box
 from tryon_masks.vision.compact.blazepose import (
@@ -185,16 +186,24 @@ def _load(
         if skeleton.torso is None:
             continue
         marked = read(rgb, raw)
-        for cls, polygon in corrected.get(name, []):
-            outline_piece(marked, cls, polygon)
-        for polygon in carried.get(name, []):
-            outline_piece(marked, Class.BAG, polygon)
+        pieces = corrected.get(name, []) + [(Class.BAG, one) for one in carried.get(name, [])]
+        outline_pieces(marked, pieces)
         outline = np.asarray(Image.open(people / f"{name}.png"))
         box = body_box(marked, skeleton)
         outfit = outfits.get(name)
         worn = None if outfit is None else frozenset(LETTERS[letter] for letter in outfit)
         examples.append(
-            Example(name, rgb, marked, outline, skeleton, box, worn, outlined=name in carried)
+            Example(
+                name,
+                rgb,
+                marked,
+                outline,
+                skeleton,
+                box,
+                worn,
+                outlined=name in carried,
+                things=things_of(pieces),
+            )
         )
     return examples
 

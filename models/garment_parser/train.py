@@ -2,7 +2,8 @@
 
     python -m models.garment_parser.train CCP PEOPLE OUT [--pseudo FOLDER] [--init FILE] ...
 
-With --teacher, it learns besides what that parser makes of the labelled photos' views. With
+With --teacher, it learns besides what that parser makes of the labelled photos' views, with
+--selfie what that parser and the selfie model make of them together, see ``pool``. With
 --parts and --skin, it learns from photos whose labels name no garments, see ``partial``.
 
 Writes OUT/last.pt after every epoch and goes on from it when started again, also with another
@@ -16,6 +17,7 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +41,8 @@ from models.garment_parser.data import (
 from models.garment_parser.evaluate import mean_iou, partial_accuracy
 from models.garment_parser.network import Parser, exported, starting
 from models.garment_parser.partial import SETS, allowed, body_parts, skin_labels
+from models.garment_parser.pool import PooledTeacher, kind_loss
+from models.garment_parser.selfie import SelfieSegmenter
 from tryon_masks.vision.compact.classes import CLASSES, Class
 
 GROUPS = (
@@ -70,7 +74,7 @@ MIN_TEACHER_PROBABILITY = 0.15
 """Probability that the teacher must give to the classes of a set to choose among them."""
 WARM_UP_FRACTION = 0.06
 """Share of the training in which the rate rises."""
-SAMPLING_WEIGHTS = {"ccp": 0.45, "parts": 0.35, "skin": 0.15, "pseudo": 0.25}
+SAMPLING_WEIGHTS = {"ccp": 0.45, "parts": 0.4, "skin": 0.15, "pseudo": 0.25}
 """How often a view is of each set, relative to the others."""
 CCP_MIX = Mix(0.5, 0.25, 0.3)
 PARTS_MIX = Mix(0.75, 0.1)
@@ -90,6 +94,7 @@ def main() -> None:
         help="weights, or an exported ONNX file, to start from (default: ImageNet)",
     )
     parser.add_argument("--teacher", type=Path, help="the same, of a parser to learn from")
+    parser.add_argument("--selfie", type=Path, help="the selfie model, which corrects the teacher")
     parser.add_argument(
         "--epochs",
         type=stages,
@@ -133,6 +138,9 @@ def stages(text: str) -> list[tuple[int, int]]:
 
 Batch = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
 """Inputs, labels, of which views a teacher knows no better, and the outfits' factors (N, 20)."""
+
+Teacher = Callable[[torch.Tensor], torch.Tensor]
+"""From inputs (N, 13, H, W) to the class probabilities (N, 20, h, w) to learn."""
 
 
 def train(args: argparse.Namespace) -> None:
@@ -249,7 +257,8 @@ class Trainer:
         self._last, self._steps = args.out / "last.pt", steps
         self.model = self._load(args.init)
         self.average = deepcopy(self.model).eval()
-        self._teacher = self._load(args.teacher) if args.teacher else None
+        self._teacher = self._teacher_of(args)
+        self._knows_kinds = args.selfie is not None
         model, frozen = self.model, []
         if args.fine:
             frozen = [part for part in model.children() if part is not model.fine]
@@ -272,6 +281,14 @@ class Trainer:
         model: Any = starting(path)
         placed: Parser = model.to(self._device, memory_format=torch.channels_last)
         return placed
+
+    def _teacher_of(self, args: argparse.Namespace) -> Teacher | None:
+        if args.teacher is None:
+            return None
+        parser = self._load(args.teacher)
+        if args.selfie is None:
+            return lambda inputs: parser(inputs).softmax(1)
+        return PooledTeacher(parser, SelfieSegmenter(args.selfie, args.threads))
 
     def resume(self) -> int:
         """Take up what was saved; return the number of epochs that are done."""
@@ -324,11 +341,14 @@ class Trainer:
         if self._teacher is None:
             return loss
         with torch.no_grad():
-            targets = self._teacher(inputs).softmax(1)
-        # Of dyed garments and its own slips the teacher knows no better than the labels.
-        own = ~is_partial(labels).flatten(1).any(1) & ~beyond.to(self._device)
+            targets = self._teacher(inputs)
+        # Of dyed garments and its own slips the parser knows no better than the labels.
+        named = ~is_partial(labels).flatten(1).any(1)
+        own, other = named & ~beyond.to(self._device), named & beyond.to(self._device)
         if own.any():
             loss = loss + own.float().mean() * distillation_loss(logits[own], targets[own])
+        if self._knows_kinds and other.any():
+            loss = loss + 0.5 * other.float().mean() * kind_loss(logits[other], targets[other])
         return loss + 0.5 * partial_distillation_loss(logits, targets, labels, tables)
 
 

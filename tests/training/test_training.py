@@ -359,6 +359,30 @@ def test_what_stands_before_the_person_is_nobody_and_all_else_stays(ccp: Path) -
         assert not table[int(neck[1]), int(neck[0])]
 
 
+def test_what_somebody_else_carries_is_a_bag_on_the_person_and_all_else_stays(ccp: Path) -> None:
+    carrier, example = data.labelled(ccp, ccp / "people", validation=False)[:2]
+    magenta = np.full_like(carrier.rgb, (255, 0, 255))
+    outline = [[40.0, 40.0], [60.0, 40.0], [60.0, 60.0], [40.0, 60.0]]
+    (thing,) = data.cut_out_things(replace(carrier, rgb=magenta, things=(outline,)))
+
+    for seed in range(6):
+        pasted = data.paste_thing(example, thing, np.random.default_rng(seed))
+
+        bag = (pasted.rgb == (255, 0, 255)).all(2)
+        assert (pasted.labels[cv2.erode(bag.astype(np.uint8), EDGE) > 0] == Class.BAG).all()
+        changed = (pasted.rgb != example.rgb).any(2)
+        far = cv2.dilate(changed.astype(np.uint8), EDGE) == 0
+        assert (pasted.labels == example.labels)[far].all()
+
+
+def test_specks_and_what_hides_its_carrier_are_not_lent(ccp: Path) -> None:
+    example = data.labelled(ccp, ccp / "people", validation=False)[0]
+    everything = [[0.0, 0.0], [100.0, 0.0], [100.0, 100.0], [0.0, 100.0]]
+    speck = [[50.0, 50.0], [51.0, 50.0], [51.0, 51.0], [50.0, 51.0]]
+
+    assert not data.cut_out_things(replace(example, things=(everything, speck)))
+
+
 def test_a_ground_is_laid_behind_the_person_and_nowhere_else(ccp: Path) -> None:
     example = data.labelled(ccp, ccp / "people", validation=True)[0]
     ground = np.full((*example.labels.shape, 3), (255.0, 0.0, 255.0))
