@@ -48,7 +48,7 @@ STORE_S = 3.0
 ANSWER_S = 9.0
 """Seconds kept back for what comes after the masks: what was made, the profile, the records."""
 
-MASK_RULES = "10"
+MASK_RULES = "11"
 """Part of every storage key: raise it when the same photo must get new addresses."""
 
 

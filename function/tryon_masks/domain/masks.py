@@ -41,7 +41,7 @@ from tryon_masks.domain.shapes import (
 
 HOLE = 0.02
 SPECK = 0.002
-ISLAND = 0.01
+ISLAND = 0.02
 """Areas in units of T squared: larger holes are meant, smaller specks are noise, within a garment
 too whatever they seem to be, and so are smaller islands of what is worn."""
 SOFTENING = 0.05
