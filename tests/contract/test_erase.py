@@ -7,6 +7,7 @@ import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -25,6 +26,7 @@ from tryon_masks.entrypoints.queue.uploads import Uploads
 from tryon_masks.jobs.progress import BatchTracker, JobTracker
 from tryon_masks.jobs.run import JobRunner
 from tryon_masks.jobs.submit import BatchSubmitter, JobSubmitter, Submission
+from tryon_masks.ports import user_folder
 from tryon_masks.schema.requests import BatchBody
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log, request_log
@@ -287,6 +289,7 @@ def test_what_is_out_of_reach_or_not_set_up_is_said(capsys: pytest.CaptureFixtur
     ran = erase(capsys, AWS | {"MASK_PUBLIC_BASE_URL": "https://cdn.example.com"}, "--yes")
 
     assert ran.answer["places"][-1]["state"] == "not set up"
+    assert "Not set up, so not searched: profile and step log." in ran.err
     told = "\n".join(ran.answer["out_of_reach"])
     assert all(
         word in told for word in ("CloudWatch", "SQS", "Step Functions", "CDN", "at this moment")
@@ -362,6 +365,34 @@ def test_an_id_that_is_nobodys_is_wrong_usage(
 ) -> None:
     assert cli.main(["erase", f"--user-id={user}", "--yes"], environ=AWS) == 2
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [{}, {"MASK_DIR": "masks"}, {name: AWS[name] for name in AWS if name != "MASK_STORE"}],
+    ids=["nothing", "a folder", "no store"],
+)
+def test_without_a_deployments_store_nothing_is_looked_for(
+    capsys: pytest.CaptureFixture[str], environ: dict[str, str]
+) -> None:
+    assert cli.main(["erase", "--user-id", ADA, "--yes"], environ=environ) == 2
+
+    printed = capsys.readouterr()
+    assert "MASK_STORE is not set" in printed.err
+    assert printed.out == ""
+
+
+def test_a_folder_that_the_command_line_names_is_searched(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    mask = tmp_path / user_folder(ADA) / "abc.upper.png"
+    mask.parent.mkdir(parents=True)
+    mask.touch()
+
+    ran = erase(capsys, {}, "--out", str(tmp_path), "--yes")
+
+    assert (ran.code, ran.found["masks"], mask.exists()) == (0, 1, False)
+    assert f"not searched: {', '.join(name for name in PLACES if name != 'masks')}." in ran.err
 
 
 def test_settings_that_are_wrong_erase_nothing(capsys: pytest.CaptureFixture[str]) -> None:

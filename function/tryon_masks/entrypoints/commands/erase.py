@@ -10,13 +10,15 @@ from uuid import uuid4
 
 import typer
 
-from tryon_masks.domain.errors import InvalidRequest
+from tryon_masks.domain.errors import InvalidRequest, SettingsError
 from tryon_masks.domain.identity import ANONYMOUS, check_user_id
 from tryon_masks.entrypoints.commands import options as given
 from tryon_masks.entrypoints.commands.making import Session, chosen_settings
 from tryon_masks.erasure import erase_user
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log, request_log
+
+NO_DEPLOYMENT = "MASK_STORE is not set: erase needs the settings of the deployment."
 
 
 def erase(
@@ -33,8 +35,14 @@ def erase(
         user = read_person(user_id)
     except InvalidRequest as error:
         raise given.UsageError(str(error)) from error
+    # A deployment always names its store. No default is taken: it would be an empty folder here.
+    if out is None and store is None and not session.environ.get("MASK_STORE"):
+        raise SettingsError(NO_DEPLOYMENT)
     answer = erase_all(chosen_settings(session.environ, out, store), user, really=yes)
     print(json.dumps(answer))
+    unset = [place["place"] for place in answer["places"] if place["state"] == "not set up"]
+    if unset:
+        print(f"Not set up, so not searched: {', '.join(unset)}.", file=sys.stderr)
     if not yes:
         print("Nothing was erased. The same with --yes erases it.", file=sys.stderr)
     return 1 if answer["status"] == "failed" else 0
