@@ -88,9 +88,8 @@ class TreeWorker:
     def __init__(self, settings: Settings, wire: Wire, tree: Tree, out: Path) -> None:
         self._out = out
         self._tree = tree
-        most = settings.max_photo_pixels
         self._most_bytes = settings.max_photo_bytes + 1
-        self._limits = images.Limits(settings.max_photo_bytes, most, working_side=most)
+        self._limits = images.Limits(settings.max_photo_bytes, settings.max_photo_pixels).whole
         with init_log("cli"):
             self._service: MaskService = wire(settings)[0]
 
