@@ -23,12 +23,7 @@ from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import Refusal
 from tryon_masks.domain.person import Candidate
 from tryon_masks.domain.skeleton import Skeleton
-from tryon_masks.vision.compact.blazepose import (
-    DETECTION_THRESHOLD,
-    PersonDetector,
-    PoseModel,
-    to_candidate,
-)
+from tryon_masks.vision.compact.blazepose import PersonDetector, PoseModel, to_candidate
 from tryon_masks.vision.compact.people import PoseCandidate, outline_of
 
 ASTRAY = 0.5
@@ -53,7 +48,7 @@ def main() -> None:
     for path in [*paths, *sorted((ccp / "unlabelled").glob("*.jpg"))]:
         rgb = np.asarray(Image.open(path).convert("RGB"))
         frame = (rgb.shape[0], rgb.shape[1])
-        confident = [one.crop for one in detector.find(rgb) if one.score >= DETECTION_THRESHOLD]
+        confident = [one.crop for one in detector.find(rgb) if one.confident]
         looks = [pose for crop in confident if (pose := poses.infer(rgb, crop))]
         people = [
             PoseCandidate(one.box, one.score, one.skeleton, pose)

@@ -129,6 +129,11 @@ class Detection:
     neck: Point
     score: float
 
+    @property
+    def confident(self) -> bool:
+        """Return whether it counts by itself."""
+        return self.score >= DETECTION_THRESHOLD
+
 
 @dataclass(frozen=True)
 class Pose:

@@ -14,7 +14,6 @@ from tryon_masks.domain.shapes import grow
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
 from tryon_masks.vision.compact.blazepose import (
-    DETECTION_THRESHOLD,
     OUTLINE_THRESHOLD,
     SHOULDERS,
     Crop,
@@ -86,7 +85,7 @@ class PeopleFinder:
         """Find everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
         with step("detect_people", "blazepose"):
             found = self._detector.find(rgb)
-        confident = [one for one in found if one.score >= DETECTION_THRESHOLD]
+        confident = [one for one in found if one.confident]
         with step("estimate_poses", "blazepose", crops=len(confident)):
             poses = _deduplicate(self._look(rgb, confident))
         if not poses:
@@ -110,9 +109,7 @@ class PeopleFinder:
         """
         for _ in range(MAX_HIDDEN_ROUNDS):
             bare = _paint_over(rgb, poses)
-            confident = (
-                one for one in self._detector.find(bare) if one.score >= DETECTION_THRESHOLD
-            )
+            confident = (one for one in self._detector.find(bare) if one.confident)
             found = self._look(bare, (one for one in confident if _is_apart(one.neck, poses)))
             people = _deduplicate([*poses, *found])
             if len(people) == len(poses):
