@@ -36,6 +36,7 @@ from models.garment_parser.data import (
     things_of,
 )
 from tryon_masks.domain.person import Box
+from tryon_masks.domain.shapes import whole_grid
 from tryon_masks.vision.compact.blazepose import Crop, PersonDetector, PoseModel, to_candidate
 from tryon_masks.vision.compact.classes import CLASSES, Class
 
@@ -256,7 +257,7 @@ def main() -> None:
             pose = poses.infer(rgb, crop)
             if pose is None or (one := to_candidate(pose, frame)) is None:
                 continue
-            outline = pose.outline_on(slice(0, frame[0]), slice(0, frame[1]))
+            outline = pose.outline_on(*whole_grid(frame))
             seen = outline > 0.5
             overlap = (seen & body).sum() / max(1, (seen | body).sum())
             if overlap > found:

@@ -22,6 +22,7 @@ from models.garment_parser.data import known_skeleton
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import Refusal
 from tryon_masks.domain.person import Candidate
+from tryon_masks.domain.shapes import whole_grid
 from tryon_masks.domain.skeleton import Skeleton
 from tryon_masks.vision.compact.blazepose import PersonDetector, PoseModel, to_candidate
 from tryon_masks.vision.compact.people import PoseCandidate, outline_of
@@ -59,7 +60,7 @@ def main() -> None:
         if chosen is None:
             missed += 1
             continue
-        outline = outline_of(chosen, (slice(0, frame[0]), slice(0, frame[1])))
+        outline = outline_of(chosen, whole_grid(frame))
         Image.fromarray(cv2.convertScaleAbs(outline, alpha=255)).save(out / f"{path.stem}.png")
         if path.stem not in labelled:
             points = {name: [k.x, k.y, k.score] for name, k in chosen.skeleton.keypoints.items()}
