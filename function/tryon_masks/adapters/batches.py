@@ -9,8 +9,9 @@ from typing import Any, get_args
 from botocore.exceptions import ClientError
 
 from tryon_masks.adapters.aws import delete_items, find_items, translate_state_errors
-from tryon_masks.adapters.jobs import now, read_all, refused
+from tryon_masks.adapters.jobs import read_all, refused
 from tryon_masks.ports import Batch, JobState
+from tryon_masks.telemetry import now
 
 PREFIX = "batch-"
 """What a batch's ``id`` in the table begins with, and no job's does."""

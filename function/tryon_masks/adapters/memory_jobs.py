@@ -11,7 +11,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import uuid4
 
@@ -19,6 +18,7 @@ from tryon_masks.adapters.memory import MemoryFiles, StoredFile
 from tryon_masks.domain.errors import CallbackFailed, InvalidRequest, PhotoNotFound, PhotoTooLarge
 from tryon_masks.ports import Batch, Job, JobState, MaskTask, Task, UploadForm
 from tryon_masks.settings import RESULTS
+from tryon_masks.telemetry import now
 
 MAX_JOBS = 10_000
 MAX_BATCHES = 100
@@ -53,7 +53,7 @@ class MemoryJobs:
 
     def add(self, job_id: str, owner: str, task: Task) -> Job:
         """Take a job; it is queued."""
-        job = Job(job_id, owner, "queued", task, _now(), _now(), None)
+        job = Job(job_id, owner, "queued", task, now(), now(), None)
         with self._lock:
             self._jobs[job_id] = job
         return job
@@ -82,7 +82,7 @@ class MemoryJobs:
             job = self._jobs.get(job_id)
             if job is not None and not job.done:
                 self._jobs[job_id] = replace(
-                    job, state=state, updated_at=_now(), answer=kept, done=done
+                    job, state=state, updated_at=now(), answer=kept, done=done
                 )
 
 
@@ -96,7 +96,7 @@ class MemoryBatches:
 
     def add(self, batch_id: str, owner: str, total: int | None) -> Batch:
         """Take a batch; all its items are queued."""
-        batch = Batch(batch_id, owner, total, _count([]), _now(), _now(), None)
+        batch = Batch(batch_id, owner, total, _count([]), now(), now(), None)
         with self._lock:
             self._batches[batch_id], self._items[batch_id] = batch, {}
         return batch
@@ -112,7 +112,7 @@ class MemoryBatches:
             batch = self._batches.get(batch_id)
             if batch is not None and self._move(batch_id, number, state):
                 counts = _count(self._items[batch_id].values())
-                batch = replace(batch, counts=counts, updated_at=_now(), results=None)
+                batch = replace(batch, counts=counts, updated_at=now(), results=None)
                 self._batches[batch_id] = batch
             return batch
 
@@ -121,7 +121,7 @@ class MemoryBatches:
         with self._lock:
             if batch_id in self._batches:
                 batch = self._batches[batch_id]
-                self._batches[batch_id] = replace(batch, results=results, updated_at=_now())
+                self._batches[batch_id] = replace(batch, results=results, updated_at=now())
 
     def set_list_item_state(self, batch_id: str, number: int, state: JobState) -> None:
         """Set the state of an item of a list."""
@@ -340,7 +340,3 @@ class NoCallbacks:
         CallbackFailed
         """
         raise CallbackFailed(detail="this server posts to nobody")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
