@@ -16,7 +16,17 @@ from uuid import uuid4
 
 from tryon_masks.adapters.memory import MemoryFiles, StoredFile
 from tryon_masks.domain.errors import CallbackFailed, InvalidRequest, PhotoNotFound, PhotoTooLarge
-from tryon_masks.ports import Batch, Job, JobState, MaskTask, Task, UploadForm
+from tryon_masks.ports import (
+    COUNTED,
+    FINAL,
+    JSON_LINES,
+    Batch,
+    Job,
+    JobState,
+    MaskTask,
+    Task,
+    UploadForm,
+)
 from tryon_masks.settings import RESULTS
 from tryon_masks.telemetry import now
 
@@ -24,9 +34,6 @@ MAX_JOBS = 10_000
 MAX_BATCHES = 100
 BUCKET = "memory"
 """What stands in the place of a bucket's name."""
-JSON_LINES = "application/jsonl"
-_COUNTED: tuple[JobState, ...] = ("running", "success", "partial", "refused", "error")
-_FINAL = frozenset[JobState]({"success", "partial", "refused"})
 
 T = TypeVar("T")
 
@@ -138,14 +145,14 @@ class MemoryBatches:
     def _move(self, batch_id: str, number: int, state: JobState) -> bool:
         """Whether the item is in another state now."""
         items = self._items[batch_id]
-        if items.get(number) in {*_FINAL, state}:
+        if items.get(number) in {*FINAL, state}:
             return False
         items[number] = state
         return True
 
 
 def _count(states: Iterable[JobState]) -> dict[JobState, int]:
-    counts: dict[JobState, int] = dict.fromkeys(_COUNTED, 0)
+    counts: dict[JobState, int] = dict.fromkeys(COUNTED, 0)
     for state in states:
         counts[state] += 1
     return counts
