@@ -30,15 +30,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tryon_masks import images
-from tryon_masks.domain.errors import (
-    InvalidRequest,
-    PhotoFetchFailed,
-    PhotoNotFound,
-    TryonMasksError,
-)
+from tryon_masks.domain.errors import InvalidRequest, TryonMasksError
 from tryon_masks.domain.identity import ANONYMOUS
 from tryon_masks.domain.masks import Mask
 from tryon_masks.domain.person import Box, Candidate, Person
+from tryon_masks.files import read_file
 from tryon_masks.outputs.extra import Output, keypoints, output_files
 from tryon_masks.outputs.parsed_photo import ParsedPhoto
 from tryon_masks.outputs.targets import TARGETS, TargetName, target_files
@@ -252,7 +248,7 @@ class MaskMaker:
         """Return what the models are shown, and what the whole photo can be had from later."""
         if isinstance(photo, str | os.PathLike):
             with step("read_photo", "library"):
-                photo = _read(Path(photo), self._limits.max_bytes + 1)
+                photo = read_file(Path(photo), self._limits.max_bytes + 1)
         with step("decode_image", "intake"):
             if isinstance(photo, bytes):
                 return images.decode(photo, self._limits), photo
@@ -556,16 +552,3 @@ def _opened(files: Mapping[str, EncodedImage]) -> dict[str, Image.Image]:
 def _corners(box: Box | Sequence[float]) -> list[float]:
     sides = (box.x0, box.y0, box.x1, box.y1) if isinstance(box, Box) else box
     return [float(side) for side in sides]
-
-
-def _read(path: Path, max_bytes: int) -> bytes:
-    """Read the file's first ``max_bytes`` bytes: one more than is allowed shows that it is too
-    large.
-    """
-    try:
-        with path.open("rb") as file:
-            return file.read(max_bytes)
-    except FileNotFoundError as error:
-        raise PhotoNotFound("There is no such file.", detail=str(error)) from error
-    except (OSError, ValueError) as error:
-        raise PhotoFetchFailed("The file could not be read.", detail=str(error)) from error

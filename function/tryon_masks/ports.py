@@ -17,6 +17,9 @@ from tryon_masks.domain.person import Candidate, Person
 USER_METADATA = "user-id"
 """Metadata of an uploaded object, and of its result, that says whose they are."""
 
+JSON_LINES = "application/jsonl"
+"""The type of files of answers, one a line."""
+
 
 def user_folder(user_id: str) -> str:
     """Return the first part of the keys of what is made for a user, by which it is found again.
@@ -132,6 +135,12 @@ class Idempotency(Protocol):
 
 
 JobState = Literal["queued", "running", "success", "partial", "refused", "error"]
+
+FINAL: tuple[JobState, ...] = ("success", "partial", "refused")
+"""States that an item of a batch does not leave."""
+ANSWERED: tuple[JobState, ...] = (*FINAL, "error")
+COUNTED: tuple[JobState, ...] = ("running", *ANSWERED)
+"""States that a batch counts: an item in none of them is queued."""
 
 
 @dataclass(frozen=True)
@@ -255,9 +264,6 @@ class Batch:
     def answered(self) -> bool:
         """Return whether each item has its answer."""
         return self.total == sum(n for state, n in self.counts.items() if state in ANSWERED)
-
-
-ANSWERED: frozenset[JobState] = frozenset({"success", "partial", "refused", "error"})
 
 
 class Batches(Protocol):

@@ -379,8 +379,7 @@ def shape_masks(
         try:
             made.append(shape_mask(analysis, kind, shaper))
         except Refusal as refusal:
-            count("MasksRefused", code=refusal.code)
-            refused.append(RefusedMask(kind.value, refusal.code, str(refusal)))
+            refused.append(_refused(kind, refusal))
     return made, refused
 
 
@@ -402,6 +401,12 @@ def shape_mask(analysis: PhotoAnalysis, kind: MaskKind, shaper: MaskShaper | Non
         if shaper is None:
             raise analysis.refusal or NoPerson
         return shaper.make(kind)
+
+
+def _refused(kind: MaskKind, refusal: Refusal) -> RefusedMask:
+    """Count a refusal, and say it for the answer."""
+    count("MasksRefused", code=refusal.code)
+    return RefusedMask(kind.value, refusal.code, str(refusal))
 
 
 @dataclass(frozen=True)
@@ -428,8 +433,7 @@ def _extras(
                     sets.append(target_files(parsed, mask, options.target, name))
             fit.append(mask)
         except Refusal as refusal:
-            count("MasksRefused", code=refusal.code)
-            refused.append(RefusedMask(mask.kind.value, refusal.code, str(refusal)))
+            refused.append(_refused(mask.kind, refusal))
     if not fit:
         return fit, refused, _Extras()
     height, width = parsed.rgb.shape[:2]

@@ -83,7 +83,7 @@ class _JsonLines(logging.Formatter):
         line: dict[str, Any] = {
             "level": record.levelname,
             "message": record.getMessage(),
-            "timestamp": _now(),
+            "timestamp": now(),
             "service": SERVICE,
             **(_exporter.line_fields() if _exporter else {}),
         }
@@ -207,7 +207,7 @@ class RequestLog:
         if self._step_log is None:
             return
         header = {
-            "timestamp": _now(),
+            "timestamp": now(),
             "request_id": self.request_id,
             "user_id": self.user_id,
             "service": SERVICE,
@@ -255,7 +255,7 @@ class RequestLog:
         level = _LEVELS.get(status, logging.INFO)
         with self._lock:
             record = {
-                "timestamp": _now(),
+                "timestamp": now(),
                 "level": logging.getLevelName(level),
                 "request_id": self.request_id,
                 "user_id": self.user_id,
@@ -428,7 +428,8 @@ def _describe(error: BaseException) -> dict[str, Any]:
     return fields if error.detail is None else {**fields, "detail": error.detail}
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the time as ISO 8601 in UTC, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -36,13 +36,8 @@ from models.garment_parser.data import (
     things_of,
 )
 from tryon_masks.domain.person import Box
-from tryon_masks.vision.compact.blazepose import (
-    DETECTION_THRESHOLD,
-    Crop,
-    PersonDetector,
-    PoseModel,
-    to_candidate,
-)
+from tryon_masks.domain.shapes import whole_grid
+from tryon_masks.vision.compact.blazepose import Crop, PersonDetector, PoseModel, to_candidate
 from tryon_masks.vision.compact.classes import CLASSES, Class
 
 ReadLabels = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.uint8]]
@@ -257,12 +252,12 @@ def main() -> None:
         label = folder / "labels" / f"{path.stem}.png"
         body = np.asarray(Image.open(label)) > 0 if label.exists() else silhouette(rgb)
         best, found = None, AGREEMENT
-        confident = [one.crop for one in detector.find(rgb) if one.score >= DETECTION_THRESHOLD]
+        confident = [one.crop for one in detector.find(rgb) if one.confident]
         for crop in [*confident, *crops_around(body)]:
             pose = poses.infer(rgb, crop)
             if pose is None or (one := to_candidate(pose, frame)) is None:
                 continue
-            outline = pose.outline_on(slice(0, frame[0]), slice(0, frame[1]))
+            outline = pose.outline_on(*whole_grid(frame))
             seen = outline > 0.5
             overlap = (seen & body).sum() / max(1, (seen | body).sum())
             if overlap > found:

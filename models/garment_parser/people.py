@@ -22,13 +22,9 @@ from models.garment_parser.data import known_skeleton
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import Refusal
 from tryon_masks.domain.person import Candidate
+from tryon_masks.domain.shapes import whole_grid
 from tryon_masks.domain.skeleton import Skeleton
-from tryon_masks.vision.compact.blazepose import (
-    DETECTION_THRESHOLD,
-    PersonDetector,
-    PoseModel,
-    to_candidate,
-)
+from tryon_masks.vision.compact.blazepose import PersonDetector, PoseModel, to_candidate
 from tryon_masks.vision.compact.people import PoseCandidate, outline_of
 
 ASTRAY = 0.5
@@ -53,7 +49,7 @@ def main() -> None:
     for path in [*paths, *sorted((ccp / "unlabelled").glob("*.jpg"))]:
         rgb = np.asarray(Image.open(path).convert("RGB"))
         frame = (rgb.shape[0], rgb.shape[1])
-        confident = [one.crop for one in detector.find(rgb) if one.score >= DETECTION_THRESHOLD]
+        confident = [one.crop for one in detector.find(rgb) if one.confident]
         looks = [pose for crop in confident if (pose := poses.infer(rgb, crop))]
         people = [
             PoseCandidate(one.box, one.score, one.skeleton, pose)
@@ -64,7 +60,7 @@ def main() -> None:
         if chosen is None:
             missed += 1
             continue
-        outline = outline_of(chosen, (slice(0, frame[0]), slice(0, frame[1])))
+        outline = outline_of(chosen, whole_grid(frame))
         Image.fromarray(cv2.convertScaleAbs(outline, alpha=255)).save(out / f"{path.stem}.png")
         if path.stem not in labelled:
             points = {name: [k.x, k.y, k.score] for name, k in chosen.skeleton.keypoints.items()}

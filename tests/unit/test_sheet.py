@@ -182,9 +182,16 @@ def test_what_is_not_here_or_damaged_is_said(folder: Folder) -> None:
     assert elsewhere["pictures"] is None
     assert here["pictures"]["masks"] == {}
     assert "The mask upper: The photo is not a JPEG" in here["note"]
-    assert "The mask lower: The file could not be read." in here["note"]
+    assert "The mask lower: There is no such file." in here["note"]
     photo.unlink()
-    assert folder.sheet(str(answers))[1]["note"] == "The photo: The file could not be read."
+    assert folder.sheet(str(answers))[1]["note"] == "The photo: There is no such file."
+
+
+def test_a_path_that_cannot_be_one_is_said(folder: Folder) -> None:
+    answer = {"photo": "me\0.jpg", "status": "success"}
+    (folder.root / "list.jsonl").write_text(json.dumps(answer))
+    (card,) = folder.sheet("list.jsonl")
+    assert card["note"] == "The photo: The file could not be read."
 
 
 def test_the_page_needs_nothing_beside_itself_and_runs_nothing_of_a_name(folder: Folder) -> None:

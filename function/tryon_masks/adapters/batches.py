@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from typing import Any
 
 from botocore.exceptions import ClientError
 
 from tryon_masks.adapters.aws import delete_items, find_items, translate_state_errors
-from tryon_masks.adapters.jobs import now, read_all, refused
-from tryon_masks.ports import Batch, JobState
+from tryon_masks.adapters.jobs import read_all, refused
+from tryon_masks.ports import COUNTED, FINAL, Batch, JobState
+from tryon_masks.telemetry import now
 
 PREFIX = "batch-"
 """What a batch's ``id`` in the table begins with, and no job's does."""
 PART = 1000
 """Items of a list that are counted in one record, which can be 400 KB."""
-_DONE = ("success", "partial", "refused")
-_COUNTED = ("running", "error", *_DONE)
-_LATER: dict[str, tuple[str, ...]] = {
-    "running": ("running", *_DONE),
-    "error": ("error", *_DONE),
-    **dict.fromkeys(_DONE, _DONE),
+_LATER: dict[str, tuple[JobState, ...]] = {
+    "running": ("running", *FINAL),
+    "error": ("error", *FINAL),
+    **dict.fromkeys(FINAL, FINAL),
 }
 """State -> those that an item has reached already where it cannot be said any more."""
 
@@ -120,7 +119,7 @@ class DynamoBatches:
         names: Sequence[str] = (),
     ) -> dict[str, Any] | None:
         """Put an item's number into the set of its state: the record then, or None: it stays."""
-        others = [name for name in _COUNTED if name != state]
+        others = [name for name in COUNTED if name != state]
         not_there_yet = [f"NOT contains(#{name}, :number)" for name in _LATER[state]]
         with translate_state_errors():
             try:
@@ -130,7 +129,7 @@ class DynamoBatches:
                     UpdateExpression=f"{more} ADD #{state} :numbers "
                     f"DELETE {', '.join(f'#{name} :numbers' for name in others)}",
                     ConditionExpression=" AND ".join([*conditions, *not_there_yet]),
-                    ExpressionAttributeNames={f"#{name}": name for name in (*names, *_COUNTED)},
+                    ExpressionAttributeNames={f"#{name}": name for name in (*names, *COUNTED)},
                     ExpressionAttributeValues={
                         ":number": {"N": str(number)},
                         ":numbers": {"NS": [str(number)]},
@@ -182,8 +181,7 @@ def _part(batch_id: str, part: int) -> dict[str, Any]:
 
 
 def _counts(item: Mapping[str, Any]) -> dict[JobState, int]:
-    counted: tuple[JobState, ...] = get_args(JobState)
-    return {state: len(item.get(state, {}).get("NS", ())) for state in counted if state != "queued"}
+    return {state: len(item.get(state, {}).get("NS", ())) for state in COUNTED}
 
 
 def _batch(item: Mapping[str, Any]) -> Batch:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from uuid import uuid4
 
 from tryon_masks.domain.errors import StoreFailed
+from tryon_masks.files import replacing
 from tryon_masks.ports import EncodedImage, user_folder
 from tryon_masks.telemetry import step
 
@@ -42,7 +42,8 @@ class DirectoryMaskStore:
                 )
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                _replace(path, file.data)
+                with replacing(path) as unfinished:
+                    unfinished.write_bytes(file.data)
             except OSError as error:
                 raise StoreFailed(
                     f"These masks could not be stored: {name}.", detail=str(error)
@@ -65,12 +66,3 @@ class DirectoryMaskStore:
         for folder in {path.parent for path in paths}:
             with suppress(OSError):
                 folder.rmdir()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        unfinished.write_bytes(data)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

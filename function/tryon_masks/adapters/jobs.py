@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any, get_args
 
 from botocore.exceptions import ClientError
@@ -15,6 +14,7 @@ from pydantic import TypeAdapter
 from tryon_masks.adapters.aws import delete_items, find_items, translate_state_errors
 from tryon_masks.domain.errors import StateUnavailable
 from tryon_masks.ports import Job, JobState, Task
+from tryon_masks.telemetry import now
 
 MAX_KEYS_READ = 100
 """Items that DynamoDB reads at once."""
@@ -189,11 +189,6 @@ def read_all(
         yield from page["Responses"][table]
         # What did not fit one answer, which is at most 16 MB.
         asked = asked[MAX_KEYS_READ:] + page["UnprocessedKeys"].get(table, {}).get("Keys", [])
-
-
-def now() -> str:
-    """Return the time as ISO 8601 in UTC, to the millisecond."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def refused(error: ClientError) -> bool:

@@ -11,22 +11,29 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import uuid4
 
 from tryon_masks.adapters.memory import MemoryFiles, StoredFile
 from tryon_masks.domain.errors import CallbackFailed, InvalidRequest, PhotoNotFound, PhotoTooLarge
-from tryon_masks.ports import Batch, Job, JobState, MaskTask, Task, UploadForm
+from tryon_masks.ports import (
+    COUNTED,
+    FINAL,
+    JSON_LINES,
+    Batch,
+    Job,
+    JobState,
+    MaskTask,
+    Task,
+    UploadForm,
+)
 from tryon_masks.settings import RESULTS
+from tryon_masks.telemetry import now
 
 MAX_JOBS = 10_000
 MAX_BATCHES = 100
 BUCKET = "memory"
 """What stands in the place of a bucket's name."""
-JSON_LINES = "application/jsonl"
-_COUNTED: tuple[JobState, ...] = ("running", "success", "partial", "refused", "error")
-_FINAL = frozenset[JobState]({"success", "partial", "refused"})
 
 T = TypeVar("T")
 
@@ -53,7 +60,7 @@ class MemoryJobs:
 
     def add(self, job_id: str, owner: str, task: Task) -> Job:
         """Take a job; it is queued."""
-        job = Job(job_id, owner, "queued", task, _now(), _now(), None)
+        job = Job(job_id, owner, "queued", task, now(), now(), None)
         with self._lock:
             self._jobs[job_id] = job
         return job
@@ -82,7 +89,7 @@ class MemoryJobs:
             job = self._jobs.get(job_id)
             if job is not None and not job.done:
                 self._jobs[job_id] = replace(
-                    job, state=state, updated_at=_now(), answer=kept, done=done
+                    job, state=state, updated_at=now(), answer=kept, done=done
                 )
 
 
@@ -96,7 +103,7 @@ class MemoryBatches:
 
     def add(self, batch_id: str, owner: str, total: int | None) -> Batch:
         """Take a batch; all its items are queued."""
-        batch = Batch(batch_id, owner, total, _count([]), _now(), _now(), None)
+        batch = Batch(batch_id, owner, total, _count([]), now(), now(), None)
         with self._lock:
             self._batches[batch_id], self._items[batch_id] = batch, {}
         return batch
@@ -112,7 +119,7 @@ class MemoryBatches:
             batch = self._batches.get(batch_id)
             if batch is not None and self._move(batch_id, number, state):
                 counts = _count(self._items[batch_id].values())
-                batch = replace(batch, counts=counts, updated_at=_now(), results=None)
+                batch = replace(batch, counts=counts, updated_at=now(), results=None)
                 self._batches[batch_id] = batch
             return batch
 
@@ -121,7 +128,7 @@ class MemoryBatches:
         with self._lock:
             if batch_id in self._batches:
                 batch = self._batches[batch_id]
-                self._batches[batch_id] = replace(batch, results=results, updated_at=_now())
+                self._batches[batch_id] = replace(batch, results=results, updated_at=now())
 
     def set_list_item_state(self, batch_id: str, number: int, state: JobState) -> None:
         """Set the state of an item of a list."""
@@ -138,14 +145,14 @@ class MemoryBatches:
     def _move(self, batch_id: str, number: int, state: JobState) -> bool:
         """Whether the item is in another state now."""
         items = self._items[batch_id]
-        if items.get(number) in {*_FINAL, state}:
+        if items.get(number) in {*FINAL, state}:
             return False
         items[number] = state
         return True
 
 
 def _count(states: Iterable[JobState]) -> dict[JobState, int]:
-    counts: dict[JobState, int] = dict.fromkeys(_COUNTED, 0)
+    counts: dict[JobState, int] = dict.fromkeys(COUNTED, 0)
     for state in states:
         counts[state] += 1
     return counts
@@ -340,7 +347,3 @@ class NoCallbacks:
         CallbackFailed
         """
         raise CallbackFailed(detail="this server posts to nobody")
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -33,6 +33,7 @@ from tryon_masks.domain.errors import (
     StoreTimeout,
 )
 from tryon_masks.ports import (
+    JSON_LINES,
     USER_METADATA,
     EncodedImage,
     MaskTask,
@@ -53,7 +54,6 @@ _MAX_DELETIONS = 1000
 _AT_ONCE = 10
 """Objects that are asked at a time."""
 BATCHES = "batches/"
-JSON_LINES = "application/jsonl"
 
 _ITEM = TypeAdapter(MaskTask)
 

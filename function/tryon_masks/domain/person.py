@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tryon_masks.domain import anatomy
 from tryon_masks.domain.anatomy import Bone
 from tryon_masks.domain.parts import BoolMask, Part, PartMap, where
+from tryon_masks.domain.shapes import Region
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
 
 
@@ -59,7 +60,7 @@ class Box:
             min(max(self.y1, 0), height),
         )
 
-    def surroundings(self, frame: tuple[int, int], margin: float) -> tuple[slice, slice]:
+    def surroundings(self, frame: tuple[int, int], margin: float) -> Region:
         """Return the rows and columns of a grid that hold the box and a margin.
 
         Parameters

@@ -11,6 +11,14 @@ from numpy.typing import NDArray
 from tryon_masks.domain.parts import BoolMask
 from tryon_masks.domain.skeleton import Point
 
+Region = tuple[slice, slice]
+"""Rows and columns."""
+
+
+def whole_grid(shape: tuple[int, ...]) -> Region:
+    """Return the rows and columns of a whole grid of ``shape``, (height, width) in front."""
+    return slice(0, shape[0]), slice(0, shape[1])
+
 
 def capsule(
     shape: tuple[int, int], start: Point, end: Point, width: tuple[float, float]

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from tryon_masks import images
-from tryon_masks.domain.errors import InvalidRequest, PhotoFetchFailed, TryonMasksError
+from tryon_masks.domain.errors import InvalidRequest, TryonMasksError
 from tryon_masks.domain.identity import ANONYMOUS
+from tryon_masks.files import read_file
 from tryon_masks.service import RefusedMask
 from tryon_masks.sheet.card import SIDE, Card, CardStatus, Made, Pictures, draw, rank
 from tryon_masks.telemetry import request_log, step
@@ -107,18 +108,10 @@ def _read(
         return None
     try:
         with step("read_file", "sheet"):
-            return images.decode(_bytes(path, limits.max_bytes), limits).rgb
+            return images.decode(read_file(path, limits.max_bytes + 1), limits).rgb
     except TryonMasksError as error:
         notes.append(f"{what}: {error}")
         return None
-
-
-def _bytes(path: Path, most: int) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(most + 1)
-    except OSError as error:
-        raise PhotoFetchFailed("The file could not be read.", detail=str(error)) from error
 
 
 def _path(address: str) -> Path | None:

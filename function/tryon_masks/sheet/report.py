@@ -12,6 +12,7 @@ from string import Template
 from uuid import uuid4
 
 from tryon_masks.domain.identity import ANONYMOUS
+from tryon_masks.files import replacing
 from tryon_masks.sheet.card import Card
 from tryon_masks.telemetry import request_log, step
 
@@ -33,12 +34,8 @@ def write_report(path: Path, cards: Iterable[Card], title: str) -> None:
             script=(ASSETS / "sheet.js").read_text("utf-8"),
             cards="\n".join(map(_block, _without_common_folder(cards))),
         )
-        unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
-        try:
+        with replacing(path) as unfinished:
             unfinished.write_text(page, "utf-8")
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
 
 def _without_common_folder(cards: Iterable[Card]) -> list[Card]:

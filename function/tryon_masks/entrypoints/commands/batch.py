@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import unquote, urlsplit
 
 import typer
 
-from tryon_masks import telemetry
-from tryon_masks.domain.errors import InvalidRequest, StartError
+from tryon_masks.domain.errors import InvalidRequest
 from tryon_masks.entrypoints.commands import options as given
 from tryon_masks.entrypoints.commands.making import (
     RequestRunner,
@@ -27,7 +23,7 @@ from tryon_masks.entrypoints.commands.making import (
 )
 from tryon_masks.entrypoints.commands.photo_list import MADE, Item, Results, read_list
 from tryon_masks.entrypoints.commands.photos import Photo
-from tryon_masks.entrypoints.commands.processes import BROKEN, begin, process_pool
+from tryon_masks.entrypoints.commands.processes import share_cores, work_off
 from tryon_masks.entrypoints.commands.progress import ProgressBar
 from tryon_masks.service import MASK_RULES
 from tryon_masks.settings import Settings
@@ -68,9 +64,7 @@ def batch(
         raise given.UsageError(f"no such folder: {path.parent}")
     file = Results(path)
     if remote is None:
-        threads = max(1, (os.cpu_count() or 1) // jobs)
-        environ = {"ORT_THREADS": str(threads), **session.environ}
-        settings = chosen_settings(environ, out, store)
+        settings = chosen_settings(share_cores(session.environ, jobs), out, store)
         return _batch_here(manifest, file, settings, session.wire, jobs, force, verbose)
     if out is not None or store is not None or jobs != 1 or force:
         raise given.UsageError(
@@ -106,22 +100,22 @@ def _batch_here(
     to_do = [item for item in items if item.item_id not in there]
     if to_do:
         check_writable(settings.mask_dir if settings.mask_store == "directory" else None)
-    broken = False
-    with (
-        process_pool(jobs, _start, (settings, wire, verbose, os.getpid())) as pool,
-        ProgressBar(len(items), len(items) - len(to_do)) as bar,
-    ):
-        pending = {pool.submit(_make_item, item): item for item in to_do}
-        try:
-            for done in as_completed(pending):
-                answer = done.result()
-                results.add(pending[done], answer)
-                found[pending[done].item_id] = answer["status"]
-                bar.advance()
-        except BrokenProcessPool:
-            broken = True
-    if broken:
-        print(BROKEN, file=sys.stderr)
+    with ProgressBar(len(items), len(items) - len(to_do)) as bar:
+
+        def take(item: Item, answer: dict[str, Any]) -> None:
+            results.add(item, answer)
+            found[item.item_id] = answer["status"]
+            bar.advance()
+
+        work_off(
+            to_do,
+            partial(RequestRunner, settings, wire),
+            _make_item,
+            take,
+            jobs=jobs,
+            threads=settings.ort_threads,
+            verbose=verbose,
+        )
     counts = Counter(one or "not done" for one in found.values())
     print(json.dumps({"items": len(items), "skipped": len(items) - len(to_do), **counts}))
     return 0 if counts["success"] == len(items) else 1
@@ -145,24 +139,7 @@ def _is_there(answer: Mapping[str, Any], settings: Settings) -> bool:
     )
 
 
-_worker: list[RequestRunner | StartError] = []
-"""The worker process's own, or why there is none."""
-
-
-def _start(settings: Settings, wire: Wire, verbose: bool, parent: int) -> None:
-    begin(parent, settings.ort_threads)
-    telemetry.configure(sys.stderr if verbose else None)
-    try:
-        _worker.append(RequestRunner(settings, wire))
-    except StartError as error:
-        # From here it would only be told that the process broke.
-        _worker.append(error)
-
-
-def _make_item(item: Item) -> dict[str, Any]:
-    (runner,) = _worker
-    if isinstance(runner, StartError):
-        raise runner
+def _make_item(runner: RequestRunner, item: Item) -> dict[str, Any]:
     name = public_url(item.photo) if isinstance(item.photo, str) else str(item.photo)
     answer = runner.photo(Photo(item.photo, name, item.item_id), item.options, item.user_id)
     return {**answer, "photo": name}

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 import time
 from collections import Counter
 from collections.abc import Mapping
-from concurrent.futures import as_completed
-from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from tryon_masks import telemetry
-from tryon_masks.domain.errors import InvalidRequest, StartError
+from tryon_masks.domain.errors import InvalidRequest
 from tryon_masks.domain.identity import ANONYMOUS
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.entrypoints.commands import options as given
-from tryon_masks.entrypoints.commands.making import Session, Wire
+from tryon_masks.entrypoints.commands.making import Session
 from tryon_masks.entrypoints.commands.photo_list import MADE, Results
-from tryon_masks.entrypoints.commands.processes import BROKEN, begin, process_pool
+from tryon_masks.entrypoints.commands.processes import share_cores, work_off
 from tryon_masks.entrypoints.commands.progress import ProgressBar
 from tryon_masks.entrypoints.commands.tree_files import TreeWorker, Work, list_work, write_file
 from tryon_masks.outputs.layouts import KINDS, LayoutName, Split, Tree
@@ -55,8 +51,7 @@ def dataset(
     if kind not in KINDS[layout]:
         raise given.UsageError(f"{layout} takes --kind {' or '.join(KINDS[layout])} only")
     tree = Tree(layout, kind, split)
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    environ = {"ORT_THREADS": str(threads), **session.environ}
+    environ = share_cores(session.environ, jobs)
     settings = Settings.from_env(environ, on_lambda=False, mask_store="directory", mask_dir=out)
     results = Results(out / RESULTS)
     options, _ = given.read_choices(ANONYMOUS, masks=[kind], profile=profile, person=person)
@@ -75,21 +70,22 @@ def dataset(
     }
     to_do = [one for one in work if not _is_there(answers.get(one.item.item_id))]
     begun = time.monotonic()
-    with (
-        process_pool(
-            jobs, _start, (settings, session.wire, tree, out, verbose, os.getpid())
-        ) as pool,
-        ProgressBar(len(work), len(work) - len(to_do)) as bar,
-    ):
-        pending = {pool.submit(_make, one): one.item for one in to_do}
-        try:
-            for done in as_completed(pending):
-                answer = done.result()
-                results.add(pending[done], answer)
-                answers[pending[done].item_id] = answer
-                bar.advance()
-        except BrokenProcessPool:
-            print(BROKEN, file=sys.stderr)
+    with ProgressBar(len(work), len(work) - len(to_do)) as bar:
+
+        def take(one: Work, answer: dict[str, Any]) -> None:
+            results.add(one.item, answer)
+            answers[one.item.item_id] = answer
+            bar.advance()
+
+        work_off(
+            to_do,
+            partial(TreeWorker, settings, session.wire, tree, out),
+            TreeWorker.make,
+            take,
+            jobs=jobs,
+            threads=settings.ort_threads,
+            verbose=verbose,
+        )
     made = [one for one in work if answers.get(one.item.item_id, {}).get("status") == "success"]
     if garments is not None:
         for name, text in tree.pairs([one.item.item_id for one in made if one.garment]).items():
@@ -123,26 +119,3 @@ def _report(
         "photos_per_second": round(tried / seconds, 2) if tried else 0,
         "not_made": tree.left_out,
     }
-
-
-_worker: list[TreeWorker | StartError] = []
-"""The worker process's own, or why there is none."""
-
-
-def _start(
-    settings: Settings, wire: Wire, tree: Tree, out: Path, verbose: bool, parent: int
-) -> None:
-    begin(parent, settings.ort_threads)
-    telemetry.configure(sys.stderr if verbose else None)
-    try:
-        _worker.append(TreeWorker(settings, wire, tree, out))
-    except StartError as error:
-        # From here it would only be told that the process broke.
-        _worker.append(error)
-
-
-def _make(work: Work) -> dict[str, Any]:
-    (worker,) = _worker
-    if isinstance(worker, StartError):
-        raise worker
-    return worker.make(work)

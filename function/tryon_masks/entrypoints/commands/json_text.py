@@ -7,7 +7,8 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
+
+from tryon_masks.files import replacing
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
@@ -46,13 +47,9 @@ def replace_text(path: Path, text: str) -> None:
     OSError
     """
     path = path.resolve()
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
+    with replacing(path) as unfinished:
         unfinished.write_bytes(text.encode())
         shutil.copymode(path, unfinished)
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

@@ -51,8 +51,7 @@ def paste(
     if out.suffix.lower() != ".png":
         raise given.UsageError("--out must end in .png: other formats would change every pixel")
     settings = Settings.from_env(session.environ, on_lambda=False)
-    most = settings.max_photo_pixels
-    limits = images.Limits(settings.max_photo_bytes, most, working_side=most)
+    limits = images.Limits(settings.max_photo_bytes, settings.max_photo_pixels).whole
     try:
         with request_log(uuid4().hex, ANONYMOUS), step("paste_result", "cli"):
             way = Transform.from_json(_json(transform))

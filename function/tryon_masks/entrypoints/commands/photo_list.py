@@ -20,6 +20,7 @@ from pydantic import ConfigDict, Field, StrictStr, ValidationError
 
 from tryon_masks.domain.errors import InvalidRequest
 from tryon_masks.domain.identity import resolve_user_id
+from tryon_masks.files import replacing
 from tryon_masks.schema.requests import PROBLEMS_SHOWN, OptionsBody, UserId, invalid
 from tryon_masks.service import MaskOptions
 
@@ -145,10 +146,8 @@ class Results:
 
     def replace(self, answers: Iterable[tuple[Item, Mapping[str, Any]]]) -> None:
         """Write all answers in place of what is there."""
-        whole = self._path.with_name(f"{self._path.name}.part")
-        with whole.open("w") as file:
+        with replacing(self._path) as unfinished, unfinished.open("w") as file:
             file.writelines(_line(item, answer) for item, answer in answers)
-        whole.replace(self._path)
 
     def mend(self) -> None:
         """Cut off a last line that was not finished."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from tryon_masks.domain.errors import InvalidRequest
 from tryon_masks.entrypoints.commands import options as given
 from tryon_masks.entrypoints.commands.making import Session, check_writable
 from tryon_masks.entrypoints.commands.photos import find_all_photos
+from tryon_masks.entrypoints.commands.processes import share_cores
 from tryon_masks.entrypoints.commands.progress import ProgressBar
 from tryon_masks.settings import Settings
 
@@ -52,8 +52,7 @@ def sheet(
     if out.suffix.lower() != ".html":
         raise given.UsageError("--out must end in .html")
     check_writable(out.parent)
-    threads = max(1, (os.cpu_count() or 1) // jobs)
-    settings = Settings.from_env({"ORT_THREADS": str(threads), **session.environ}, on_lambda=False)
+    settings = Settings.from_env(share_cores(session.environ, jobs), on_lambda=False)
     chosen = {"masks": masks, "profile": profile, "person": person}
     options = {name: value for name, value in chosen.items() if value is not None}
     results = [Path(one) for one in photos if one.endswith(RESULTS)]

@@ -13,12 +13,13 @@ from typing import Any
 from uuid import uuid4
 
 from tryon_masks import images
-from tryon_masks.domain.errors import PhotoFetchFailed, StoreFailed, TryonMasksError
+from tryon_masks.domain.errors import StoreFailed, TryonMasksError
 from tryon_masks.domain.identity import ANONYMOUS
 from tryon_masks.entrypoints.commands.making import Wire
 from tryon_masks.entrypoints.commands.options import UsageError
 from tryon_masks.entrypoints.commands.photo_list import Item
 from tryon_masks.entrypoints.commands.photos import PHOTO_ENDINGS, find_all_photos
+from tryon_masks.files import read_file
 from tryon_masks.outputs.layouts import SIZE, Tree
 from tryon_masks.outputs.parsed_photo import WHITE, jpeg
 from tryon_masks.outputs.transform import Transform
@@ -88,9 +89,8 @@ class TreeWorker:
     def __init__(self, settings: Settings, wire: Wire, tree: Tree, out: Path) -> None:
         self._out = out
         self._tree = tree
-        most = settings.max_photo_pixels
         self._most_bytes = settings.max_photo_bytes + 1
-        self._limits = images.Limits(settings.max_photo_bytes, most, working_side=most)
+        self._limits = images.Limits(settings.max_photo_bytes, settings.max_photo_pixels).whole
         with init_log("cli"):
             self._service: MaskService = wire(settings)[0]
 
@@ -109,7 +109,7 @@ class TreeWorker:
 
     def _made(self, work: Work, options: MaskOptions) -> dict[str, Any]:
         with step("read_photo", "cli"):
-            data = self._read(work.path)
+            data = read_file(work.path, self._most_bytes)
         parsed, made, refused = self._service.infer(data, options)
         if parsed is None:
             (why,) = refused
@@ -129,15 +129,8 @@ class TreeWorker:
         return {"status": "success", "confidence": round(made[0].confidence, 4)}
 
     def _garment(self, path: Path) -> bytes:
-        rgb = images.decode(self._read(path), self._limits).rgb
+        rgb = images.decode(read_file(path, self._most_bytes), self._limits).rgb
         return jpeg(Transform.padded((rgb.shape[1], rgb.shape[0]), SIZE).picture(rgb, WHITE)).data
-
-    def _read(self, path: Path) -> bytes:
-        try:
-            with path.open("rb") as file:
-                return file.read(self._most_bytes)
-        except OSError as error:
-            raise PhotoFetchFailed("The file could not be read.", detail=str(error)) from error
 
 
 def write_file(path: Path, content: bytes) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tryon_masks.domain.person import Box, Candidate
+from tryon_masks.domain.shapes import whole_grid
 from tryon_masks.domain.skeleton import SHOULDER_WIDTHS_PER_TORSO, Keypoint, Point, Skeleton
 from tryon_masks.vision.runtime import Floats, Model, sigmoid
 
@@ -128,6 +129,11 @@ class Detection:
     crop: Crop
     neck: Point
     score: float
+
+    @property
+    def confident(self) -> bool:
+        """Return whether it counts by itself."""
+        return self.score >= DETECTION_THRESHOLD
 
 
 @dataclass(frozen=True)
@@ -303,7 +309,7 @@ def to_candidate(pose: Pose, frame: tuple[int, int]) -> Candidate | None:
             for name, i in LANDMARKS.items()
         }
     )
-    outline = pose.outline_on(slice(0, height), slice(0, width))
+    outline = pose.outline_on(*whole_grid(frame))
     x, y, w, h = cv2.boundingRect((outline >= OUTLINE_THRESHOLD).view(np.uint8))
     corners = [(x, y), (x + w, y + h)] if w and h else []
     points = [point for name in LANDMARKS if (point := skeleton.get(name)) is not None]

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tryon_masks.domain.person import Candidate
-from tryon_masks.domain.shapes import grow
+from tryon_masks.domain.shapes import Region, grow, whole_grid
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
 from tryon_masks.vision.compact.blazepose import (
-    DETECTION_THRESHOLD,
     OUTLINE_THRESHOLD,
     SHOULDERS,
     Crop,
@@ -50,9 +49,6 @@ MIN_SIZE_RATIO, MIN_OUTLINE_IOU = 0.6, 0.6
 """They have where the necks are one, the ratio of the units is no smaller, and the outlines
 overlap by more."""
 
-Region = tuple[slice, slice]
-"""Rows and columns."""
-
 
 @dataclass(frozen=True)
 class PoseCandidate(Candidate):
@@ -86,7 +82,7 @@ class PeopleFinder:
         """Find everybody in ``rgb`` (H, W, 3), largest box first; one entry a person."""
         with step("detect_people", "blazepose"):
             found = self._detector.find(rgb)
-        confident = [one for one in found if one.score >= DETECTION_THRESHOLD]
+        confident = [one for one in found if one.confident]
         with step("estimate_poses", "blazepose", crops=len(confident)):
             poses = _deduplicate(self._look(rgb, confident))
         if not poses:
@@ -110,9 +106,7 @@ class PeopleFinder:
         """
         for _ in range(MAX_HIDDEN_ROUNDS):
             bare = _paint_over(rgb, poses)
-            confident = (
-                one for one in self._detector.find(bare) if one.score >= DETECTION_THRESHOLD
-            )
+            confident = (one for one in self._detector.find(bare) if one.confident)
             found = self._look(bare, (one for one in confident if _is_apart(one.neck, poses)))
             people = _deduplicate([*poses, *found])
             if len(people) == len(poses):
@@ -162,10 +156,6 @@ def _whole(rgb: NDArray[np.uint8], scale: float) -> Crop:
     return Crop(width / 2, height / 2, scale * max(height, width), 0.0)
 
 
-def _all_of(rgb: NDArray[np.uint8]) -> Region:
-    return slice(0, rgb.shape[0]), slice(0, rgb.shape[1])
-
-
 def _is_apart(neck: ArrayLike, poses: Iterable[Pose], unit: float = 0.0) -> bool:
     """Whether ``neck`` (x, y) is nobody's of ``poses``.
 
@@ -181,9 +171,8 @@ def _paint_over(rgb: NDArray[np.uint8], poses: Iterable[Pose]) -> NDArray[np.uin
     """The photo with the bodies of ``poses`` painted over, in the mean colour of what is left."""
     bodies = np.zeros(rgb.shape[:2], bool)
     for pose in poses:
-        bodies |= grow(
-            pose.outline_on(*_all_of(rgb)) >= OUTLINE_THRESHOLD, INPAINTING_MARGIN * pose.unit
-        )
+        outline = pose.outline_on(*whole_grid(rgb.shape))
+        bodies |= grow(outline >= OUTLINE_THRESHOLD, INPAINTING_MARGIN * pose.unit)
     bare = rgb.copy()
     bare[bodies] = rgb[~bodies].mean(axis=0) if not bodies.all() else 0
     return bare
@@ -212,8 +201,7 @@ def _agree(one: Pose, other: Pose, shape: tuple[int, ...]) -> bool:
     smaller, larger = sorted((one.unit, other.unit))
     if smaller < MIN_SIZE_RATIO * larger or _is_apart(one.neck, [other], one.unit):
         return False
-    whole = slice(0, shape[0]), slice(0, shape[1])
-    a, b = (pose.outline_on(*whole) >= OUTLINE_THRESHOLD for pose in (one, other))
+    a, b = (pose.outline_on(*whole_grid(shape)) >= OUTLINE_THRESHOLD for pose in (one, other))
     return bool(np.count_nonzero(a & b) > MIN_OUTLINE_IOU * np.count_nonzero(a | b))
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tryon_masks.domain.parts import Part
 from tryon_masks.domain.person import Box, Candidate, Person
+from tryon_masks.domain.shapes import whole_grid
 from tryon_masks.domain.skeleton import Keypoint, Skeleton
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
@@ -76,7 +77,7 @@ class CompactVision:
         region = box.surroundings(
             frame, (CALIBRATION.near + CALIBRATION.far) * unit / max(box.width, box.height)
         )
-        whole = (slice(0, frame[0]), slice(0, frame[1]))
+        whole = whole_grid(frame)
         with step("parse_garments", "garment_parser"):
             outline = outline_of(chosen, whole)
             seen = np.asarray(cv2.convertScaleAbs(outline, alpha=255), np.uint8)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tryon_masks.domain import anatomy
 from tryon_masks.domain.parts import Part, PartMap
 from tryon_masks.domain.person import Box, Candidate, Person
+from tryon_masks.domain.shapes import Region, whole_grid
 from tryon_masks.telemetry import step
 from tryon_masks.vision.catalog import ModelSet
 from tryon_masks.vision.dwpose_schp.dwpose import NO_POINTS, PoseModel, WholeBody
@@ -142,7 +143,7 @@ class DwposeSchpVision:
             raise ValueError("a skeleton without shoulders cannot be parsed")
         frame = (rgb.shape[0], rgb.shape[1])
         region = chosen.box.surroundings(frame, REGION_MARGIN)
-        shown = region if self._view == "person" else (slice(0, frame[0]), slice(0, frame[1]))
+        shown = region if self._view == "person" else whole_grid(frame)
         with step("parse_atr", "schp"):
             atr = _labels(self._atr, rgb, shown)
         lip = None
@@ -164,10 +165,6 @@ class DwposeSchpVision:
             for other in others:
                 _mark_other_person(part_map, atr, chosen, other, unit)
         return Person(chosen.box, chosen.score, chosen.skeleton, part_map, confidence)
-
-
-Region = tuple[slice, slice]
-"""Rows and columns."""
 
 
 def _labels(parser: HumanParser, rgb: NDArray[np.uint8], shown: Region) -> LabelMap:
