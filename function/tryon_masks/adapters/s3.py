@@ -111,7 +111,7 @@ class S3MaskStore:
 
         Raises
         ------
-        StoreFailed, StoreTimeout
+        StoreFailed, StoreTimeout, OutOfTime
         """
         return save_in_parallel(files, lambda name, file: self._save_one(key, name, file))
 
