@@ -55,7 +55,8 @@ class Settings:
     model_set
         Which models; the name of their folder.
     models_dir
-        The folder that contains the set's folder; None: where a source checkout builds it.
+        The folder that contains the set's folder; None: ``models/build`` of a source checkout, and
+        elsewhere a folder of the user's cache.
     ort_threads
         ONNX Runtime's threads for one inference.
     model_options
