@@ -13,11 +13,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from tests import fakes, figures
+from tests.figures import make_mask
 
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import Refusal, UpperNotVisible
 from tryon_masks.domain.kinds import MaskKind
-from tryon_masks.domain.masks import make_mask
 from tryon_masks.domain.parts import BoolMask, Part, where
 from tryon_masks.domain.person import Person
 from tryon_masks.domain.profiles import Expand, Profile
