@@ -261,7 +261,8 @@ def stripes(width: int, height: int) -> NDArray[np.uint8]:
 
 
 def test_a_crop_is_of_the_targets_aspect_and_from_the_middle() -> None:
-    wide, tall = Transform.cropped((900, 600), (768, 1024)), Transform.cropped((600, 1200), (3, 4))
+    wide = Transform.cropped((900, 600), (768, 1024), (300, 100, 600, 500))
+    tall = Transform.cropped((600, 1200), (3, 4), (0, 300, 600, 900))
 
     assert wide.crop == (225, 0, 675, 600)
     assert tall.crop == (0, 200, 600, 1000)
