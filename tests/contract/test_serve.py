@@ -482,6 +482,43 @@ def test_what_the_page_asks_for_is_logged(local: Local, caplog: pytest.LogCaptur
     assert steps >= {"answer_page", "decode_image", "find_people", "parse_person"}
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "code", "step"),
+    [
+        (
+            "POST",
+            "/v1/masks",
+            b" " * (MOST * 4 // 3 + JSON_BYTES + 1),
+            "PHOTO_TOO_LARGE",
+            "read_body",
+        ),
+        ("GET", "/masks/nothing.png", None, "NOT_FOUND", "give_file"),
+        ("GET", "/results/nothing.json", None, "NOT_FOUND", "give_file"),
+        ("POST", "/uploads", b"", "INVALID_REQUEST", "take_upload"),
+    ],
+)
+def test_whoever_is_refused_is_told_an_id_that_the_log_has(
+    local: Local,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    path: str,
+    body: bytes | None,
+    code: str,
+    step: str,
+) -> None:
+    with caplog.at_level("INFO", logger="tryon_masks"):
+        _, _, answer = local.ask(method, path, body)
+
+    error = json.loads(answer)
+    assert error["error"]["code"] == code
+    records = [one.__dict__["record"] for one in caplog.records]
+    assert [
+        (one["request_id"], one["code"])
+        for one in records
+        if one["step"] == step and one["status"] == "refused"
+    ] == [(error["request_id"], code)]
+
+
 def test_every_address_at_once_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["serve", "--host", "0.0.0.0"], environ={}) == 2
     assert "one address" in capsys.readouterr().err
