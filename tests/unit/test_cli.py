@@ -640,6 +640,18 @@ def test_models_that_are_altered_are_named(
     assert "pose_landmark.onnx" in printed.err
 
 
+def test_a_check_of_the_models_is_logged(line: Line) -> None:
+    built_set(line.folder / Settings.model_set, "0" * 64)
+
+    assert line.run("models", "--verbose", MODELS_DIR=str(line.folder)) == 2
+
+    records = [json.loads(text) for text in line.err.splitlines() if text.startswith("{")]
+    assert [one["status"] for one in records if one["step"] == "check_models"] == [
+        "started",
+        "failed",
+    ]
+
+
 @pytest.mark.parametrize("how", ["--local", "ALLOW_HTTP"])
 @pytest.mark.parametrize("where", ["beside", "path", "server"])
 def test_a_document_may_name_a_photo_of_this_machine_when_told(
