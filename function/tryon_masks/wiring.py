@@ -216,7 +216,15 @@ def build_service(
     idempotency = build_idempotency(settings)
     vision = load_vision(settings)
     limits = build_limits(settings)
-    return MaskService(vision, store, photos, profiles, limits, idempotency, settings.photo_time_s)
+    return MaskService(
+        vision,
+        store,
+        photos,
+        profiles,
+        limits=limits,
+        idempotency=idempotency,
+        photo_time_s=settings.photo_time_s,
+    )
 
 
 @dataclass(frozen=True)

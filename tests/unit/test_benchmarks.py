@@ -31,6 +31,7 @@ from tests.sheets import cards_in
 
 from tryon_masks.adapters.directory import DirectoryMaskStore
 from tryon_masks.domain.person import Candidate, Person
+from tryon_masks.images import Limits
 from tryon_masks.service import MaskOptions, MaskService
 from tryon_masks.telemetry import step
 
@@ -292,7 +293,7 @@ def test_wrong_usage_stops_before_any_work(
 
 
 def service(out: Path, vision: fakes.FakeVision) -> MaskService:
-    return MaskService(vision, DirectoryMaskStore(out), fakes.FakePhotos())
+    return MaskService(vision, DirectoryMaskStore(out), fakes.FakePhotos(), limits=Limits())
 
 
 def photo_file(folder: Path, content: bytes | None = None) -> Path:

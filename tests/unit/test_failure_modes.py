@@ -45,7 +45,7 @@ def made(
 ) -> tuple[MaskResult, dict[str, NDArray[np.uint8]]]:
     """What the service makes of a photo file: its answer, and the mask files' pixels."""
     store = fakes.FakeStore()
-    service = MaskService(vision, store, fakes.FakePhotos())
+    service = MaskService(vision, store, fakes.FakePhotos(), limits=Limits())
     with request_log("request-1", "user-1") as log:
         result = service.make(MaskRequest(data, "user-1", MaskOptions(**options)), log)
     files = {name: file for saved in store.files.values() for name, file in saved.items()}
