@@ -42,7 +42,7 @@ from tryon_masks.vision.dwpose_schp.schp import BGR_MEAN, BGR_STD, Atr, Lip
 from tryon_masks.vision.dwpose_schp.vision import DwposeSchpVision
 from tryon_masks.vision.dwpose_schp.yolox import PersonDetector
 from tryon_masks.vision.runtime import Floats
-from tryon_masks.wiring import build_vision
+from tryon_masks.wiring import build_limits, build_vision
 
 SIZES = ((768, 1024), (3000, 4000))
 """Width and height in pixels."""
@@ -80,7 +80,8 @@ def product(model_set: str, threads: int) -> Serve:
     settings = Settings(mask_store="directory", ort_threads=threads, model_set=model_set)
     with init_log("benchmarks"):
         vision = build_vision(settings)
-    return lambda photo: _serve(vision, photo)
+    limits = build_limits(settings)
+    return lambda photo: _serve(vision, limits, photo)
 
 
 def dwpose_schp(folder: Path, threads: int, options: Mapping[str, Any]) -> Serve:
@@ -91,13 +92,15 @@ def dwpose_schp(folder: Path, threads: int, options: Mapping[str, Any]) -> Serve
     ModelSetError
     """
     vision = DwposeSchpVision(load_model_set(folder.name, folder), threads, **options)
-    return lambda photo: _serve(vision, photo)
+    settings = Settings(mask_store="directory", ort_threads=threads, model_set=folder.name)
+    limits = build_limits(settings)
+    return lambda photo: _serve(vision, limits, photo)
 
 
-def _serve(vision: Vision, data: bytes) -> Seconds:
+def _serve(vision: Vision, limits: Limits, data: bytes) -> Seconds:
     with request_log(uuid4().hex, ANONYMOUS) as log:
         with step("decode_image", "intake"):
-            photo = decode(data, Limits())
+            photo = decode(data, limits)
         people = vision.find_people(photo.rgb)
         person = vision.parse(photo.rgb, people[0], people[1:])
         with step("to_photo_grid", "images"):

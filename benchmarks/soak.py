@@ -32,7 +32,7 @@ from tryon_masks.entrypoints.http.routes import Handler, create_handler
 from tryon_masks.service import MaskService
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log
-from tryon_masks.wiring import build_local, build_vision
+from tryon_masks.wiring import build_limits, build_local, build_vision
 
 EVENT = Path(__file__).resolve().parents[1] / "events" / "api-masks.json"
 PHOTO_ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic"})
@@ -169,7 +169,8 @@ def open_handler(port: int, masks: Path) -> Handler:
         vision = build_vision(settings)
         # Nothing is handed in for later; the handler wants to know where it would go.
         parts = build_local(settings, vision, "http://127.0.0.1")
-    service = MaskService(vision, DirectoryMaskStore(masks), photos)
+    limits = build_limits(settings)
+    service = MaskService(vision, DirectoryMaskStore(masks), photos, limits=limits)
     return create_handler(service, parts.submission)
 
 

@@ -14,8 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tests import fakes
 
+from tryon_masks.domain.kinds import MaskKind
+from tryon_masks.domain.masks import Mask, MaskShaper
 from tryon_masks.domain.parts import BoolMask, Part, PartMap, where
 from tryon_masks.domain.person import Box, Person
+from tryon_masks.domain.profiles import Expand, Profile
 from tryon_masks.domain.skeleton import Keypoint, Point, Skeleton
 from tryon_masks.vision.compact.classes import CLASSES, Class
 
@@ -48,6 +51,11 @@ def skeleton(lost: Iterable[str] = (), moved: Mapping[str, Point] | None = None)
     where_to = {**POINTS, **(moved or {})}
     seen = {name: Keypoint(x, y, 0.98) for name, (x, y) in where_to.items()}
     return Skeleton({**seen, **{name: Keypoint(0.0, 0.0, 0.0) for name in lost}})
+
+
+def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) -> Mask:
+    """One mask of ``person``."""
+    return MaskShaper(person, profile, expand).make(kind)
 
 
 def person(

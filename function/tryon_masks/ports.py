@@ -62,6 +62,10 @@ class PhotoSource(Protocol):
         Raises
         ------
         UrlNotAllowed, PhotoTooLarge, PhotoNotFound, PhotoFetchFailed, PhotoFetchTimeout
+        UnsupportedPhoto, BrokenPhoto
+            It came compressed, and cannot be unpacked.
+        OutOfTime
+            The call's own time was up first.
         """
 
 
@@ -77,7 +81,9 @@ class MaskStore(Protocol):
         Raises
         ------
         StoreFailed, StoreTimeout
-            The public message names the files that failed.
+            The public message names the files that failed, or the first of them.
+        OutOfTime
+            The call's own time was up first.
         """
 
 

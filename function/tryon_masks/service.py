@@ -176,8 +176,9 @@ class _Once:
 class MaskService:
     """Made once in the init phase; :meth:`make` serves every request.
 
-    Without ``idempotency`` the same request makes the same masks again. ``photo_time_s`` is how
-    long seeing and shaping one photo can take, in seconds: with less left they are not begun.
+    ``limits`` name the grid that ``vision`` works on. Without ``idempotency`` the same request
+    makes the same masks again. ``photo_time_s`` is how long seeing and shaping one photo can take,
+    in seconds: with less left they are not begun.
     """
 
     def __init__(
@@ -186,7 +187,8 @@ class MaskService:
         store: MaskStore,
         photos: PhotoSource,
         profiles: UserProfiles | None = None,
-        limits: images.Limits | None = None,
+        *,
+        limits: images.Limits,
         idempotency: Idempotency | None = None,
         photo_time_s: float = 0.0,
     ) -> None:
@@ -194,7 +196,7 @@ class MaskService:
         self._store = store
         self._photos = photos
         self._profiles = profiles
-        self._limits = limits or images.Limits()
+        self._limits = limits
         self._once = None if idempotency is None else _Once(idempotency)
         self._photo_time_s = photo_time_s
 

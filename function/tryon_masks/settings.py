@@ -55,7 +55,8 @@ class Settings:
     model_set
         Which models; the name of their folder.
     models_dir
-        The folder that contains the set's folder; None: where a source checkout builds it.
+        The folder that contains the set's folder; None: ``models/build`` of a source checkout, and
+        elsewhere a folder of the user's cache.
     ort_threads
         ONNX Runtime's threads for one inference.
     model_options
@@ -284,11 +285,11 @@ class _Reader:
             return default
         return float(value)
 
-    def flag(self, name: str, *, default: bool = False) -> bool:
+    def flag(self, name: str) -> bool:
         value = self.raw(name)
         if value not in (None, "0", "1"):
             self.problems.append(f"{name} must be 0 or 1, not {value!r}.")
-        return default if value is None else value == "1"
+        return value == "1"
 
     def hosts(self, name: str) -> tuple[str, ...]:
         """Read host names between commas, in lower case."""

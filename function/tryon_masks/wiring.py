@@ -39,7 +39,7 @@ from tryon_masks.ports import (
 from tryon_masks.service import MaskService
 from tryon_masks.settings import MANIFESTS, RESULTS, UPLOADS, Settings
 from tryon_masks.telemetry import step
-from tryon_masks.vision.catalog import load_model_set
+from tryon_masks.vision.catalog import ModelSet, load_model_set
 
 if TYPE_CHECKING:
     from tryon_masks.adapters.batches import DynamoBatches
@@ -102,6 +102,17 @@ def build_models(settings: Settings) -> Path:
         return build_model_set(settings.model_set, models_dir(settings))
 
 
+def check_models(settings: Settings) -> ModelSet:
+    """Find every file of the model set, and check it.
+
+    Raises
+    ------
+    ModelSetError
+    """
+    with step("check_models", "catalog", model_set=settings.model_set):
+        return load_model_set(settings.model_set, models_dir(settings) / settings.model_set)
+
+
 def build_vision(settings: Settings) -> Vision:
     """Load the model set and run it once.
 
@@ -110,9 +121,7 @@ def build_vision(settings: Settings) -> Vision:
     SettingsError, ModelSetError
     """
     info = _model_set_info(settings)
-    with step("check_models", "catalog", model_set=settings.model_set):
-        folder = models_dir(settings) / settings.model_set
-        model_set = load_model_set(settings.model_set, folder)
+    model_set = check_models(settings)
     with step("load_models", "vision", model_set=settings.model_set):
         module = import_module(f"{info.package}.vision")
         options = info.options_from(settings.model_options)
@@ -207,7 +216,15 @@ def build_service(
     idempotency = build_idempotency(settings)
     vision = load_vision(settings)
     limits = build_limits(settings)
-    return MaskService(vision, store, photos, profiles, limits, idempotency, settings.photo_time_s)
+    return MaskService(
+        vision,
+        store,
+        photos,
+        profiles,
+        limits=limits,
+        idempotency=idempotency,
+        photo_time_s=settings.photo_time_s,
+    )
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ loss is the negative logarithm of the summed probability of these classes, each 
 
     python -m models.garment_parser.partial DATASET MODELS OUT
 
-writes what :mod:`models.garment_parser.people` writes: the outline of the person in each photo of
-DATASET/photos, OUT/NAME.png, and all skeletons, OUT/people.json.
+writes the outline of the person in each photo of DATASET/photos, OUT/NAME.png, and all skeletons,
+OUT/people.json, by the photos' names without their endings; :mod:`models.garment_parser.people`
+keeps the endings.
 
 Data sets: PASCAL-Person-Part (Chen et al., CVPR 2014) and fashion photos with skin marked.
 """

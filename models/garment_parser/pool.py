@@ -14,20 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from models.garment_parser import selfie
 from models.garment_parser.network import Parser
 from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
 from tryon_masks.domain.person import Box
-from tryon_masks.vision.compact.classes import CLASSES, Class
 
-NOTHING, HAIR, SKIN, CLOTHES_AND_THINGS = range(4)
-KIND_OF = torch.full((len(CLASSES),), CLOTHES_AND_THINGS)
-KIND_OF[Class.BACKGROUND] = NOTHING
-KIND_OF[Class.HAIR] = HAIR
-KIND_OF[[Class.FACE, Class.NECK, Class.TORSO_SKIN, Class.ARM, Class.HAND, Class.LEG]] = SKIN
-"""What kind of thing each class is."""
+KIND_OF = torch.from_numpy(selfie.KIND_OF)
 SELFIE_CLASSES = ((0,), (1,), (2, 3), (4, 5))
-"""The selfie model's classes of each kind."""
+"""The selfie model's classes of each kind: what it calls other is worn or carried, too."""
 POWER = 0.5
 """How much the selfie model has to say: of 0, 0.3, 0.5 and 0.7, no other was better on all of the
 validation sets (mean IoU 0.623, 0.631, 0.634, 0.635; lower legs 0.785, 0.786, 0.783, 0.778)."""

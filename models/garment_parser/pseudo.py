@@ -19,10 +19,10 @@ from PIL import Image
 
 from models.garment_parser.data import IGNORE, read_skeleton, resample
 from models.garment_parser.network import flip_tta, starting
-from models.garment_parser.selfie import SelfieSegmenter
+from models.garment_parser.selfie import KIND_OF, NOTHING, SelfieSegmenter
 from models.garment_parser.teachers import on_photo
 from tryon_masks.domain.person import Box
-from tryon_masks.vision.compact.classes import CLASSES, Class
+from tryon_masks.vision.compact.classes import Class
 from tryon_masks.vision.compact.garment_parser import ClassProbabilities
 from tryon_masks.vision.compact.input import crop_matrix, tensor
 from tryon_masks.vision.runtime import Floats
@@ -32,11 +32,6 @@ MIN_PROBABILITY = 0.6
 CONTRADICTION = 0.8
 """Probability from which the teacher's is, where the two differ in kind."""
 
-NOTHING, HAIR, SKIN, CLOTHES = range(4)
-KINDS = np.full(len(CLASSES), CLOTHES)
-KINDS[Class.BACKGROUND] = NOTHING
-KINDS[[Class.HAIR, Class.HAT]] = HAIR
-KINDS[[Class.FACE, Class.NECK, Class.TORSO_SKIN, Class.ARM, Class.HAND, Class.LEG]] = SKIN
 ANYTHING = (Class.HAT, Class.EYEWEAR, Class.SHOE, Class.BAG, Class.LEGWEAR, Class.SCARF, Class.BELT)
 """What the teacher has no name for: it may only object that there is nothing."""
 
@@ -69,7 +64,10 @@ def main() -> None:
 
 
 def kind_probabilities(probabilities: Floats) -> Floats:
-    """What kind of thing the selfie model sees: (H, W, 6) -> (H, W, 4)."""
+    """What kind of thing the selfie model sees: (H, W, 6) -> (H, W, 4).
+
+    What it calls other speaks for no kind, and so against none.
+    """
     background, hair, body, face, clothes, _ = np.moveaxis(probabilities, -1, 0)
     return np.stack([background, hair, body + face, clothes], -1)
 
@@ -77,7 +75,7 @@ def kind_probabilities(probabilities: Floats) -> Floats:
 def contradicted(labels: NDArray[np.uint8], kinds: Floats) -> NDArray[np.bool_]:
     """Where the teacher is sure of another kind of thing: shape (H, W)."""
     known = labels != IGNORE
-    own = KINDS[np.where(known, labels, 0)]
+    own = KIND_OF[np.where(known, labels, 0)]
     sure = kinds > CONTRADICTION
     other = sure.any(-1) & (kinds.argmax(-1) != own)
     nameless = np.isin(labels, ANYTHING)

@@ -11,9 +11,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tryon_masks.vision.compact.classes import CLASSES, Class
 from tryon_masks.vision.runtime import Floats, Model, softmax
 
 SIDE = 256
+
+NOTHING, HAIR, SKIN, CLOTHES_AND_THINGS = range(4)
+"""Kinds of thing that both models tell apart."""
+KIND_OF: NDArray[np.int64] = np.full(len(CLASSES), CLOTHES_AND_THINGS)
+KIND_OF[Class.BACKGROUND] = NOTHING
+KIND_OF[Class.HAIR] = HAIR
+KIND_OF[[Class.FACE, Class.NECK, Class.TORSO_SKIN, Class.ARM, Class.HAND, Class.LEG]] = SKIN
+"""The kind of each of the parser's classes: shape (20,)."""
 
 
 class SelfieSegmenter:

@@ -127,7 +127,10 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--photos", type=int, help="use only the first so many (a trial run)")
-    train(parser.parse_args())
+    args = parser.parse_args()
+    if args.selfie is not None and args.teacher is None:
+        parser.error("--selfie corrects a teacher: give --teacher too")
+    train(args)
 
 
 def stages(text: str) -> list[tuple[int, int]]:

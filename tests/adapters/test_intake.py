@@ -24,7 +24,7 @@ from tests.adapters.address_table import (
 )
 from tests.standins.internet import PHOTO, Authority, Internet, ok, says, status
 
-from tryon_masks.adapters.addresses import Address, AddressRules, is_public
+from tryon_masks.adapters.addresses import Address, AddressRules, inside
 from tryon_masks.adapters.http import HttpPhotoSource
 from tryon_masks.domain.errors import TryonMasksError, UrlNotAllowed
 
@@ -135,14 +135,14 @@ def test_the_figures(world: Internet, source: Make, capsys: pytest.CaptureFixtur
     good = GOOD + COPIED + ways["good"]
     let_through = [address for address in bad if outcome(reader, address) != "refused"]
     refused = [address for address in good if outcome(reader, address) != "fetched"]
-    inside = {called for called, _ in world.called if not is_public(ip_address(called))}
+    private = {called for called, _ in world.called if inside(ip_address(called))}
     with capsys.disabled():
         print(
             f"\naddresses: {len(bad)} bad tried, {len(let_through)} let through; "
             f"{len(good)} good tried, {len(refused)} refused"
         )
     assert len(set(BAD + UNPRINTABLE + GOOD)) >= 80
-    assert (let_through, refused, inside) == ([], [], set())
+    assert (let_through, refused, private) == ([], [], set())
 
 
 def test_the_connection_goes_to_the_address_that_was_checked(

@@ -475,6 +475,17 @@ def test_entries_of_a_list_in_json_are_erased_too(client: Any) -> None:
     assert client.get_object(Bucket=BUCKET, Key="results/b.jsonl")["Body"].read() == b"[1\n"
 
 
+def test_a_list_that_is_nested_too_deeply_is_taken_line_by_line(client: Any) -> None:
+    deep = b"[" * 100_000
+    put(client, "results/a.jsonl", deep + b'\n{"user_id": "u1"}\n{"user_id": "u2"}')
+    lines = S3UserLines(BUCKET, client, ("results/",))
+
+    lines.erase(lines.find("u1"))
+
+    left = client.get_object(Bucket=BUCKET, Key="results/a.jsonl")["Body"].read()
+    assert left == deep + b'\n{"user_id": "u2"}\n'
+
+
 class WrittenMeanwhile:
     """A client; whatever is read through it, somebody else writes at once."""
 

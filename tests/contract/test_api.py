@@ -56,7 +56,12 @@ class Api:
         self.queue = cast(fakes.FakeQueue, self.submission.jobs.queue)
         self.forms = cast(fakes.FakeForms, self.submission.jobs.forms)
         service = MaskService(
-            self.vision, self.store, self.photos, self.profiles, limits, idempotency
+            self.vision,
+            self.store,
+            self.photos,
+            self.profiles,
+            limits=limits or Limits(),
+            idempotency=idempotency,
         )
         self._handler = create_handler(service, self.submission, step_log)
 

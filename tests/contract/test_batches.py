@@ -29,6 +29,7 @@ from tryon_masks.domain.person import Candidate
 from tryon_masks.entrypoints.http.routes import create_handler
 from tryon_masks.entrypoints.queue.messages import Worker
 from tryon_masks.entrypoints.queue.uploads import Uploads
+from tryon_masks.images import Limits
 from tryon_masks.jobs.progress import BatchTracker, JobTracker
 from tryon_masks.jobs.run import JobRunner
 from tryon_masks.jobs.submit import BatchSubmitter, JobSubmitter, Submission
@@ -100,7 +101,9 @@ class House:
         self.runs = fakes.FakeRuns()
         photos = fakes.FakePhotos({url(n): photo(n) for n in range(50)})
         idempotency = DynamoIdempotency("once", client, 600)
-        service = MaskService(self.vision, self.store, photos, idempotency=idempotency)
+        service = MaskService(
+            self.vision, self.store, photos, idempotency=idempotency, limits=Limits()
+        )
         submission = Submission(
             JobSubmitter(self.jobs, self.queue, fakes.FakeForms()),
             BatchSubmitter(self.queue, self.batches, self.files, self.runs),

@@ -14,6 +14,7 @@ from tryon_masks.adapters.s3 import S3Objects
 from tryon_masks.entrypoints.http.routes import create_handler
 from tryon_masks.entrypoints.queue.messages import Worker
 from tryon_masks.entrypoints.queue.uploads import Uploads
+from tryon_masks.images import Limits
 from tryon_masks.jobs.progress import BatchTracker, JobTracker
 from tryon_masks.jobs.run import JobRunner
 from tryon_masks.service import MaskService
@@ -25,7 +26,7 @@ UPLOAD = "uploads/user-1/Jäger photo (1).jpg"
 @pytest.fixture
 def service() -> MaskService:
     photos = fakes.FakePhotos({URL: fakes.photo()})
-    return MaskService(fakes.FakeVision(), fakes.FakeStore(), photos)
+    return MaskService(fakes.FakeVision(), fakes.FakeStore(), photos, limits=Limits())
 
 
 @pytest.fixture
@@ -357,7 +358,7 @@ def test_other_paths_are_not_found(service: MaskService, path: str) -> None:
 def test_a_rest_api_says_who_calls(context: dict[str, Any], status: int, user: str | None) -> None:
     profiles = fakes.FakeProfiles()
     photos = fakes.FakePhotos({URL: fakes.photo()})
-    service = MaskService(fakes.FakeVision(), fakes.FakeStore(), photos, profiles)
+    service = MaskService(fakes.FakeVision(), fakes.FakeStore(), photos, profiles, limits=Limits())
     event = read_event("api-masks-rest")
     event["requestContext"] = {"requestId": "request-1", **context}
 

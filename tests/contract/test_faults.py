@@ -38,6 +38,7 @@ from tryon_masks.adapters.s3 import S3MaskStore, S3Objects, s3_client
 from tryon_masks.adapters.secrets import read_secret, secrets_client
 from tryon_masks.domain.errors import SettingsError, TryonMasksError
 from tryon_masks.entrypoints.http.routes import create_handler
+from tryon_masks.images import Limits
 from tryon_masks.jobs.submit import Submission
 from tryon_masks.ports import Idempotency, MaskStore, PhotoSource, StepLog, UserProfiles
 from tryon_masks.service import ANSWER_S, STORE_S, MaskService
@@ -100,7 +101,12 @@ class House:
     def ask(self, tries: Callable[[], int | None], event_name: str = "api-masks") -> Outcome:
         vision = fakes.FakeVision()
         service = MaskService(
-            vision, self.store, self.photos, self.profiles, idempotency=self.idempotency
+            vision,
+            self.store,
+            self.photos,
+            self.profiles,
+            idempotency=self.idempotency,
+            limits=Limits(),
         )
         event = read_event(event_name) | {"body": json.dumps({"user_image_url": URL})}
         handler = create_handler(service, self.submission, self.step_log)

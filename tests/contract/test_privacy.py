@@ -26,6 +26,7 @@ from tryon_masks.adapters.addresses import AddressRules
 from tryon_masks.adapters.cloudinary import CloudinaryMaskStore
 from tryon_masks.adapters.http import HttpPhotoSource, dial
 from tryon_masks.entrypoints.http.routes import create_handler
+from tryon_masks.images import Limits
 from tryon_masks.service import MaskService
 
 PLACE = "52 12.345 N planted place"
@@ -111,7 +112,9 @@ class Api:
         )
         store = CloudinaryMaskStore(standin.url, "masks", 20, tries=1)
         self.step_log = fakes.FakeStepLog()
-        service = MaskService(fakes.FakeVision(), store, photos, fakes.FakeProfiles())
+        service = MaskService(
+            fakes.FakeVision(), store, photos, fakes.FakeProfiles(), limits=Limits()
+        )
         self._handler = create_handler(service, fakes.submission(), self.step_log)
 
     def post(self, **body: Any) -> tuple[str, dict[str, Any]]:

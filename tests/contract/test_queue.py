@@ -20,6 +20,7 @@ from tryon_masks.domain.errors import InProgress, PhotoFetchFailed
 from tryon_masks.domain.person import Candidate
 from tryon_masks.entrypoints.queue.messages import Worker
 from tryon_masks.entrypoints.queue.uploads import Uploads
+from tryon_masks.images import Limits
 from tryon_masks.jobs.progress import BatchTracker, JobTracker
 from tryon_masks.jobs.run import JobRunner
 from tryon_masks.jobs.submit import JobSubmitter
@@ -177,7 +178,9 @@ def test_a_thousand_messages_are_each_done_once() -> None:
     queue, jobs, photos, vision = Sqs(), fakes.FakeJobs(), Photos(), CountingVision()
     batches = BatchTracker(jobs, queue, fakes.FakeBatches(), fakes.FakeBatchFiles())
     submit = JobSubmitter(jobs, queue, fakes.FakeForms()).submit
-    service = MaskService(vision, fakes.FakeStore(), photos, idempotency=FakeIdempotency())
+    service = MaskService(
+        vision, fakes.FakeStore(), photos, idempotency=FakeIdempotency(), limits=Limits()
+    )
     tracker = JobTracker(jobs, queue, fakes.FakeCallbacks(), batches)
     with request_log("request-1", "user-1"):
         for number in range(MESSAGES):

@@ -27,6 +27,7 @@ from tests.standins.gateway import Gateway
 from tryon_masks.adapters.addresses import AddressRules
 from tryon_masks.domain.kinds import MaskKind
 from tryon_masks.entrypoints.http.routes import create_handler
+from tryon_masks.images import Limits
 from tryon_masks.outputs.targets import TargetName, not_taken
 from tryon_masks.service import MaskService
 
@@ -61,7 +62,9 @@ class AnyPhoto:
 
 @pytest.fixture(scope="module")
 def gateway(request: pytest.FixtureRequest) -> Iterator[Gateway]:
-    service = MaskService(fakes.FakeVision(), fakes.FakeStore(), AnyPhoto(), fakes.FakeProfiles())
+    service = MaskService(
+        fakes.FakeVision(), fakes.FakeStore(), AnyPhoto(), fakes.FakeProfiles(), limits=Limits()
+    )
     with Gateway(create_handler(service, fakes.submission())) as gateway:
         yield gateway
     capture = request.config.pluginmanager.getplugin("capturemanager")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import http.client
 import io
@@ -15,10 +16,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import httpx
 import numpy as np
 import pytest
 import uvicorn
 from PIL import Image
+from starlette.applications import Starlette
 from tests import fakes
 
 from tryon_masks.entrypoints import cli
@@ -479,6 +482,80 @@ def test_what_the_page_asks_for_is_logged(local: Local, caplog: pytest.LogCaptur
     assert steps >= {"answer_page", "decode_image", "find_people", "parse_person"}
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "code", "step"),
+    [
+        (
+            "POST",
+            "/v1/masks",
+            b" " * (MOST * 4 // 3 + JSON_BYTES + 1),
+            "PHOTO_TOO_LARGE",
+            "read_body",
+        ),
+        ("GET", "/masks/nothing.png", None, "NOT_FOUND", "give_file"),
+        ("GET", "/results/nothing.json", None, "NOT_FOUND", "give_file"),
+        ("POST", "/uploads", b"", "INVALID_REQUEST", "take_upload"),
+    ],
+)
+def test_whoever_is_refused_is_told_an_id_that_the_log_has(
+    local: Local,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+    path: str,
+    body: bytes | None,
+    code: str,
+    step: str,
+) -> None:
+    with caplog.at_level("INFO", logger="tryon_masks"):
+        _, _, answer = local.ask(method, path, body)
+
+    error = json.loads(answer)
+    assert error["error"]["code"] == code
+    records = [one.__dict__["record"] for one in caplog.records]
+    assert [
+        (one["request_id"], one["code"])
+        for one in records
+        if one["step"] == step and one["status"] == "refused"
+    ] == [(error["request_id"], code)]
+
+
 def test_every_address_at_once_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["serve", "--host", "0.0.0.0"], environ={}) == 2
     assert "one address" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "origin"),
+    [
+        ("127.0.0.1", 8000, "http://localhost:8000"),
+        ("::1", 8000, "http://[::1]:8000"),
+        ("2001:DB8::7", 8000, "http://[2001:db8::7]:8000"),
+        ("127.0.0.1", 80, "http://127.0.0.1"),
+        ("localhost", 80, "http://[::1]"),
+        ("192.168.1.7", 80, "http://192.168.1.7:80"),
+    ],
+)
+def test_it_answers_under_its_address_as_clients_write_it(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    host: str,
+    port: int,
+    origin: str,
+) -> None:
+    apps: list[Starlette] = []
+    monkeypatch.setattr("uvicorn.run", lambda app, **_: apps.append(app))
+    monkeypatch.setattr("tryon_masks.library.build_vision", lambda settings: fakes.FakeVision())
+    assert cli.main(["serve", "--host", host, "--port", str(port)], environ={}) == 0
+    address = capsys.readouterr().err.split("/ (")[0]
+
+    async def ask(base_url: str) -> tuple[httpx.Response, httpx.Response]:
+        transport = httpx.ASGITransport(app=apps[0])
+        async with httpx.AsyncClient(transport=transport, base_url=base_url) as client:
+            photo = base64.b64encode(fakes.photo()).decode()
+            made = await client.post("/v1/masks", json={"image": photo}, headers={"origin": origin})
+            return made, await client.get(made.json()["masks"]["upper"])
+
+    for base_url in (origin, address):
+        made, mask = asyncio.run(ask(base_url))
+        assert (made.status_code, mask.status_code) == (200, 200)
+        assert made.json()["masks"]["upper"].startswith(f"{address}/masks/")

@@ -23,6 +23,7 @@ from tryon_masks import telemetry
 from tryon_masks.adapters.directory import DirectoryMaskStore
 from tryon_masks.adapters.firestore import FirestoreLog
 from tryon_masks.entrypoints.http.routes import create_handler
+from tryon_masks.images import Limits
 from tryon_masks.service import MaskService
 
 PROJECT = "demo-tryon"
@@ -79,7 +80,9 @@ class Api:
     def post(self, user_id: str, **body: Any) -> tuple[str, int, dict[str, Any]]:
         """Request id, status code and decoded answer of one request."""
         log = FirestoreLog(PROJECT, timeout_s=self.timeout_s)
-        service = MaskService(self.vision, DirectoryMaskStore(self.folder), self.photos, log)
+        service = MaskService(
+            self.vision, DirectoryMaskStore(self.folder), self.photos, log, limits=Limits()
+        )
         event = read_event("api-masks")
         request_id = f"request-{uuid4()}"
         event["requestContext"]["requestId"] = request_id

@@ -16,6 +16,7 @@ from tryon_masks.adapters.s3 import S3MaskStore, S3Objects
 from tryon_masks.domain.errors import CallbackFailed, UrlNotAllowed
 from tryon_masks.entrypoints.queue.messages import Worker as RealWorker
 from tryon_masks.entrypoints.queue.uploads import Uploads
+from tryon_masks.images import Limits
 from tryon_masks.jobs.progress import BatchTracker, JobTracker
 from tryon_masks.jobs.run import JobRunner
 from tryon_masks.ports import MaskTask, UploadTask
@@ -64,7 +65,12 @@ class Worker:
         batches = BatchTracker(self.jobs, self.queue, self.batches, self.files)
         tracker = JobTracker(self.jobs, self.queue, self.callbacks, batches)
         service = MaskService(
-            self.vision, self.store, self.photos, self.profiles, idempotency=idempotency
+            self.vision,
+            self.store,
+            self.photos,
+            self.profiles,
+            idempotency=idempotency,
+            limits=Limits(),
         )
         runner = JobRunner(service, step_log)
         uploads = Uploads(

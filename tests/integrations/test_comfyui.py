@@ -20,6 +20,7 @@ from tests.standins import torch_tensor
 
 from tryon_masks.domain.errors import InvalidRequest, Refusal
 from tryon_masks.domain.parts import Part
+from tryon_masks.images import Limits
 from tryon_masks.service import MaskService
 
 PACK = Path(__file__).parents[2] / "integrations" / "comfyui"
@@ -43,7 +44,7 @@ def pack(monkeypatch: pytest.MonkeyPatch, vision: fakes.FakeVision) -> Iterator[
     monkeypatch.setitem(sys.modules, NAME, module)
     spec.loader.exec_module(module)
     nodes = sys.modules[f"{NAME}.nodes"]
-    service = MaskService(vision, fakes.FakeStore(), fakes.FakePhotos())
+    service = MaskService(vision, fakes.FakeStore(), fakes.FakePhotos(), limits=Limits())
     monkeypatch.setattr(nodes, "service", lambda: service)
     yield module
     del sys.modules[f"{NAME}.nodes"]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests import fakes
+from tests.figures import make_mask
 
 from tryon_masks.domain.kinds import MaskKind
-from tryon_masks.domain.masks import make_mask
 from tryon_masks.domain.person import Person
 from tryon_masks.domain.profiles import Expand, Profile
 from tryon_masks.outputs.parsed_photo import ParsedPhoto

@@ -10,8 +10,10 @@ import pytest
 import torch
 from models.garment_parser import cloth, selfie
 from models.garment_parser.cloth import ClothSegmenter
+from models.garment_parser.data import IGNORE
 from models.garment_parser.network import Parser
 from models.garment_parser.pool import PooledTeacher, kind_loss
+from models.garment_parser.pseudo import contradicted
 from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
 from numpy.typing import NDArray
@@ -158,3 +160,39 @@ def test_a_name_of_the_same_kind_is_no_mistake_of_kind() -> None:
 
     assert float(kind_loss(coat, taught)) == pytest.approx(0, abs=1e-3)
     assert float(kind_loss(hair, taught)) > 5
+
+
+@pytest.mark.parametrize(
+    ("label", "kind", "is_contradicted"),
+    [
+        (Class.TOP, (0.9, 0, 0, 0), True),
+        (Class.TOP, (0.7, 0, 0, 0.3), False),
+        (Class.TOP, (0, 0, 0, 0.9), False),
+        (Class.HAIR, (0, 0, 0.9, 0), True),
+        (Class.FACE, (0, 0, 0.9, 0), False),
+        (Class.HAT, (0, 0, 0, 0.9), False),
+        (Class.HAT, (0, 0.9, 0, 0), False),
+        (Class.HAT, (0, 0, 0.9, 0), False),
+        (Class.HAT, (0.9, 0, 0, 0), True),
+        (IGNORE, (0.9, 0, 0, 0), False),
+    ],
+)
+def test_the_selfie_model_objects_where_it_is_sure_of_another_kind(
+    label: int, kind: tuple[float, ...], is_contradicted: bool
+) -> None:
+    labels, kinds = np.array([[label]], np.uint8), np.array([[kind]], np.float32)
+
+    assert contradicted(labels, kinds).tolist() == [[is_contradicted]]
+
+
+def test_each_class_is_of_one_kind() -> None:
+    named = {
+        kind: {cls.name for cls in CLASSES if selfie.KIND_OF[cls] == kind}
+        for kind in (selfie.NOTHING, selfie.HAIR, selfie.SKIN)
+    }
+
+    assert named == {
+        selfie.NOTHING: {"BACKGROUND"},
+        selfie.HAIR: {"HAIR"},
+        selfie.SKIN: {"FACE", "NECK", "TORSO_SKIN", "ARM", "HAND", "LEG"},
+    }

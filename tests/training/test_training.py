@@ -95,6 +95,17 @@ def start(ccp: Path, out: Path, *more: str) -> None:
         train.main()
 
 
+def test_the_selfie_model_needs_a_teacher(
+    ccp: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        start(ccp, tmp_path / "out", "--selfie", "selfie.onnx")
+
+    assert caught.value.code == 2
+    assert "--teacher" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def epochs(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 

@@ -25,6 +25,7 @@ from tryon_masks.domain.person import Candidate
 from tryon_masks.entrypoints import cli
 from tryon_masks.entrypoints.commands import batch
 from tryon_masks.entrypoints.commands.photo_list import Results, read_list
+from tryon_masks.images import Limits
 from tryon_masks.ports import StepLog
 from tryon_masks.service import MaskService
 from tryon_masks.settings import Settings
@@ -56,7 +57,9 @@ class Wire:
         assert settings.mask_dir is not None
         settings.mask_dir.mkdir(exist_ok=True)
         store = DirectoryMaskStore(settings.mask_dir)
-        return MaskService(MortalVision(settings.mask_dir), store, fakes.FakePhotos()), None
+        return MaskService(
+            MortalVision(settings.mask_dir), store, fakes.FakePhotos(), limits=Limits()
+        ), None
 
 
 @dataclass
@@ -286,7 +289,9 @@ class PatientVision(fakes.FakeVision):
 def patient_wire(settings: Settings) -> tuple[MaskService, StepLog | None]:
     assert settings.mask_dir is not None
     vision = PatientVision(settings.mask_dir.parent)
-    return MaskService(vision, DirectoryMaskStore(settings.mask_dir), fakes.FakePhotos()), None
+    return MaskService(
+        vision, DirectoryMaskStore(settings.mask_dir), fakes.FakePhotos(), limits=Limits()
+    ), None
 
 
 PROGRAM = """

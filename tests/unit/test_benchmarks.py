@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import masks, soak, speed
+from benchmarks import masks, model_sets, soak, speed
 from benchmarks.making import UnreadableMask, make_one, mask_file, read_mask
 from benchmarks.scorecard import (
     FIGURES,
@@ -30,6 +31,7 @@ from tests.sheets import cards_in
 
 from tryon_masks.adapters.directory import DirectoryMaskStore
 from tryon_masks.domain.person import Candidate, Person
+from tryon_masks.images import Limits
 from tryon_masks.service import MaskOptions, MaskService
 from tryon_masks.telemetry import step
 
@@ -291,7 +293,7 @@ def test_wrong_usage_stops_before_any_work(
 
 
 def service(out: Path, vision: fakes.FakeVision) -> MaskService:
-    return MaskService(vision, DirectoryMaskStore(out), fakes.FakePhotos())
+    return MaskService(vision, DirectoryMaskStore(out), fakes.FakePhotos(), limits=Limits())
 
 
 def photo_file(folder: Path, content: bytes | None = None) -> Path:
@@ -524,3 +526,35 @@ def test_a_soak_without_photos_does_not_start(capsys: pytest.CaptureFixture[str]
         with pytest.raises(SystemExit) as caught:
             soak.main(argv)
         assert caught.value.code == 2
+
+
+SIDES = {"compact": 768, "on a crop": 1024, "int8": 1024}
+
+
+@pytest.mark.parametrize("variant", SIDES)
+def test_each_variant_sees_photos_on_its_own_grid(
+    variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vision = fakes.FakeVision()
+    monkeypatch.setattr(model_sets, "build_vision", lambda _settings: vision)
+    monkeypatch.setattr(model_sets, "load_model_set", lambda *_given: None)
+    monkeypatch.setattr(model_sets, "DwposeSchpVision", lambda *_given, **_options: vision)
+
+    model_sets.opened(variant, Path("graphs"), 1)(fakes.photo(width=900, height=1200))
+
+    assert {max(rgb.shape) for rgb in vision.shown} == {SIDES[variant]}
+
+
+def test_a_soak_sees_photos_on_the_model_sets_grid(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vision = fakes.FakeVision()
+    monkeypatch.setattr(soak, "build_vision", lambda _settings: vision)
+    monkeypatch.delenv("MODEL_SET", raising=False)
+    handler = soak.open_handler(0, tmp_path)
+    photo = base64.b64encode(fakes.photo(width=900, height=1200)).decode()
+
+    event = json.loads(soak.EVENT.read_text()) | {"body": json.dumps({"image": photo})}
+
+    assert handler(event, soak.Context())["statusCode"] == 200
+    assert {max(rgb.shape) for rgb in vision.shown} == {768}

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests import fakes
+from tests.standins import faulty
 
 from tryon_masks import __version__, telemetry
 from tryon_masks.adapters.directory import DirectoryMaskStore
@@ -638,6 +640,18 @@ def test_models_that_are_altered_are_named(
     assert "pose_landmark.onnx" in printed.err
 
 
+def test_a_check_of_the_models_is_logged(line: Line) -> None:
+    built_set(line.folder / Settings.model_set, "0" * 64)
+
+    assert line.run("models", "--verbose", MODELS_DIR=str(line.folder)) == 2
+
+    records = [json.loads(text) for text in line.err.splitlines() if text.startswith("{")]
+    assert [one["status"] for one in records if one["step"] == "check_models"] == [
+        "started",
+        "failed",
+    ]
+
+
 @pytest.mark.parametrize("how", ["--local", "ALLOW_HTTP"])
 @pytest.mark.parametrize("where", ["beside", "path", "server"])
 def test_a_document_may_name_a_photo_of_this_machine_when_told(
@@ -671,6 +685,41 @@ def test_a_photo_of_this_machine_that_is_not_there(line: Line) -> None:
     document = line.photo("data.json", b'{"userImageUrl": "http://localhost:9/me.jpg"}')
 
     assert line.run("data-json", document, "--local") == 1
+    assert line.out[0]["error"]["code"] == "PHOTO_FETCH_FAILED"
+
+
+def starts_only(connection: socket.socket, over: threading.Event) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nphoto")
+    over.wait(60)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        starts_only,
+        faulty.says(301, fakes.photo(), "Location: /elsewhere.jpg"),
+        faulty.says(304),
+        faulty.says(404, fakes.photo()),
+        faulty.says(200, b"not packed", "Content-Encoding: gzip"),
+        lambda connection, _: connection.sendall(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nphoto"
+        ),
+        lambda connection, _: connection.sendall(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno number\r\n"
+        ),
+    ],
+    ids=["slow", "moved", "not changed", "not found", "not packed", "cut", "no chunk"],
+)
+def test_a_server_of_this_machine_that_sends_no_photo(
+    line: Line, fault: faulty.HttpFault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tryon_masks.entrypoints.commands.making.LOCAL_TIMEOUT_S", 0.3)
+    with faulty.Faulty(fault) as server:
+        address = f"{server.url}/me.jpg"
+        document = line.photo("data.json", json.dumps({"userImageUrl": address}).encode())
+
+        assert line.run("data-json", document, "--local") == 1
+
     assert line.out[0]["error"]["code"] == "PHOTO_FETCH_FAILED"
 
 

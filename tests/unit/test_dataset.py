@@ -19,6 +19,7 @@ from tests import fakes
 from tryon_masks import telemetry
 from tryon_masks.domain.person import Candidate
 from tryon_masks.entrypoints import cli
+from tryon_masks.images import Limits
 from tryon_masks.ports import StepLog
 from tryon_masks.service import MaskService
 from tryon_masks.settings import Settings
@@ -56,7 +57,7 @@ class Wire:
     def __call__(self, settings: Settings) -> tuple[MaskService, StepLog | None]:
         assert settings.mask_dir is not None
         vision = MortalVision(settings.mask_dir)
-        return MaskService(vision, fakes.FakeStore(), fakes.FakePhotos()), None
+        return MaskService(vision, fakes.FakeStore(), fakes.FakePhotos(), limits=Limits()), None
 
 
 @dataclass

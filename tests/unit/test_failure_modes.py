@@ -13,11 +13,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from tests import fakes, figures
+from tests.figures import make_mask
 
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import Refusal, UpperNotVisible
 from tryon_masks.domain.kinds import MaskKind
-from tryon_masks.domain.masks import make_mask
 from tryon_masks.domain.parts import BoolMask, Part, where
 from tryon_masks.domain.person import Person
 from tryon_masks.domain.profiles import Expand, Profile
@@ -45,7 +45,7 @@ def made(
 ) -> tuple[MaskResult, dict[str, NDArray[np.uint8]]]:
     """What the service makes of a photo file: its answer, and the mask files' pixels."""
     store = fakes.FakeStore()
-    service = MaskService(vision, store, fakes.FakePhotos())
+    service = MaskService(vision, store, fakes.FakePhotos(), limits=Limits())
     with request_log("request-1", "user-1") as log:
         result = service.make(MaskRequest(data, "user-1", MaskOptions(**options)), log)
     files = {name: file for saved in store.files.values() for name, file in saved.items()}

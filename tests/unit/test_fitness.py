@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from tests import fakes, figures
+from tests.figures import make_mask
 
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import (
@@ -20,7 +21,7 @@ from tryon_masks.domain.errors import (
     UpperNotVisible,
 )
 from tryon_masks.domain.kinds import MaskKind
-from tryon_masks.domain.masks import Mask, make_mask
+from tryon_masks.domain.masks import Mask
 from tryon_masks.domain.parts import Part, where
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile

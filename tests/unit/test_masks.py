@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests import fakes, figures
+from tests.figures import make_mask
 
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import LegsNotVisible, Refusal
 from tryon_masks.domain.kinds import MaskKind
-from tryon_masks.domain.masks import Mask, make_mask
+from tryon_masks.domain.masks import Mask
 from tryon_masks.domain.parts import BoolMask, Part, PartMap, where
 from tryon_masks.domain.person import Box, Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile

@@ -101,6 +101,7 @@ def test_where_finds_them_on_a_part_of_a_grid_too() -> None:
 
 def test_every_part_but_background_is_skin_cloth_or_protected() -> None:
     skin = parts.ARMS | parts.LEGS | {Part.NECK, Part.TORSO_SKIN}
-    groups = (skin, parts.GARMENTS, parts.PROTECTED, frozenset({Part.BACKGROUND}))
+    cloth = parts.TOPS | parts.BOTTOMS | {Part.DRESS, Part.LEGWEAR, Part.BELT, Part.SCARF}
+    groups = (skin, cloth, parts.PROTECTED, frozenset({Part.BACKGROUND}))
 
     assert sorted(part for group in groups for part in group) == sorted(Part)

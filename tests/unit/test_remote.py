@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from tryon_masks import telemetry
 from tryon_masks.adapters.runs import StepFunctionsRuns
 from tryon_masks.entrypoints import cli
 from tryon_masks.entrypoints.commands import remote
@@ -125,6 +127,31 @@ def test_a_list_is_submitted_followed_and_its_answers_fetched(
     ]
     assert results[2]["error"]["code"] == remote.GIVEN_UP
     assert "StoreFailed" in results[2]["error"]["message"]
+
+
+def test_each_step_is_logged(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = put_results(SUCCEEDED='{"id": "a", "status": "success"}\n')
+    tell(monkeypatch, Run("done", 3, 0, 0, 0, key))
+
+    try:
+        run(path, "--verbose")
+    finally:
+        # The log must not keep a stream that ends with the test.
+        telemetry.configure(sys.__stderr__)
+        telemetry.configure(None)
+
+    lines = capsys.readouterr().err.splitlines()
+    records = [json.loads(line) for line in lines if line.startswith("{")]
+    assert [one["step"] for one in records if one["status"] == "done"] == [
+        "find_stack",
+        "submit_list",
+        "follow_run",
+        "fetch_answers",
+        "write_results",
+    ]
+    assert len({one["request_id"] for one in records}) == 1
 
 
 def test_the_same_list_again_follows_the_same_run(

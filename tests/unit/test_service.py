@@ -54,9 +54,9 @@ class House:
             self.store,
             self.photos,
             self.profiles,
-            Limits(**limits),
-            idempotency,
-            photo_time_s,
+            limits=Limits(**limits),
+            idempotency=idempotency,
+            photo_time_s=photo_time_s,
         )
 
     def make(

@@ -17,6 +17,7 @@ from tests.sheets import cards_in
 
 from tryon_masks.adapters.directory import DirectoryMaskStore
 from tryon_masks.entrypoints import cli
+from tryon_masks.images import Limits
 from tryon_masks.ports import StepLog
 from tryon_masks.service import MaskService
 from tryon_masks.settings import Settings
@@ -74,7 +75,9 @@ class Folder:
     def _wire(self, settings: Settings) -> tuple[MaskService, StepLog | None]:
         assert settings.mask_dir is not None
         store = DirectoryMaskStore(settings.mask_dir)
-        return MaskService(self.vision, store, fakes.FakePhotos({ADDRESS: fakes.photo()})), None
+        return MaskService(
+            self.vision, store, fakes.FakePhotos({ADDRESS: fakes.photo()}), limits=Limits()
+        ), None
 
 
 ADDRESS = "https://photos.example.com/ada.jpg"

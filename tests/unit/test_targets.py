@@ -10,9 +10,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from tests import fakes
+from tests.figures import make_mask
 
 from tryon_masks.domain.kinds import MaskKind
-from tryon_masks.domain.masks import Mask, make_mask
+from tryon_masks.domain.masks import Mask
 from tryon_masks.domain.person import Person
 from tryon_masks.domain.profiles import Expand, Profile
 from tryon_masks.outputs.layouts import CATEGORIES, LayoutName, Tree

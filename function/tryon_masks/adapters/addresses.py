@@ -1,7 +1,7 @@
 """Where a photo may come from: ordinary web addresses on the public internet, and nothing else.
 
-:class:`AddressRules` reads what a stranger wrote, and what a redirect says; :func:`is_public`
-judges the network address that a connection is about to use. Neither opens a connection.
+:class:`AddressRules` reads what a stranger wrote, and what a redirect says; :func:`check_public`
+judges the network addresses that a connection is about to use. Neither opens a connection.
 
 The tables follow the IANA special-purpose address registries (RFC 6890 and its successors).
 They are written out because ``ipaddress.is_global`` answers differently from one Python to the
@@ -85,11 +85,6 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 # An IPv4 address in the lower half (RFC 5214): the upper half of it, whatever the network.
 _ISATAP = 0x0000_5EFE
 _ISATAP_MASK = 0xFDFF_FFFF
-
-
-def is_public(address: Address) -> bool:
-    """Return whether ``address`` is an ordinary host on the public internet; see :func:`inside`."""
-    return inside(address) is None
 
 
 def inside(address: Address) -> str | None:

@@ -87,7 +87,7 @@ class CloudinaryMaskStore:
 
         Raises
         ------
-        StoreFailed, StoreTimeout
+        StoreFailed, StoreTimeout, OutOfTime
         """
         return save_in_parallel(files, lambda name, file: self._save_one(key, name, file))
 

@@ -111,7 +111,7 @@ class S3MaskStore:
 
         Raises
         ------
-        StoreFailed, StoreTimeout
+        StoreFailed, StoreTimeout, OutOfTime
         """
         return save_in_parallel(files, lambda name, file: self._save_one(key, name, file))
 
@@ -428,7 +428,7 @@ def _lines(data: bytes) -> list[str]:
     """Split a file in JSON Lines, or one list in JSON, into lines of the former."""
     text = data.decode(errors="surrogateescape")
     if text.startswith("["):
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):
             return [json.dumps(entry) for entry in json.loads(text)]
     return [line for line in text.split("\n") if line]
 

@@ -1,4 +1,7 @@
-"""Every way this project says no.
+"""How this project says no.
+
+Its routes have three kinds of :class:`BadRequest` more: ``NotFound``, ``MethodNotAllowed`` and
+``NotSignedIn``.
 
 ::
 
@@ -151,7 +154,7 @@ class NoPerson(Refusal):
 
 
 class PersonTooSmall(Refusal):
-    """The person's box is under 20 % of the photo's height, or the torso under 48 px."""
+    """The box's longer side is under 20 % of the photo's height, or the torso under 48 px."""
 
     code = "PERSON_TOO_SMALL"
     message = "The person is too small in the photo."

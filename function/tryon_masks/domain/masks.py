@@ -86,16 +86,6 @@ class _Rings:
     limbs: BoolMask
 
 
-def make_mask(person: Person, kind: MaskKind, profile: Profile, expand: Expand) -> Mask:
-    """Shape one mask of ``person``: see :meth:`MaskShaper.make`.
-
-    Raises
-    ------
-    UpperNotVisible, LegsNotVisible, LowConfidence
-    """
-    return MaskShaper(person, profile, expand).make(kind)
-
-
 class MaskShaper:
     """Shapes masks of one person; what they share is worked out once.
 

@@ -54,7 +54,6 @@ LEGS = frozenset({Part.LEFT_LEG, Part.RIGHT_LEG})
 SHOES = frozenset({Part.LEFT_SHOE, Part.RIGHT_SHOE})
 TOPS = frozenset({Part.TOP, Part.OUTERWEAR})
 BOTTOMS = frozenset({Part.SKIRT, Part.TROUSERS})
-GARMENTS = TOPS | BOTTOMS | {Part.DRESS, Part.LEGWEAR, Part.BELT, Part.SCARF}
 PROTECTED = HEAD | HANDS | SHOES | {Part.BAG, Part.OTHER_PERSON}
 """What no try-on may touch."""
 

@@ -39,8 +39,9 @@ class JobRunner:
 
         Raises
         ------
-        TryonMasksError
-            What may work another time. Nothing has been written, unless this is the ``last`` try.
+        Exception
+            Anything but a BadRequest; it may work another time. Only on the ``last`` try is the
+            error written as an answer first.
         """
         started = time.perf_counter()
         with request_log(request_id, ANONYMOUS, self._step_log) as log:

@@ -10,7 +10,6 @@ from typing import ClassVar, Literal
 from uuid import uuid4
 
 from tryon_masks.domain.errors import BadRequest, InvalidRequest
-from tryon_masks.domain.identity import resolve_user_id
 from tryon_masks.jobs.task import JOB_METADATA, OPTIONS_METADATA, item_tasks, options_of
 from tryon_masks.ports import (
     USER_METADATA,
@@ -89,7 +88,7 @@ class JobSubmitter:
         return job
 
     def create_upload(
-        self, owner: str, user_id: str | None, body: UploadBody
+        self, owner: str, user_id: str, body: UploadBody
     ) -> tuple[Job, str, UploadForm]:
         """Return a job that is queued from now on, and the key and the form of its upload.
 
@@ -103,14 +102,13 @@ class JobSubmitter:
         with step("sign_upload", "jobs"):
             job_id = self.new_id()
             key = f"{UPLOADS}{user_key(owner)}/{job_id}"
-            whose = resolve_user_id(None, user_id)
             metadata = {
-                USER_METADATA: whose,
+                USER_METADATA: user_id,
                 JOB_METADATA: job_id,
                 OPTIONS_METADATA: json.dumps(options_of(body)),
             }
             form = self.forms.make(key, body.stored_type, metadata)
-            task = UploadTask(key, whose, body.callback_url)
+            task = UploadTask(key, user_id, body.callback_url)
             return self.jobs.add(job_id, owner, task), key, form
 
     def get(self, owner: str, job_id: str) -> Job:

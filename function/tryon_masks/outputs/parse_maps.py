@@ -29,48 +29,6 @@ class LabelSet(StrEnum):
 
 Colours = tuple[tuple[int, int, int], ...]
 
-LIP_NAMES = (
-    "background",
-    "hat",
-    "hair",
-    "glove",
-    "sunglasses",
-    "upper-clothes",
-    "dress",
-    "coat",
-    "socks",
-    "pants",
-    "jumpsuits",
-    "scarf",
-    "skirt",
-    "face",
-    "left-arm",
-    "right-arm",
-    "left-leg",
-    "right-leg",
-    "left-shoe",
-    "right-shoe",
-)
-ATR_NAMES = (
-    "background",
-    "hat",
-    "hair",
-    "sunglasses",
-    "upper-clothes",
-    "skirt",
-    "pants",
-    "dress",
-    "belt",
-    "left-shoe",
-    "right-shoe",
-    "face",
-    "left-leg",
-    "right-leg",
-    "left-arm",
-    "right-arm",
-    "bag",
-    "scarf",
-)
 LIP_PALETTE: Colours = (
     (0, 0, 0),
     (128, 0, 0),
@@ -231,14 +189,6 @@ def parse_map(part_map: PartMap, label_set: LabelSet) -> ParseMap:
     for part, number in LABELS[label_set].items():
         table[part] = number
     return ParseMap(table[parts], label_set)
-
-
-def to_part_map(parse: ParseMap) -> PartMap:
-    """Translate back, as far as the label set tells: hands are arms, necks are faces."""
-    table = np.zeros(256, np.uint8)
-    for part, number in SHARED_LABELS[parse.label_set].items():
-        table[number] = part
-    return table[parse.labels]
 
 
 def without_upper(parse: ParseMap, mask: NDArray[np.uint8]) -> ParseMap:

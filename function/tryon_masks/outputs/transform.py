@@ -60,9 +60,7 @@ class Transform:
         return cls(photo, (0, 0, *photo), size, (x, y, x + width, y + height))
 
     @classmethod
-    def cropped(
-        cls, photo: tuple[int, int], size: tuple[int, int], hold: Corners | None = None
-    ) -> Transform:
+    def cropped(cls, photo: tuple[int, int], size: tuple[int, int], hold: Corners) -> Transform:
         """Cut the largest crop of the picture's aspect, as near the middle as ``hold`` lets it.
 
         Parameters
@@ -83,11 +81,10 @@ class Transform:
         else:
             width = max(1, height * across // down)
         x, y = (photo[0] - width) // 2, (photo[1] - height) // 2
-        if hold is not None:
-            if hold[2] - hold[0] > width or hold[3] - hold[1] > height:
-                raise CropCutsMask
-            x = min(max(x, hold[2] - width), hold[0])
-            y = min(max(y, hold[3] - height), hold[1])
+        if hold[2] - hold[0] > width or hold[3] - hold[1] > height:
+            raise CropCutsMask
+        x = min(max(x, hold[2] - width), hold[0])
+        y = min(max(y, hold[3] - height), hold[1])
         return cls(photo, (x, y, x + width, y + height), size, (0, 0, *size))
 
     @property

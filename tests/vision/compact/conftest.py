@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.demo_photos import STANDING, TWO_FIGURES, demo_photo
+from tests.figures import make_mask
 
 from tryon_masks.domain import fitness
 from tryon_masks.domain.errors import ModelSetError
 from tryon_masks.domain.kinds import MaskKind
-from tryon_masks.domain.masks import make_mask
 from tryon_masks.domain.parts import BoolMask
 from tryon_masks.domain.person import Candidate, Person
 from tryon_masks.domain.profiles import Expand, Profile

@@ -28,6 +28,7 @@ from tryon_masks.domain.errors import ModelSetError
 from tryon_masks.domain.parts import Part
 from tryon_masks.domain.person import Box, Person
 from tryon_masks.entrypoints import cli
+from tryon_masks.images import Limits
 from tryon_masks.service import MaskRequest, MaskResult, MaskService
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log, request_log
@@ -252,7 +253,7 @@ def test_a_hole_in_a_top_is_filled_where_that_is_wanted(
 def served(vision: DwposeSchpVision, rgb: NDArray[np.uint8], store: Path) -> MaskResult:
     file = io.BytesIO()
     Image.fromarray(rgb).save(file, "PNG")
-    service = MaskService(vision, DirectoryMaskStore(store), fakes.FakePhotos())
+    service = MaskService(vision, DirectoryMaskStore(store), fakes.FakePhotos(), limits=Limits())
     with request_log("request-2", "user-1") as log:
         return service.make(MaskRequest(file.getvalue(), "user-1"), log)
 

@@ -220,15 +220,19 @@ def _read_file(path: Path, most: int = -1) -> bytes:
 
 
 def _read_address(address: str, most: int) -> bytes:
-    import requests  # Of an extra, which other commands do without.
+    # Of an extra, which other commands do without.
+    import requests
+    from urllib3.exceptions import HTTPError
 
     try:
         with requests.get(
             address, timeout=LOCAL_TIMEOUT_S, stream=True, allow_redirects=False
         ) as answer:
-            answer.raise_for_status()
+            if not 200 <= answer.status_code < 300:
+                raise PhotoFetchFailed(detail=f"status {answer.status_code}")
+            # The raw body is urllib3's, and so are its errors.
             return answer.raw.read(most, decode_content=True) or b""
-    except requests.RequestException as error:
+    except (requests.RequestException, HTTPError) as error:
         raise PhotoFetchFailed(detail=str(error)) from error
 
 

@@ -31,15 +31,14 @@ def models(
     from rich.console import Console
     from rich.table import Table
 
-    from tryon_masks.vision.catalog import load_model_set
-    from tryon_masks.wiring import build_models, models_dir
+    from tryon_masks.wiring import build_models, check_models
 
     session: Session = ctx.obj
     settings = Settings.from_env(session.environ, on_lambda=False)
-    if build:
-        with init_log("cli"):
+    with init_log("cli"):
+        if build:
             build_models(settings)
-    found = load_model_set(settings.model_set, models_dir(settings) / settings.model_set)
+        found = check_models(settings)
     table = Table("SET", "FILE", "SHA256", "LICENCE", "SOURCE", box=None, pad_edge=False)
     for file in found.files.values():
         source = f"{file.package} {file.version}"

@@ -11,17 +11,20 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from tryon_masks.adapters.aws import aws_client
 from tryon_masks.adapters.runs import StepFunctionsRuns
 from tryon_masks.adapters.s3 import S3BatchFiles, s3_client
 from tryon_masks.adapters.stack import stack_outputs
 from tryon_masks.domain.errors import InvalidRequest, SettingsError, StateUnavailable
+from tryon_masks.domain.identity import ANONYMOUS
 from tryon_masks.entrypoints.commands.options import UsageError
 from tryon_masks.entrypoints.commands.photo_list import Item, Results, read_list
 from tryon_masks.entrypoints.commands.progress import ProgressBar
 from tryon_masks.ports import BatchRuns, Run
 from tryon_masks.settings import MANIFESTS, RESULTS
+from tryon_masks.telemetry import request_log, step
 
 FROM_HERE = f"{MANIFESTS}command-line/"
 TIMEOUT_S = 60.0
@@ -29,6 +32,9 @@ TIMEOUT_S = 60.0
 POLL_S = 2.0
 GIVEN_UP = "GIVEN_UP"
 """The code of an item that the stack could not work on, however often."""
+
+RemoteItem = tuple[Item, dict[str, Any]]
+"""An item of a list, and its line with the item's id."""
 
 
 def batch_remote(manifest: Path, results: Results, name: str) -> int:
@@ -44,30 +50,43 @@ def batch_remote(manifest: Path, results: Results, name: str) -> int:
         results.answers()
     except (InvalidRequest, OSError, UnicodeDecodeError) as error:
         raise UsageError(str(error)) from error
-    stack = RemoteStack.find(name)
-    try:
-        batch_id = stack.submit([line for _, line in listed])
-        print(f"batch {batch_id}: stopping this command does not stop it", file=sys.stderr)
-        with ProgressBar(len(listed)) as bar:
-            run = stack.follow(batch_id, lambda run: bar.set(run.total - run.queued - run.running))
-        if run.results is None:
+    with request_log(uuid4().hex, ANONYMOUS):
+        with step("find_stack", "cli", stack=name):
+            stack = RemoteStack.find(name)
+        try:
+            answers = _answers_of(stack, listed)
+        except StateUnavailable as error:
+            print(f"AWS cannot be reached: {error.detail}", file=sys.stderr)
+            return 1
+        if answers is None:
             print(
                 "The run has failed: its execution in Step Functions says why. It can be redriven.",
                 file=sys.stderr,
             )
             return 1
-        answers = {answer["id"]: answer for answer in stack.answers(run.results)}
-    except StateUnavailable as error:
-        print(f"AWS cannot be reached: {error.detail}", file=sys.stderr)
-        return 1
-    results.replace((item, answers[item.item_id]) for item, _ in listed if item.item_id in answers)
+        done = [item for item, _ in listed if item.item_id in answers]
+        with step("write_results", "cli", items=len(done)):
+            results.replace((item, answers[item.item_id]) for item in done)
     found = (answers.get(item.item_id, {}).get("status", "not done") for item, _ in listed)
     counts = Counter(found)
     print(json.dumps({"items": len(listed), **counts}))
     return 0 if counts["success"] == len(listed) else 1
 
 
-def read_remote_list(path: Path) -> list[tuple[Item, dict[str, Any]]]:
+def _answers_of(stack: RemoteStack, listed: Sequence[RemoteItem]) -> dict[str, Any] | None:
+    """Have the list worked off; the answers by their items' ids. None: the run has failed."""
+    with step("submit_list", "cli", items=len(listed)):
+        batch_id = stack.submit([line for _, line in listed])
+    print(f"batch {batch_id}: stopping this command does not stop it", file=sys.stderr)
+    with step("follow_run", "cli", batch_id=batch_id), ProgressBar(len(listed)) as bar:
+        run = stack.follow(batch_id, lambda run: bar.set(run.total - run.queued - run.running))
+    if run.results is None:
+        return None
+    with step("fetch_answers", "cli", batch_id=batch_id):
+        return {answer["id"]: answer for answer in stack.answers(run.results)}
+
+
+def read_remote_list(path: Path) -> list[RemoteItem]:
     """Read every item of the list ``path``, and its line with the item's id.
 
     Raises

@@ -12,7 +12,9 @@ from tryon_masks.entrypoints.commands.making import Session
 from tryon_masks.settings import Settings
 from tryon_masks.telemetry import init_log
 
-LOOPBACK = ("127.0.0.1", "localhost")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+HTTP_PORT = 80
+"""HTTP's own, which clients leave out of addresses."""
 
 
 def serve(
@@ -34,9 +36,8 @@ def serve(
     session: Session = ctx.obj
     if host in ("0.0.0.0", "::", ""):  # noqa: S104 - it is refused
         raise given.UsageError("--host takes one address: requests to other names are refused")
-    names = {host.lower()} | (set(LOOPBACK) if host in LOOPBACK else set())
-    hosts = [f"{name}:{port}" for name in names]
-    address = f"http://{host}:{port}"
+    hosts = _hosts(host, port)
+    address = f"http://{hosts[0]}"
     settings = Settings.from_env(session.environ, on_lambda=False)
     maker = MaskMaker(
         settings.model_set, models_dir=settings.models_dir, threads=settings.ort_threads
@@ -53,3 +54,11 @@ def serve(
         proxy_headers=False,
     )
     return 0
+
+
+def _hosts(address: str, port: int) -> list[str]:
+    """What clients send as ``Host`` to this address and port, that of the address first."""
+    names = dict.fromkeys([address.lower(), *(LOOPBACK if address in LOOPBACK else ())])
+    written = [f"[{name}]" if ":" in name else name for name in names]
+    hosts = [f"{name}:{port}" for name in written]
+    return [*hosts, *written] if port == HTTP_PORT else hosts

@@ -57,6 +57,9 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
+Answer = Callable[[Request], Awaitable[Response]]
+"""Answers one request, or raises a TryonMasksError."""
+
 
 class _Api:
     """Lambda's handler behind HTTP, one request at a time: it knows no other way."""
@@ -69,11 +72,13 @@ class _Api:
 
     async def answer(self, request: Request) -> Response:
         """Hand one request on."""
+        request_id = uuid4().hex
         try:
-            body = await _read(request, self._max_bytes)
+            with request_log(request_id, ANONYMOUS), step("read_body", "api"):
+                body = await _read(request, self._max_bytes)
         except TryonMasksError as error:
-            return _error(error, uuid4().hex)
-        answer = await run_in_threadpool(self._answer, _event(request, body))
+            return _error(error, request_id)
+        answer = await run_in_threadpool(self._answer, _event(request, body, request_id))
         headers = {**HEADERS, **answer["headers"]}
         return Response(answer["body"], answer["statusCode"], headers)
 
@@ -82,7 +87,7 @@ class _Api:
             return self._handler(event, LocalContext())
 
 
-def _event(request: Request, body: bytes) -> dict[str, Any]:
+def _event(request: Request, body: bytes, request_id: str) -> dict[str, Any]:
     """The request as API Gateway's HTTP API hands it on, payload version 2, of a backend.
 
     A backend may name its users in the body.
@@ -99,7 +104,7 @@ def _event(request: Request, body: bytes) -> dict[str, Any]:
         "requestContext": {
             "http": {"method": request.method, "path": path, "sourceIp": "127.0.0.1"},
             "authorizer": {"iam": {"userId": OWNER}},
-            "requestId": uuid4().hex,
+            "requestId": request_id,
             "stage": "$default",
         },
         "isBase64Encoded": False,
@@ -142,6 +147,20 @@ def _error(error: TryonMasksError, request_id: str) -> Response:
     return JSONResponse(answer.model_dump(mode="json"), error.status, HEADERS)
 
 
+def _logged(name: str, component: str, answer: Answer) -> Answer:
+    """``answer`` as a request and a step of its own; its errors become answers."""
+
+    async def answering(request: Request) -> Response:
+        request_id = uuid4().hex
+        try:
+            with request_log(request_id, ANONYMOUS), step(name, component):
+                return await answer(request)
+        except TryonMasksError as error:
+            return _error(error, request_id)
+
+    return answering
+
+
 class _Page:
     """What the page asks for."""
 
@@ -163,18 +182,8 @@ class _Page:
         ]
 
     @staticmethod
-    def _answering(
-        answer: Callable[[Request], Awaitable[Response]],
-    ) -> Callable[[Request], Awaitable[Response]]:
-        async def answering(request: Request) -> Response:
-            request_id = uuid4().hex
-            try:
-                with request_log(request_id, ANONYMOUS), step("answer_page", "page"):
-                    return await answer(request)
-            except TryonMasksError as error:
-                return _error(error, request_id)
-
-        return answering
+    def _answering(answer: Answer) -> Answer:
+        return _logged("answer_page", "page", answer)
 
     async def _see(self, request: Request) -> Response:
         photo = await _read(request, self._max_bytes)
@@ -224,7 +233,7 @@ class _Files:
     def routes(self) -> list[Route]:
         """Return all paths, none of which is the API's."""
         return [
-            Route("/uploads", self._upload, methods=["POST"]),
+            Route("/uploads", _logged("take_upload", "uploads", self._upload), methods=["POST"]),
             Route(f"{MASKS_PATH}/{{path:path}}", self._giving(self._parts.masks), methods=["GET"]),
             Route(
                 f"/{RESULTS}{{path:path}}",
@@ -234,24 +243,19 @@ class _Files:
         ]
 
     async def _upload(self, request: Request) -> Response:
-        request_id = uuid4().hex
-        try:
-            with request_log(request_id, ANONYMOUS), step("take_upload", "uploads"):
-                fields, file = await _read_form(request, self._parts.uploads.max_bytes)
-                self._parts.uploads.accept(fields, file)
-                return Response(None, 204, HEADERS)
-        except TryonMasksError as error:
-            return _error(error, request_id)
+        fields, file = await _read_form(request, self._parts.uploads.max_bytes)
+        self._parts.uploads.accept(fields, file)
+        return Response(None, 204, HEADERS)
 
     @staticmethod
-    def _giving(files: MemoryFiles, prefix: str = "") -> Callable[[Request], Awaitable[Response]]:
+    def _giving(files: MemoryFiles, prefix: str = "") -> Answer:
         async def give(request: Request) -> Response:
             file = files.get(prefix + request.path_params["path"])
             if file is None:
-                return _error(NotFound(), uuid4().hex)
+                raise NotFound
             return Response(file.data, 200, HEADERS, file.content_type)
 
-        return give
+        return _logged("give_file", "files", give)
 
 
 async def _read_form(request: Request, max_bytes: int) -> tuple[dict[str, str], bytes]:

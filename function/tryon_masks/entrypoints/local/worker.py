@@ -57,7 +57,7 @@ class LocalWorker:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the work that is handed in already."""
+        """End after the work that waits already; what is put off to be tried again is lost."""
         self._queue.close()
         self._thread.join()
 

@@ -167,14 +167,12 @@ def decide(evidence: Evidence, outline: Floats, others: Floats) -> tuple[PartMap
     return parts, confidence
 
 
-def perhaps_lower(
-    parts: PartMap, answer: ClassProbabilities, calibration: Calibration = CALIBRATION
-) -> BoolMask:
+def perhaps_lower(parts: PartMap, answer: ClassProbabilities) -> BoolMask:
     """Return where ``parts`` (H, W) has a top that may be a garment worn below."""
     tops = Points.from_mask(where(parts, TOPS))
     perhaps = np.zeros(parts.shape, bool)
     below = answer.at(WORN_BELOW, tops.x, tops.y).sum(0)
-    np.put(perhaps, tops.index, below >= calibration.perhaps_lower)
+    np.put(perhaps, tops.index, below >= CALIBRATION.perhaps_lower)
     return perhaps
 
 

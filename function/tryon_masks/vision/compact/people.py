@@ -115,10 +115,10 @@ class PeopleFinder:
         return poses
 
     def _less_confident(self, rgb: NDArray[np.uint8], hints: Sequence[Detection]) -> list[Pose]:
-        """Look for somebody where the detector is sure of nobody.
+        """Look for somebody where nobody whom the detector is sure of has a pose.
 
-        The one body that most looks agree about; or else every likely one that has a pose; or else
-        the one that the detector is sure of from afar.
+        The first body that enough looks agree about; or else every likely one that has a pose; or
+        else the one that the detector is sure of from afar, where enough looks agree.
         """
         hinted = (one.crop for one in hints[:MAX_HINTS])
         whole = (_whole(rgb, scale) for scale in WHOLE_PHOTO_SCALES)
