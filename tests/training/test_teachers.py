@@ -7,19 +7,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-import torch
 from models.garment_parser import cloth, selfie
 from models.garment_parser.cloth import ClothSegmenter
-from models.garment_parser.data import IGNORE
-from models.garment_parser.network import Parser
-from models.garment_parser.pool import PooledTeacher, kind_loss
-from models.garment_parser.pseudo import contradicted
 from models.garment_parser.selfie import SelfieSegmenter
 from models.garment_parser.teachers import on_photo
 from numpy.typing import NDArray
 
 from tryon_masks.domain.person import Box
-from tryon_masks.vision.compact.classes import CLASSES, Class
+from tryon_masks.vision.compact.classes import CLASSES
 
 Tensor = NDArray[np.float32]
 
@@ -117,72 +112,6 @@ def test_an_answer_lies_on_the_photo_and_outside_the_persons_crop_is_background(
     outside = np.ones((400, 300), bool)
     outside[83:317, 83:217] = False
     assert (soft[outside, 0] == 1).all()
-
-
-class Undecided(Parser):
-    """Hair or a top, with the same probability, everywhere."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        logits = torch.full((len(x), len(CLASSES), x.shape[2] // 2, x.shape[3] // 2), -9.0)
-        logits[:, [Class.HAIR, Class.TOP]] = 9
-        return logits
-
-
-def test_the_selfie_model_decides_where_the_parser_cannot(models: dict[str, Any]) -> None:
-    inputs = torch.full((1, 13, 96, 64), -1.0)
-    inputs[0, -1, 16:80, 16:48] = 1
-
-    (pooled,) = PooledTeacher(Undecided(pretrained=False), SelfieSegmenter(Path(), 1))(inputs)
-
-    assert pooled.shape == (20, 48, 32)
-    assert pooled.sum(0).numpy() == pytest.approx(1, abs=1e-5)
-    assert (pooled[Class.TOP, 10:22, 10:22] > 0.8).all()
-    # In the lower half it gives every class of its own the same, and two of its six are cloth.
-    assert (pooled[Class.TOP, 30:36, 10:22] < 0.6).all()
-
-
-def test_without_an_outline_the_selfie_model_is_not_asked(models: dict[str, Any]) -> None:
-    teacher = PooledTeacher(Undecided(pretrained=False), SelfieSegmenter(Path(), 1))
-
-    (pooled,) = teacher(torch.full((1, 13, 96, 64), -1.0))
-
-    assert not models["selfie"].shown
-    assert pooled[Class.TOP].numpy() == pytest.approx(0.5, abs=0.01)
-
-
-def test_a_name_of_the_same_kind_is_no_mistake_of_kind() -> None:
-    top, coat, hair = (
-        torch.nn.functional.one_hot(torch.full((1, 4, 4), cls), len(CLASSES)).permute(0, 3, 1, 2)
-        * 9.0
-        for cls in (Class.TOP, Class.OUTERWEAR, Class.HAIR)
-    )
-    taught = top.softmax(1)
-
-    assert float(kind_loss(coat, taught)) == pytest.approx(0, abs=1e-3)
-    assert float(kind_loss(hair, taught)) > 5
-
-
-@pytest.mark.parametrize(
-    ("label", "kind", "is_contradicted"),
-    [
-        (Class.TOP, (0.9, 0, 0, 0), True),
-        (Class.TOP, (0.7, 0, 0, 0.3), False),
-        (Class.TOP, (0, 0, 0, 0.9), False),
-        (Class.HAIR, (0, 0, 0.9, 0), True),
-        (Class.FACE, (0, 0, 0.9, 0), False),
-        (Class.HAT, (0, 0, 0, 0.9), False),
-        (Class.HAT, (0, 0.9, 0, 0), False),
-        (Class.HAT, (0, 0, 0.9, 0), False),
-        (Class.HAT, (0.9, 0, 0, 0), True),
-        (IGNORE, (0.9, 0, 0, 0), False),
-    ],
-)
-def test_the_selfie_model_objects_where_it_is_sure_of_another_kind(
-    label: int, kind: tuple[float, ...], is_contradicted: bool
-) -> None:
-    labels, kinds = np.array([[label]], np.uint8), np.array([[kind]], np.float32)
-
-    assert contradicted(labels, kinds).tolist() == [[is_contradicted]]
 
 
 def test_each_class_is_of_one_kind() -> None:
