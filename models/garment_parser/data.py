@@ -103,6 +103,8 @@ TABLES = 0.06
 """Share of the views in which something stands before the person."""
 THINGS = 0.25
 """Share of the views with a thing of another photo."""
+THING_BORDER = 0.02
+"""How far in T a thing's outline may be off."""
 LEAST_THING, GREATEST_THING = 0.005, 1.5
 """Areas in units of T squared: smaller things show nothing, larger ones hide everything."""
 DYED = (Class.TOP, Class.OUTERWEAR, Class.DRESS, Class.SKIRT, Class.TROUSERS)
@@ -309,14 +311,29 @@ def outline_piece(labels: NDArray[np.uint8], cls: Class, polygon: Polygon) -> No
 
     Corners are x, y in per cent of the photo.
     """
-    height, width = labels.shape
+    reach = OUTLINE_BORDER * max(labels.shape) / 2
+    label_inside(labels, fill_polygon(polygon, labels.shape), cls, reach)
+
+
+def fill_polygon(polygon: Polygon, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return where a polygon lies on a photo of ``shape`` (H, W): 1 inside, 0 outside."""
+    height, width = shape
     corners = np.round(np.array(polygon) * [width / 100, height / 100]).astype(np.int32)
-    inside = np.zeros_like(labels)
+    inside = np.zeros(shape, np.uint8)
     cv2.fillPoly(inside, [corners], 1)
-    reach = max(1, round(OUTLINE_BORDER * max(labels.shape) / 2))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    return inside
+
+
+def label_inside(
+    labels: NDArray[np.uint8], inside: NDArray[np.uint8], cls: Class, reach: float
+) -> None:
+    """Label what is ``inside`` (H, W), in place, and nothing within ``reach`` pixels of its edge:
+    outlines drawn by hand are off by a little.
+    """
+    radius = max(1, round(reach))
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
     labels[cv2.dilate(inside, disc) > 0] = IGNORE
-    labels[cv2.erode(inside, disc, borderValue=1) > 0] = cls
+    labels[cv2.erode(inside, disc) > 0] = cls
 
 
 def split_skirts(labels: NDArray[np.uint8], skeleton: Skeleton) -> None:
@@ -387,14 +404,19 @@ class Samples(torch.utils.data.Dataset[View]):
     """Random views: (13, H, W) float32 input, (H / 2, W / 2) labels, whether a teacher knows no
     better than they, and :func:`outfit_factors` (20,).
 
-    ``hosts`` lend their surroundings to people who are moved, and the things that they carry.
+    ``hosts`` lend their surroundings to people who are moved; ``things`` are laid over people.
     """
 
     def __init__(
-        self, examples: list[Example], size: tuple[int, int], mix: Mix, hosts: list[Example]
+        self,
+        examples: list[Example],
+        size: tuple[int, int],
+        mix: Mix,
+        hosts: list[Example],
+        things: list[Thing],
     ) -> None:
         self.examples, self.size, self.mix, self.hosts = examples, size, mix, hosts
-        self.things = [thing for host in hosts for thing in cut_out_things(host)]
+        self.things = things
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -535,25 +557,21 @@ def put_table_before(
     rgb = (alpha * ground + (1 - alpha) * example.rgb).clip(0, 255).astype(np.uint8)
     hidden = there > 0
     labels = np.where(hidden, np.uint8(Class.BACKGROUND if table else NOBODY), example.labels)
-    outline = example.outline
-    if rng.random() < 0.5:
-        outline = np.where(hidden, np.uint8(0), outline)
+    outline = _perhaps_without(example.outline, hidden, rng)
     return replace(example, rgb=rgb, labels=labels, outline=outline)
 
 
 def cut_out_things(example: Example) -> list[Thing]:
     """Return the carried things of a photo that are neither specks nor hide their carrier."""
-    unit, (height, width) = example.skeleton.torso, example.labels.shape
+    unit = example.skeleton.torso
     if unit is None:
         return []
     things = []
     for polygon in example.things:
-        corners = np.round(np.array(polygon) * [width / 100, height / 100]).astype(np.int32)
-        x, y, w, h = cv2.boundingRect(corners)
-        there = np.zeros((height, width), np.uint8)
-        cv2.fillPoly(there, [corners], 1)
-        spot = slice(max(0, y), y + h), slice(max(0, x), x + w)
-        if LEAST_THING < there[spot].sum() / unit**2 < GREATEST_THING:
+        there = fill_polygon(polygon, example.labels.shape)
+        x, y, w, h = cv2.boundingRect(there)
+        spot = slice(y, y + h), slice(x, x + w)
+        if LEAST_THING < there.sum() / unit**2 < GREATEST_THING:
             things.append(Thing(example.rgb[spot].copy(), there[spot].copy(), unit))
     return things
 
@@ -573,21 +591,25 @@ def paste_thing(example: Example, thing: Thing, rng: np.random.Generator) -> Exa
     middle = np.array(thing.there.shape[::-1]) / 2
     matrix = np.column_stack([turn, to - turn @ middle])
     size = (example.labels.shape[1], example.labels.shape[0])
-    there = cv2.warpAffine(thing.there, matrix, size, flags=cv2.INTER_NEAREST)
+    there = np.asarray(cv2.warpAffine(thing.there, matrix, size, flags=cv2.INTER_NEAREST), np.uint8)
     if not there.any():
         return example
     alpha = cv2.GaussianBlur(there.astype(np.float32), (0, 0), 0.8)[..., None]
     pasted = cv2.warpAffine(thing.rgb, matrix, size, borderMode=cv2.BORDER_REPLICATE)
     rgb = (alpha * pasted + (1 - alpha) * example.rgb).clip(0, 255).astype(np.uint8)
-    # Outlines drawn by hand are off by a little.
-    reach = max(1, round(0.02 * unit))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    labels = np.where(cv2.dilate(there, disc) > 0, np.uint8(IGNORE), example.labels)
-    labels[cv2.erode(there, disc) > 0] = Class.BAG
-    outline = example.outline
-    if rng.random() < 0.5:
-        outline = np.where(there > 0, np.uint8(0), outline)
+    labels = example.labels.copy()
+    label_inside(labels, there, Class.BAG, THING_BORDER * unit)
+    outline = _perhaps_without(example.outline, there > 0, rng)
     return replace(example, rgb=rgb, labels=labels, outline=outline)
+
+
+def _perhaps_without(
+    outline: NDArray[np.uint8], hidden: NDArray[np.bool_], rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Return the outline (H, W), half of the time without what is hidden: the pose model's often
+    keeps it.
+    """
+    return outline if rng.random() >= 0.5 else np.where(hidden, np.uint8(0), outline)
 
 
 def replace_background(example: Example, ground: NDArray[np.floating]) -> Example:

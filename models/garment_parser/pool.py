@@ -28,6 +28,8 @@ POWER = 0.5
 validation sets (mean IoU 0.623, 0.631, 0.634, 0.635; lower legs 0.785, 0.786, 0.783, 0.778)."""
 DOUBT = 0.02
 """Added to the selfie model's probabilities, so that it never rules anything out."""
+LEAST_SIDE = 16
+"""Pixels of an outline's shorter side from which the selfie model is asked."""
 FAINT = 1e-5
 """Least probability in a logarithm."""
 
@@ -51,7 +53,7 @@ class PooledTeacher:
     def _kinds(self, view: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the probabilities of the kinds, (4, H, W), for a view (H, W, 13), 0 to 255."""
         x, y, width, height = cv2.boundingRect((view[..., -1] > 127).astype(np.uint8))
-        if min(width, height) < 16:
+        if min(width, height) < LEAST_SIDE:
             return np.ones((4, *view.shape[:2]), np.float32)
         rgb = np.ascontiguousarray(view[..., :3])
         answer = on_photo(self._selfie, rgb, Box(x, y, x + width, y + height))

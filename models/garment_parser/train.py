@@ -34,6 +34,7 @@ from models.garment_parser.data import (
     Example,
     Mix,
     Samples,
+    cut_out_things,
     labelled,
     pseudo_labelled,
     weights,
@@ -209,8 +210,10 @@ class TrainingData:
         hosts = [
             example for examples, mix in self.sets if mix is not SKIN_MIX for example in examples
         ]
+        things = [thing for host in hosts for thing in cut_out_things(host)]
+        views = [Samples(examples, size, mix, hosts, things) for examples, mix in self.sets]
         return DataLoader(
-            ConcatDataset([Samples(examples, size, mix, hosts) for examples, mix in self.sets]),
+            ConcatDataset(views),
             self.batch,
             sampler=WeightedRandomSampler(self.often, self.number),
             num_workers=self.workers,

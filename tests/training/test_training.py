@@ -324,7 +324,7 @@ def test_every_label_is_mapped_once_and_jewellery_is_not_learnt() -> None:
 def test_every_sample_has_the_inputs_and_labels_that_the_network_expects(ccp: Path) -> None:
     torch.manual_seed(0)
     examples = data.labelled(ccp, ccp / "people", validation=False)
-    samples = data.Samples(examples, (96, 64), data.Mix(0.3, 0.2, dyed=0.5), examples)
+    samples = data.Samples(examples, (96, 64), data.Mix(0.3, 0.2, dyed=0.5), examples, [])
 
     for index in [*range(len(samples))] * 3:
         inputs, labels, _, factors = samples[index]
