@@ -11,7 +11,7 @@ from tryon_masks.domain.errors import PhotoFetchFailed, PhotoNotFound
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:
-    """Read the first ``max_bytes`` bytes of a photo or a mask.
+    """Read the first ``max_bytes`` bytes of a photo, a mask or a document; all of them at -1.
 
     One more than is allowed shows that the file is too large.
 

@@ -681,6 +681,16 @@ def test_a_document_may_name_a_photo_of_this_machine_when_told(
     assert json.loads(Path(document).read_text())["Mask"]["Status"] == "success"
 
 
+@pytest.mark.parametrize(
+    ("name", "code"), [("me.jpg", "PHOTO_NOT_FOUND"), ("me\0.jpg", "PHOTO_FETCH_FAILED")]
+)
+def test_a_file_beside_the_document_that_is_not_there(line: Line, name: str, code: str) -> None:
+    document = line.photo("data.json", json.dumps({"userImageUrl": name}).encode())
+
+    assert line.run("data-json", document, "--local") == 1
+    assert line.out[0]["error"]["code"] == code
+
+
 def test_a_photo_of_this_machine_that_is_not_there(line: Line) -> None:
     document = line.photo("data.json", b'{"userImageUrl": "http://localhost:9/me.jpg"}')
 

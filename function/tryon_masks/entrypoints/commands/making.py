@@ -23,6 +23,7 @@ from tryon_masks.entrypoints.commands.json_files import write_json_files
 from tryon_masks.entrypoints.commands.json_text import replace_text, with_member
 from tryon_masks.entrypoints.commands.options import OUT, UsageError
 from tryon_masks.entrypoints.commands.photos import Photo
+from tryon_masks.files import read_file
 from tryon_masks.ports import StepLog
 from tryon_masks.schema.answers import answer_for, error_for, mask_block
 from tryon_masks.schema.requests import photo_of_document
@@ -107,7 +108,7 @@ class RequestRunner:
 
         def make(log: RequestLog) -> MaskResult:
             with step("read_document", "cli"):
-                data = _read_file(path)
+                data = read_file(path, -1)
                 photo = self._photo_of(photo_of_document(data), path.parent)
             result = self._service.make(MaskRequest(photo, user_id, options), log)
             if result.status == "success":
@@ -135,7 +136,7 @@ class RequestRunner:
     def _read(self, path: Path) -> bytes:
         with step("read_photo", "cli"):
             # One byte over the limit is enough for the service to refuse the file.
-            return _read_file(path, self._max_bytes + 1)
+            return read_file(path, self._max_bytes + 1)
 
     def _answer(
         self, user_id: str, make: Callable[[RequestLog], MaskResult], *, document: bool = False
@@ -209,14 +210,6 @@ def _check_stems(photos: Sequence[Photo]) -> None:
         if photo.stem in seen:
             raise UsageError(f"{seen[photo.stem].name} and {photo.name} would write the same masks")
         seen[photo.stem] = photo
-
-
-def _read_file(path: Path, most: int = -1) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(most)
-    except OSError as error:
-        raise PhotoFetchFailed("The file could not be read.", detail=str(error)) from error
 
 
 def _read_address(address: str, most: int) -> bytes:
