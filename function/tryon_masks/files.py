@@ -10,8 +10,8 @@ from uuid import uuid4
 from tryon_masks.domain.errors import PhotoFetchFailed, PhotoNotFound
 
 
-def read_file(path: Path, max_bytes: int) -> bytes:
-    """Read the first ``max_bytes`` bytes of a photo, a mask or a document; all of them at -1.
+def read_file(path: Path, max_bytes: int | None) -> bytes:
+    """Read the first ``max_bytes`` bytes of a photo, a mask or a document; at None, all.
 
     One more than is allowed shows that the file is too large.
 

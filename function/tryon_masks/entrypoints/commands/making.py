@@ -108,7 +108,7 @@ class RequestRunner:
 
         def make(log: RequestLog) -> MaskResult:
             with step("read_document", "cli"):
-                data = read_file(path, -1)
+                data = read_file(path, None)
                 photo = self._photo_of(photo_of_document(data), path.parent)
             result = self._service.make(MaskRequest(photo, user_id, options), log)
             if result.status == "success":
